@@ -1,0 +1,1 @@
+//! Hosts, links, simulated time, traces and the command line

@@ -1,0 +1,1 @@
+//! The virtio-net driver: PCI capabilities, packed virtqueues, NAPI

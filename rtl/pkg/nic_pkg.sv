@@ -1,0 +1,88 @@
+// The NIC's own constants and types: BAR0 register map, statistics events, internal bundles.
+package nic_pkg;
+
+  // BAR0, 64 KiB. Byte offsets of the regions; the PCI capabilities that the host reads say the
+  // same, and a test compares both.
+  localparam logic [15:0] BAR_COMMON_CFG = 16'h0000;  // virtio 4.1.4.3, 64 bytes
+  localparam logic [15:0] BAR_ISR        = 16'h1000;  // virtio 4.1.4.5, 1 byte, cleared by a read
+  localparam logic [15:0] BAR_DEVICE_CFG = 16'h2000;  // virtio 5.1.4, 20 bytes
+  localparam logic [15:0] BAR_NOTIFY     = 16'h3000;  // one 32-bit doorbell per queue
+  localparam logic [15:0] BAR_MSIX_TABLE = 16'h4000;  // 16 bytes per vector
+  localparam logic [15:0] BAR_MSIX_PBA   = 16'h5000;  // one bit per vector
+  localparam logic [15:0] BAR_VENDOR     = 16'h6000;  // build information and statistics
+  // A region is selected by the top four address bits.
+
+  localparam int unsigned NOTIFY_OFF_MULTIPLIER = 4;  // bytes between doorbells
+
+  // Vendor region: byte offsets from BAR_VENDOR. Counters are 64 bits, little endian, cleared by
+  // rst_ni only (a virtio device reset leaves them), read as two 32-bit halves.
+  localparam logic [11:0] VENDOR_MAGIC    = 12'h000;  // "WPTH" read as bytes
+  localparam logic [11:0] VENDOR_VERSION  = 12'h004;  // major << 16 | minor
+  localparam logic [11:0] VENDOR_BUILD    = 12'h008;  // queue pairs | data width in bytes << 16
+  localparam logic [11:0] VENDOR_COUNTERS = 12'h100;  // 8 bytes each, in the order of stat_e
+
+  localparam logic [31:0] MAGIC   = 32'h4854_5057;
+  localparam logic [31:0] VERSION = 32'h0000_0001;
+
+  // Statistics counters, RMON-like. The index is the place in the vendor region.
+  typedef enum logic [4:0] {
+    STAT_RX_FRAMES     = 5'd0,   // good frames from the wire
+    STAT_RX_BYTES      = 5'd1,   // bytes of good frames, FCS not included
+    STAT_RX_BAD_FCS    = 5'd2,   // dropped: frame check sequence wrong
+    STAT_RX_RUNT       = 5'd3,   // dropped: shorter than 64 bytes with FCS
+    STAT_RX_OVERSIZE   = 5'd4,   // dropped: longer than the limit
+    STAT_RX_ERROR      = 5'd5,   // dropped: control character inside the frame or bad preamble
+    STAT_RX_NO_SPACE   = 5'd6,   // dropped: receive store full
+    STAT_RX_DISABLED   = 5'd7,   // dropped: receive queue not enabled or device stopped
+    STAT_RX_TRUNCATED  = 5'd8,   // dropped: longer than the buffer chain that was offered
+    STAT_RX_CSUM_VALID = 5'd9,   // delivered with DATA_VALID
+    STAT_TX_FRAMES     = 5'd10,  // frames sent
+    STAT_TX_BYTES      = 5'd11,  // bytes of frames sent, padding included, FCS not
+    STAT_TX_MALFORMED  = 5'd12,  // dropped: illegal virtio_net_hdr or frame length
+    STAT_TX_CSUM       = 5'd13,  // frames whose checksum was inserted
+    STAT_TX_UNDERRUN   = 5'd14,  // frames cut because data was not there in time (never)
+    STAT_RX_BUFFERS    = 5'd15,  // receive buffers used
+    STAT_TX_BUFFERS    = 5'd16,  // transmit chains used
+    STAT_DMA_ERROR     = 5'd17   // error responses on the AXI master
+  } stat_e;
+  localparam int unsigned NUM_STATS = 18;
+
+  // One-cycle events of the receive MAC; bytes counts the frame without FCS and is valid with good.
+  typedef struct packed {
+    logic        good;
+    logic        bad_fcs;
+    logic        runt;
+    logic        oversize;
+    logic        error;
+    logic [13:0] bytes;
+  } mac_rx_stat_t;
+
+  // One-cycle events of the transmit MAC; bytes counts padding and not FCS, valid with sent.
+  typedef struct packed {
+    logic        sent;
+    logic        underrun;
+    logic [13:0] bytes;
+  } mac_tx_stat_t;
+
+  // AXI4 response codes (AMBA AXI A3.4.4).
+  localparam logic [1:0] RESP_OKAY   = 2'b00;
+  localparam logic [1:0] RESP_SLVERR = 2'b10;
+
+  // AXI IDs of the master's clients. Reads of different IDs may return out of order.
+  // Bit 3..1: client, bit 0: direction of the queue it serves.
+  localparam logic [3:0] ID_RX_RING  = 4'd0;  // receive virtqueue: descriptors, events, used
+  localparam logic [3:0] ID_TX_RING  = 4'd1;  // transmit virtqueue: descriptors, events, used
+  localparam logic [3:0] ID_RX_DATA  = 4'd2;  // receive buffers
+  localparam logic [3:0] ID_TX_DATA  = 4'd3;  // transmit buffers
+  localparam logic [3:0] ID_MSIX     = 4'd4;  // MSI-X messages
+
+  // What a virtqueue is told by the common configuration (virtio 4.1.4.3), static while enabled.
+  typedef struct packed {
+    logic        enable;    // queue_enable, device running, not in reset
+    logic [15:0] size;      // queue_size, 1..32768
+    logic [63:0] desc;      // queue_desc: bus address of the descriptor ring
+    logic [63:0] driver;    // queue_driver: driver event suppression structure
+    logic [63:0] device;    // queue_device: device event suppression structure
+  } vq_cfg_t;
+
+endpackage

@@ -1,0 +1,61 @@
+// Constants of the virtio 1.2 specification that the NIC refers to.
+// Section numbers are those of "Virtual I/O Device (VIRTIO) Version 1.2".
+package virtio_pkg;
+
+  // 2.1 Device Status Field: bit positions.
+  localparam int unsigned STATUS_ACKNOWLEDGE        = 0;
+  localparam int unsigned STATUS_DRIVER             = 1;
+  localparam int unsigned STATUS_DRIVER_OK          = 2;
+  localparam int unsigned STATUS_FEATURES_OK        = 3;
+  localparam int unsigned STATUS_DEVICE_NEEDS_RESET = 6;
+  localparam int unsigned STATUS_FAILED             = 7;
+
+  // 6 Reserved Feature Bits: bit positions.
+  localparam int unsigned F_INDIRECT_DESC   = 28;
+  localparam int unsigned F_EVENT_IDX       = 29;
+  localparam int unsigned F_VERSION_1       = 32;
+  localparam int unsigned F_ACCESS_PLATFORM = 33;
+  localparam int unsigned F_RING_PACKED     = 34;
+  localparam int unsigned F_IN_ORDER        = 35;
+  localparam int unsigned F_RING_RESET      = 40;
+
+  // 5.1.3 Network device feature bits: bit positions.
+  localparam int unsigned F_NET_CSUM         = 0;
+  localparam int unsigned F_NET_GUEST_CSUM   = 1;
+  localparam int unsigned F_NET_MTU          = 3;
+  localparam int unsigned F_NET_MAC          = 5;
+  localparam int unsigned F_NET_STATUS       = 16;
+  localparam int unsigned F_NET_SPEED_DUPLEX = 63;
+
+  // 2.8.13 The Virtqueue Descriptor Table (packed): descriptor flags, bit positions.
+  localparam int unsigned DESC_F_NEXT     = 0;
+  localparam int unsigned DESC_F_WRITE    = 1;
+  localparam int unsigned DESC_F_INDIRECT = 2;
+  localparam int unsigned DESC_F_AVAIL    = 7;
+  localparam int unsigned DESC_F_USED     = 15;
+
+  // 2.8.14 Event Suppression Structure: values of the flags field.
+  localparam logic [1:0] RING_EVENT_FLAGS_ENABLE  = 2'd0;
+  localparam logic [1:0] RING_EVENT_FLAGS_DISABLE = 2'd1;
+  localparam logic [1:0] RING_EVENT_FLAGS_DESC    = 2'd2;
+
+  // 2.8.13: one element of the descriptor ring, little endian, 16 bytes.
+  typedef struct packed {
+    logic [15:0] flags;
+    logic [15:0] id;
+    logic [31:0] len;
+    logic [63:0] addr;
+  } pvirtq_desc_t;
+
+  // 4.1.5.1.2: a vector number that stands for "no vector".
+  localparam logic [15:0] MSI_NO_VECTOR = 16'hffff;
+
+  // 5.1.6: struct virtio_net_hdr, bytes (num_buffers is always there with VERSION_1).
+  localparam int unsigned NET_HDR_BYTES = 12;
+  localparam int unsigned NET_HDR_F_NEEDS_CSUM = 0;  // bit in flags
+  localparam int unsigned NET_HDR_F_DATA_VALID = 1;  // bit in flags
+
+  // 5.1.4: bits of virtio_net_config.status.
+  localparam int unsigned NET_S_LINK_UP = 0;
+
+endpackage

@@ -1,0 +1,1 @@
+//! RTL testbenches, block by block and for the whole NIC
