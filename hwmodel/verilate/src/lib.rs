@@ -1,1 +1,37 @@
-//! Build support: finds Verilator and compiles a SystemVerilog top into a C++ model
+//! Build support: finds Verilator and compiles a SystemVerilog top into a C++ model.
+//!
+//! A build script uses it in this order, because the linker resolves symbols from left to right:
+//! verilate ([`Build`]), compile the bridge that uses the model, [`Model::compile`], and once per
+//! program [`runtime::compile`]. [`blocks::compile`] does all but the last for small test tops that
+//! are declared in a table.
+#![deny(missing_docs)]
+
+pub mod blocks;
+mod build;
+mod cache;
+mod error;
+pub mod runtime;
+mod toolchain;
+
+pub use build::{Build, Model};
+pub use error::Error;
+pub use toolchain::Toolchain;
+
+use std::path::{Path, PathBuf};
+
+/// The folder of the C++ headers `hooks.h` and `block.h`.
+#[must_use]
+pub fn cpp_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("cpp")
+}
+
+/// The folder that Cargo gives a build script for its output.
+///
+/// # Panics
+/// Outside a build script.
+#[must_use]
+pub fn out_dir() -> PathBuf {
+    std::env::var_os("OUT_DIR")
+        .expect("OUT_DIR: only build scripts call this")
+        .into()
+}

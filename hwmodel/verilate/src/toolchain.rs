@@ -1,0 +1,200 @@
+use crate::Error;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// The oldest Verilator that compiles the RTL.
+const OLDEST: (u32, u32) = (5, 6);
+
+/// A Verilator and a C++ compiler that were found on this machine.
+#[derive(Debug, Clone)]
+pub struct Toolchain {
+    /// What Verilator calls `VERILATOR_ROOT`: the folder with `include/`.
+    pub root: PathBuf,
+    /// The executable, `verilator_bin`.
+    pub verilator: PathBuf,
+    /// What `--version` said, one line.
+    pub version: String,
+    /// The C++ compiler's command.
+    pub compiler: PathBuf,
+}
+
+impl Toolchain {
+    /// Looks in `VERILATOR_ROOT`, then on `PATH`, then in `.tools` of the workspace (where `make
+    /// tools` puts it), and for a compiler in `CXX`, then clang++, then g++ (clang's code is 1.5 to
+    /// 2 times as fast on Verilator's output).
+    ///
+    /// # Errors
+    /// [`Error::NoVerilator`], [`Error::BadRoot`] or [`Error::NoCompiler`].
+    pub fn find() -> Result<Self, Error> {
+        for name in ["VERILATOR_ROOT", "PATH", "CXX", "WIREPATH_NATIVE"] {
+            println!("cargo::rerun-if-env-changed={name}");
+        }
+        let compiler = find_compiler()?;
+        if let Some(root) = env::var_os("VERILATOR_ROOT").filter(|r| !r.is_empty()) {
+            let root = PathBuf::from(root);
+            return [root.join("bin/verilator_bin"), root.join("verilator_bin")]
+                .into_iter()
+                .find_map(|bin| probe(&bin, Some(&root)))
+                .map(|(root, verilator, version)| Self {
+                    root,
+                    verilator,
+                    version,
+                    compiler,
+                })
+                .ok_or(Error::BadRoot(root));
+        }
+        let on_path = on_path("verilator_bin").map(|bin| (bin, None));
+        let tools = workspace().join(".tools/python/verilator");
+        let fetched = Some((tools.join("bin/verilator_bin"), Some(tools.as_path())));
+        let mut refused = String::new();
+        for (bin, root) in [on_path, fetched].into_iter().flatten() {
+            let Some((root, verilator, version)) = probe(&bin, root) else {
+                continue;
+            };
+            if recent_enough(&version) {
+                println!("cargo::rerun-if-changed={}", verilator.display());
+                return Ok(Self {
+                    root,
+                    verilator,
+                    version,
+                    compiler,
+                });
+            }
+            refused = format!(" ({} is {version})", verilator.display());
+        }
+        Err(Error::NoVerilator(refused))
+    }
+
+    /// Flags that the generated C++, the runtime and the bridge are all compiled with.
+    #[must_use]
+    pub fn flags(&self) -> Vec<&'static str> {
+        let mut flags = vec!["-std=gnu++20", "-O3"];
+        // Integer code only, so another instruction set cannot change a result.
+        // WIREPATH_NATIVE=0 builds a model that also runs on another machine.
+        if env::var("WIREPATH_NATIVE").as_deref() != Ok("0") {
+            flags.push("-march=native");
+        }
+        flags
+    }
+
+    /// One line for reports: Verilator's version, compiler and flags.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!(
+            "Verilator {}, {} {}",
+            self.version,
+            self.compiler.display(),
+            self.flags().join(" ")
+        )
+    }
+
+    /// A C++ compilation with the common flags and the runtime's headers.
+    #[must_use]
+    pub fn cc(&self) -> cc::Build {
+        let mut build = cc::Build::new();
+        self.configure(&mut build);
+        build
+    }
+
+    /// Gives `build` the common compiler, flags, defines and header folders, so that its objects fit
+    /// those of the runtime. It prints no link directives by itself.
+    pub fn configure(&self, build: &mut cc::Build) {
+        build
+            .cpp(true)
+            .compiler(&self.compiler)
+            .no_default_flags(true)
+            .flag("-fPIC")
+            .flag("-ffunction-sections")
+            .cargo_metadata(false)
+            .define("VL_TIME_CONTEXT", None)
+            .define("VL_USER_FATAL", None)
+            .define("VL_USER_STOP", None)
+            .define("VL_USER_FINISH", None)
+            .define("VM_COVERAGE", "0")
+            .define("VM_SC", "0")
+            .define("VM_TIMING", "0")
+            .define("VM_TRACE", "1")
+            .define("VM_TRACE_FST", "1")
+            .define("VM_TRACE_VCD", "0")
+            .include(crate::cpp_dir())
+            .include(self.root.join("include"))
+            .include(self.root.join("include/vltstd"))
+            .flag("-include")
+            .flag(crate::cpp_dir().join("hooks.h"));
+        for flag in self.flags() {
+            build.flag(flag);
+        }
+    }
+}
+
+/// The workspace that this crate is part of.
+fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn find_compiler() -> Result<PathBuf, Error> {
+    if let Some(cxx) = env::var_os("CXX").filter(|c| !c.is_empty()) {
+        return Ok(cxx.into());
+    }
+    ["clang++", "g++"]
+        .into_iter()
+        .find_map(on_path)
+        .ok_or(Error::NoCompiler)
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+}
+
+/// Asks an executable for its version and root; `None` when it does not run.
+fn probe(bin: &Path, root: Option<&Path>) -> Option<(PathBuf, PathBuf, String)> {
+    let ask = |arguments: &[&str]| {
+        let mut command = Command::new(bin);
+        command.args(arguments).stdin(Stdio::null());
+        if let Some(root) = root {
+            command.env("VERILATOR_ROOT", root);
+        }
+        let output = command.output().ok().filter(|o| o.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let version = ask(&["--version"])?;
+    let version = version.trim_start_matches("Verilator").trim().to_owned();
+    let root = match root {
+        Some(root) => root.to_owned(),
+        None => ask(&["--getenv", "VERILATOR_ROOT"])?.into(),
+    };
+    root.join("include/verilated.h")
+        .is_file()
+        .then(|| (root, bin.to_owned(), version))
+}
+
+/// Whether a version line means 5.006 or later. A development build has no number: believe it.
+fn recent_enough(version: &str) -> bool {
+    let mut numbers = version.split_whitespace().next().unwrap_or("").split('.');
+    match (
+        numbers.next().map(str::parse::<u32>),
+        numbers.next().map(str::parse::<u32>),
+    ) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= OLDEST,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::recent_enough;
+
+    #[test]
+    fn versions() {
+        assert!(recent_enough("5.006 2023-01-22 rev (Debian 5.006-3)"));
+        assert!(recent_enough("5.048"));
+        assert!(recent_enough("rev vUNKNOWN-built20260516-4e853d8"));
+        assert!(!recent_enough("4.228 2022-10-02"));
+        assert!(!recent_enough("5.004 2022-12-14"));
+    }
+}
