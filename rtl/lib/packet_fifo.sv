@@ -87,9 +87,9 @@ module packet_fifo
   assign free_words_o = CountW'(Depth) - used_words;
   assign free_metas_o = MetaCountW'(MetaDepth) - used_metas;
 
-  //////////////////
-  // Write side   //
-  //////////////////
+  ////////////////
+  // Write side //
+  ////////////////
 
   wire abort  = s_axis_tlast_i && s_axis_tuser_i;
   wire room   = !words_full && !(metas_full && s_axis_tlast_i) &&
@@ -99,9 +99,9 @@ module packet_fifo
 
   wire [13:0] frame_len = 14'({frame_words, 3'b000}) + 14'(keep_count(s_axis_tkeep_i));
 
-  ///////////////////
-  // Read side     //
-  ///////////////////
+  ///////////////
+  // Read side //
+  ///////////////
 
   wire pop_data  = data_valid_q && data_ready_i;
   wire pop_meta  = meta_valid_q && meta_ready_i;
