@@ -1,27 +1,29 @@
-// Store for whole frames: a ring of 64-bit words in block RAM with commit and abort, and beside it a
-// ring of one meta entry per frame.
+// Store for whole frames: a ring of 64-bit words in block RAM with commit and abort, and beside it
+// a ring of one meta entry per frame.
 //
 // Write side (AXI4-Stream without tready, because a MAC cannot wait): all beats but the last are
-// full, tkeep of the last one is contiguous from bit 0 and not zero. s_meta_i belongs to the beat with
-// tlast. That beat commits the frame; with tuser it aborts it, and nothing of it is ever seen.
-// A frame that finds no room (words or metas), or is longer than MAX_FRAME_WORDS, is aborted at once
-// and the rest of it ignored; drop_o pulses in the cycle after its tlast (not when tuser was set too).
-// A source that can wait may offer a beat only while ready_o = 1 and so never loses a frame that
-// fits. free_words_o and free_metas_o are exact in the cycle in which they are read.
+// full, tkeep of the last one is contiguous from bit 0 and not zero. s_meta_i belongs to the beat
+// with tlast. That beat commits the frame; with tuser it aborts it, and nothing of it is ever seen.
+// A frame that finds no room (words or metas), or is longer than MAX_FRAME_WORDS, is aborted at
+// once and the rest of it ignored; drop_o pulses in the cycle after its tlast (not when tuser was
+// set too). A source that can wait may offer a beat only while ready_o = 1 and so never loses a
+// frame that fits. free_words_o and free_metas_o are exact in the cycle in which they are read.
 //
-// Read side: two streams, both first-word-fall-through from registers, one item per cycle sustained,
-// valid never depends on ready.
+// Read side: two streams, both first-word-fall-through from registers, one item per cycle
+// sustained, valid never depends on ready.
 //   meta_*  one entry per committed frame, in order: its length in bytes, and what s_meta_i was
-//   data_*  the words of committed frames, in order and without any mark between frames: a frame has
-//           (meta_len_o + 7) / 8 words, and bytes beyond the length in the last one are undefined
+//   data_*  the words of committed frames, in order and without any mark between frames: a frame
+//           has (meta_len_o + 7) / 8 words, and bytes beyond its length in the last one are
+//           undefined
 // They may be popped independently, but with FlushKeepsOpen a frame's meta must be popped before
 // (or in the same cycle as) its first word. No word is shown before its frame's commit. Meta and
-// first word become valid 2 cycles after tlast was offered. While words of committed frames are left,
-// data_valid_o stays up: a frame can be sent without gaps.
+// first word become valid 2 cycles after tlast was offered. While words of committed frames are
+// left, data_valid_o stays up: a frame can be sent without gaps.
 //
 // flush_i, one cycle: everything is forgotten; what is left of a frame that is being written is
-// ignored until its tlast (without drop_o); a beat offered in that cycle is lost. With FlushKeepsOpen
-// the words of a frame whose meta was popped (up to and including that cycle) survive.
+// ignored until its tlast (without drop_o); a beat offered in that cycle is lost. With
+// FlushKeepsOpen the words of a frame whose meta was popped (up to and including that cycle)
+// survive.
 //
 // busy_o = 1: the state will change without any input (read-ahead, drop_o), so the clock must run.
 module packet_fifo

@@ -1,10 +1,11 @@
-// Verifies TCP and UDP checksums of received frames (virtio 1.2, 5.1.6.4: VIRTIO_NET_HDR_F_DATA_VALID).
+// Verifies TCP and UDP checksums of received frames (virtio 1.2, 5.1.6.4:
+// VIRTIO_NET_HDR_F_DATA_VALID).
 //
 // The stream passes unaltered with a latency of LATENCY cycles, gaps included; there is no tready.
-// csum_valid_o, valid with m_axis_tlast_o: 1 = the frame holds a whole TCP or UDP packet over IPv4 or
-// IPv6, its transport checksum is there and correct, and so is the IPv4 header's (RFC 1071, 791, 9293,
-// 768, 8200 8.1). 0 says nothing more than that this device did not verify it: what is looked through
-// (VLAN tags, options, extension headers) stands in rx_l3_align and rx_csum_parse.
+// csum_valid_o, valid with m_axis_tlast_o: 1 = the frame holds a whole TCP or UDP packet over IPv4
+// or IPv6, its transport checksum is there and correct, and so is the IPv4 header's (RFC 1071, 791,
+// 9293, 768, 8200 8.1). 0 says nothing more than that this device did not verify it: what is looked
+// through (VLAN tags, options, extension headers) stands in rx_l3_align and rx_csum_parse.
 // s_axis_tuser_i (with tlast: drop this frame) is carried along and not looked at.
 // busy_o: a beat or a verdict is on its way through.
 module rx_csum (

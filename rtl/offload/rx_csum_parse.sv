@@ -2,16 +2,16 @@
 //
 // In: rx_l3_align's stream. Everything in an IP packet is aligned to 32 bits, so each word has two
 // halves that belong to the transport checksum, to the IPv4 header checksum, to both or to none.
-// Out, one cycle later: the sum of each half's two 16-bit lanes (bytes beyond the packet's length as
-// zero) and the selections. Lane values are byte-swapped against network order, which a ones'
+// Out, one cycle later: the sum of each half's two 16-bit lanes (bytes beyond the packet's length
+// as zero) and the selections. Lane values are byte-swapped against network order, which a ones'
 // complement sum does not mind (RFC 1071 2 B).
 //
-// ok_o, ipv4_o, protocol_o and l4_len_o speak of the whole packet and hold in the two
-// cycles after rx_l3_align's end_o. ok_o: an unfragmented TCP or UDP packet that is complete in the frame, whose
-// transport header is there and whose UDP length (RFC 768) equals what IP says; UDP without a checksum
-// is not ok (IPv4: none was sent; IPv6: RFC 8200 8.1 forbids it).
-// IPv6 extension headers that are followed: hop-by-hop (at the first place only), routing with no
-// segments left (else the destination is not the pseudo-header's), destination options.
+// ok_o, ipv4_o, protocol_o and l4_len_o speak of the whole packet and hold in the two cycles after
+// rx_l3_align's end_o. ok_o: an unfragmented TCP or UDP packet that is complete in the frame, whose
+// transport header is there and whose UDP length (RFC 768) equals what IP says; UDP without a
+// checksum is not ok (IPv4: none was sent; IPv6: RFC 8200 8.1 forbids it). IPv6 extension headers
+// that are followed: hop-by-hop (at the first place only), routing with no segments left (else the
+// destination is not the pseudo-header's), destination options.
 module rx_csum_parse
   import axis_pkg::*;
 (
@@ -28,7 +28,7 @@ module rx_csum_parse
   output logic        first_o,
   output logic [16:0] sum_lo_o,   // lanes 0..3
   output logic [16:0] sum_hi_o,   // lanes 4..7
-  output logic [1:0]  l4_sel_o,   // {hi, lo} in the transport checksum, pseudo-header addresses included
+  output logic [1:0]  l4_sel_o,   // {hi, lo} in the transport checksum, with the addresses
   output logic [1:0]  hdr_sel_o,  // {hi, lo} in the IPv4 header checksum
 
   output logic        ok_o,

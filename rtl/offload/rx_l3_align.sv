@@ -1,11 +1,12 @@
 // Cuts the IPv4 or IPv6 packet out of an Ethernet frame and shifts it so that its first byte is
 // lane 0: no tag, or one or two VLAN tags (IEEE 802.1Q: TPID 0x8100 or 0x88a8).
 //
-// In: the receive stream without tready (gaps allowed). Out, one cycle later: the packet in words of 8
-// bytes with everything that follows it in the frame (Ethernet padding). A word that the last beat
-// does not complete follows one cycle after it, in the slot of the next frame's first beat, which
-// never holds any of a packet. end_o: two cycles after the frame's last beat, so never before the last
-// word; only for frames that had a first word. The next first_o comes 2 cycles after it at the earliest.
+// In: the receive stream without tready (gaps allowed). Out, one cycle later: the packet in words
+// of 8 bytes with everything that follows it in the frame (Ethernet padding). A word that the last
+// beat does not complete follows one cycle after it, in the slot of the next frame's first beat,
+// which never holds any of a packet. end_o: two cycles after the frame's last beat, so never before
+// the last word; only for frames that had a first word. The next first_o comes 2 cycles after it at
+// the earliest.
 module rx_l3_align
   import axis_pkg::*;
 (

@@ -1,19 +1,20 @@
 // Transmit store with checksum insertion (virtio 1.2, 5.1.6.2: VIRTIO_NET_HDR_F_NEEDS_CSUM).
 //
-// In: per frame struct virtio_net_hdr (12 bytes, the first in lane 0), then the Ethernet frame without
-// FCS, tlast at its end. Out: the frame alone, when it is wholly stored, without gaps. With NEEDS_CSUM
-// the ones' complement sum from csum_start to the frame's end is complemented and written at csum_start
-// + csum_offset, any alignment; the driver left the pseudo-header's sum there. With csum_offset = 6
-// (UDP) a zero goes out as 0xffff. gso_type other than NONE, NEEDS_CSUM without csum_en_i (VIRTIO_NET_F_CSUM
-// negotiated), a checksum field that is not wholly inside the frame, and a frame shorter than 14
-// bytes or longer than max_frame_i or the store are dropped, with a pulse on malformed_o; too long
-// ones do not fill the store. Other flags, hdr_len, gso_size and num_buffers are not looked at.
+// In: per frame struct virtio_net_hdr (12 bytes, the first in lane 0), then the Ethernet frame
+// without FCS, tlast at its end. Out: the frame alone, when it is wholly stored, without gaps. With
+// NEEDS_CSUM the ones' complement sum from csum_start to the frame's end is complemented and
+// written at csum_start + csum_offset, any alignment; the driver left the pseudo-header's sum
+// there. With csum_offset = 6 (UDP) a zero goes out as 0xffff. gso_type other than NONE, NEEDS_CSUM
+// without csum_en_i (VIRTIO_NET_F_CSUM negotiated), a checksum field that is not wholly inside the
+// frame, and a frame shorter than 14 bytes or longer than max_frame_i or the store are dropped,
+// with a pulse on malformed_o; too long ones do not fill the store. Other flags, hdr_len, gso_size
+// and num_buffers are not looked at.
 //
 // s_axis_tready_o depends on state only. free_words_o: at least so many beats can follow each other
 // from now on without it falling (beats taken but not yet stored are allowed for).
 // Latency: 10 cycles from the last beat to the first word out, 9 without NEEDS_CSUM.
-// flush_i, one cycle: all that is stored or being received is gone, and so is a beat offered in that
-// cycle; the next one begins a header. A frame whose readout began is completed.
+// flush_i, one cycle: all that is stored or being received is gone, and so is a beat offered in
+// that cycle; the next one begins a header. A frame whose readout began is completed.
 // csum_inserted_o pulses when a frame with an inserted checksum begins to go out.
 // busy_o = 1: state will change without another beat.
 module tx_csum

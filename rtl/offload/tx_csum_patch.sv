@@ -2,8 +2,8 @@
 //
 // The sum is folded and complemented while the frame before is being sent. m_axis_tvalid_o stays up
 // from a frame's first word to its last, and frames that wait follow each other without a gap.
-// flush_i forgets what was prepared; a frame whose meta was popped goes on to its end.
-// inserted_o pulses when a frame with a checksum begins. busy_o: a frame is here or waits in the store.
+// flush_i forgets what was prepared; a frame whose meta was popped goes on to its end. inserted_o
+// pulses when a frame with a checksum begins. busy_o: a frame is here or waits in the store.
 module tx_csum_patch
   import axis_pkg::*;
   import tx_csum_pkg::*;
@@ -60,7 +60,9 @@ module tx_csum_patch
         default: ;
       endcase
       if (prep_q == PREP_FOLD) fold_q <= 17'(meta_i.sum[15:0]) + 17'(meta_i.sum[29:16]);
-      if (prep_q == PREP_COMPLEMENT) csum_q <= meta_i.odd ? {csum_udp[7:0], csum_udp[15:8]} : csum_udp;
+      if (prep_q == PREP_COMPLEMENT) begin
+        csum_q <= meta_i.odd ? {csum_udp[7:0], csum_udp[15:8]} : csum_udp;
+      end
     end
   end
 

@@ -1,11 +1,12 @@
-// Takes struct virtio_net_hdr (virtio 1.2, 5.1.6: 12 bytes) off the front of a stream and shifts the
-// Ethernet frame behind it to lane 0.
+// Takes struct virtio_net_hdr (virtio 1.2, 5.1.6: 12 bytes) off the front of a stream and shifts
+// the Ethernet frame behind it to lane 0.
 //
-// accept_i: the beat is taken in this cycle; it must be 0 while hold_o = 1 (state only: one cycle after
-// a stream of a single beat). Out, one cycle later: words of 8 bytes without back-pressure. A word
-// that the last beat does not complete comes one cycle later, in the slot of the next header's first
-// beat, so no cycle is lost. A stream that ends within the header gives one word with keep_o = 0.
-// The header's fields are valid with every word of their frame. flush_i: the next beat is a first one.
+// accept_i: the beat is taken in this cycle; it must be 0 while hold_o = 1 (state only: one cycle
+// after a stream of a single beat). Out, one cycle later: words of 8 bytes without back-pressure. A
+// word that the last beat does not complete comes one cycle later, in the slot of the next header's
+// first beat, so no cycle is lost. A stream that ends within the header gives one word with keep_o
+// = 0. The header's fields are valid with every word of their frame. flush_i: the next beat is a
+// first one.
 module tx_hdr_strip (
   input  logic        clk_i,
   input  logic        rst_ni,
