@@ -1,4 +1,5 @@
-// Helpers for the 64-bit AXI4-Stream between blocks: byte 0 in bits 7:0, tkeep contiguous from bit 0.
+// Helpers for the 64-bit AXI4-Stream between blocks: byte 0 in bits 7:0, tkeep contiguous from bit
+// 0.
 package axis_pkg;
 
   // Bytes of a beat, 0..8.

@@ -1,8 +1,8 @@
 // Simple dual-port RAM: one write port, one read port, one clock, registered read.
 //
 // rdata_o is the word at raddr_i of the last cycle with re_i, and holds until the next one. Reading
-// and writing the same address in the same cycle gives the old word or the new one, depending on the
-// technology: whoever instantiates it must never do so for a word that it uses.
+// and writing the same address in the same cycle gives the old word or the new one, depending on
+// the technology: whoever instantiates it must never do so for a word that it uses.
 module ram_sdp #(
   parameter int unsigned Width = 64,    // bits
   parameter int unsigned Depth = 2048,  // words
