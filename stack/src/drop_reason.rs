@@ -1,0 +1,134 @@
+//! Why a packet was lost: Linux's `SKB_DROP_REASON_*` (include/net/dropreason-core.h).
+
+use std::fmt;
+
+macro_rules! drop_reasons {
+    ($( $(#[$doc:meta])* $variant:ident = $name:literal, )+) => {
+        /// Why a packet ended without reaching anybody. Names and meanings are Linux's `SKB_DROP_REASON_*`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum DropReason {
+            $( $(#[$doc])* $variant, )+
+        }
+
+        impl DropReason {
+            /// Every reason, in order of declaration.
+            pub const ALL: &[DropReason] = &[ $( DropReason::$variant, )+ ];
+
+            /// The kernel's name without `SKB_DROP_REASON_`, e.g. `IP_CSUM`.
+            pub const fn name(self) -> &'static str {
+                match self { $( DropReason::$variant => $name, )+ }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// No more specific reason exists; Linux says so for blackhole routes, malformed ARP, and packets to forward that were broadcast.
+    NotSpecified = "NOT_SPECIFIED",
+    /// No socket is bound to the destination.
+    NoSocket = "NO_SOCKET",
+    /// Shorter than its own length fields say.
+    PktTooSmall = "PKT_TOO_SMALL",
+    /// TCP checksum wrong.
+    TcpCsum = "TCP_CSUM",
+    /// UDP checksum wrong.
+    UdpCsum = "UDP_CSUM",
+    /// A hook function said drop.
+    NetfilterDrop = "NETFILTER_DROP",
+    /// Unicast frame for another MAC address, or for a VLAN that does not exist here.
+    OtherHost = "OTHERHOST",
+    /// IPv4 header checksum wrong.
+    IpCsum = "IP_CSUM",
+    /// Something in the IP header is wrong (version, header length, TTL ran out).
+    IpInHdr = "IP_INHDR",
+    /// The way back to the source does not go through the receiving device (strict) or anywhere (loose).
+    IpRpFilter = "IP_RPFILTER",
+    /// No route for a packet to be sent.
+    IpOutNoRoutes = "IP_OUTNOROUTES",
+    /// No route for a packet that was received.
+    IpInNoRoutes = "IP_INNOROUTES",
+    /// Not for this host, and forwarding is off.
+    IpInAddrErrors = "IP_INADDRERRORS",
+    /// Destination not valid as one, e.g. 0.0.0.0/8 or a group that was not joined.
+    IpInvalidDest = "IP_INVALID_DEST",
+    /// Source not valid as one, e.g. a group or the limited broadcast address.
+    IpInvalidSource = "IP_INVALID_SOURCE",
+    /// Source is one of this host's own addresses.
+    IpLocalSource = "IP_LOCAL_SOURCE",
+    /// A loopback address on the wire.
+    IpLocalNet = "IP_LOCALNET",
+    /// Nobody handles the IP protocol.
+    IpNoProto = "IP_NOPROTO",
+    /// ICMP or ICMPv6 checksum wrong.
+    IcmpCsum = "ICMP_CSUM",
+    /// The message must not be sent this way, e.g. an echo request to a broadcast address.
+    InvalidProto = "INVALID_PROTO",
+    /// The socket's receive buffer is full.
+    SocketRcvBuff = "SOCKET_RCVBUFF",
+    /// Nobody handles the EtherType, ICMP type or IPv6 option.
+    UnhandledProto = "UNHANDLED_PROTO",
+    /// Larger than the way out allows, and fragmenting is forbidden.
+    PktTooBig = "PKT_TOO_BIG",
+    /// A fragment that is there already.
+    DupFrag = "DUP_FRAG",
+    /// The other fragments did not come in time.
+    FragReasmTimeout = "FRAG_REASM_TIMEOUT",
+    /// The neighbour did not answer.
+    NeighFailed = "NEIGH_FAILED",
+    /// Too many packets wait for the neighbour's answer.
+    NeighQueueFull = "NEIGH_QUEUEFULL",
+    /// The neighbour table is full.
+    NeighCreateFail = "NEIGH_CREATEFAIL",
+    /// The queue in front of the driver is full.
+    QdiscDrop = "QDISC_DROP",
+    /// The loopback backlog is full.
+    CpuBacklog = "CPU_BACKLOG",
+    /// A tc ingress hook said drop.
+    TcIngress = "TC_INGRESS",
+    /// A tc egress hook said drop.
+    TcEgress = "TC_EGRESS",
+    /// No link-layer header could be put in front.
+    DevHdr = "DEV_HDR",
+    /// The device is down or gone.
+    DevReady = "DEV_READY",
+    /// No buffer.
+    NoMem = "NOMEM",
+    /// A header is cut off.
+    HdrTrunc = "HDR_TRUNC",
+    /// An IPv6 extension header is malformed.
+    Ipv6BadExtHdr = "IPV6_BAD_EXTHDR",
+    /// Neighbour discovery in a fragment (RFC 6980).
+    Ipv6NdiscFrag = "IPV6_NDISC_FRAG",
+    /// Neighbour discovery that came through a router (hop limit not 255).
+    Ipv6NdiscHopLimit = "IPV6_NDISC_HOP_LIMIT",
+    /// Neighbour discovery with a code other than 0.
+    Ipv6NdiscBadCode = "IPV6_NDISC_BAD_CODE",
+    /// Neighbour discovery with malformed options.
+    Ipv6NdiscBadOptions = "IPV6_NDISC_BAD_OPTIONS",
+    /// Neighbour solicitation for somebody else's address.
+    Ipv6NdiscNsOtherHost = "IPV6_NDISC_NS_OTHERHOST",
+}
+
+impl DropReason {
+    /// Number of reasons.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_lists_each_reason_at_its_number() {
+        for (i, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, i, "{reason}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What goes wrong on the application's and administrator's side. A lost packet is no error: it is a
+//! [`DropReason`](crate::DropReason).
+
+use crate::addr::IpCidr;
+use crate::skb::IfIndex;
+use crate::socket::SocketId;
+use std::net::{IpAddr, SocketAddr};
+use thiserror::Error;
+
+/// Why a call into the stack was refused. Each names the `errno` that Linux returns.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StackError {
+    /// `ENODEV`: there is no such device.
+    #[error("no device {0}")]
+    NoDevice(IfIndex),
+    /// `EEXIST`: the device has this address already.
+    #[error("{1} is already on device {0}")]
+    AddressExists(IfIndex, IpCidr),
+    /// `EADDRNOTAVAIL`: the address is not this host's own.
+    #[error("{0} is no address of this host")]
+    AddressNotAvailable(IpAddr),
+    /// `EINVAL`: the address cannot belong to a host (a group, broadcast).
+    #[error("{0} cannot be a host's address")]
+    InvalidAddress(IpAddr),
+    /// `ENETUNREACH`: the gateway is not on a connected network.
+    #[error("gateway {0} is not reachable on any link")]
+    GatewayUnreachable(IpAddr),
+    /// `EEXIST`: the route is there already.
+    #[error("a route to {0} exists")]
+    RouteExists(IpCidr),
+    /// `ESRCH`: there is no such route.
+    #[error("no route to {0}")]
+    NoRoute(IpCidr),
+    /// `EADDRINUSE`: another socket has the port.
+    #[error("{0} is in use")]
+    AddressInUse(SocketAddr),
+    /// `EADDRINUSE`: all ephemeral ports are taken.
+    #[error("no ephemeral port is free")]
+    NoPorts,
+    /// `EBADF`: there is no such socket.
+    #[error("no socket {0}")]
+    NoSocket(SocketId),
+    /// `EMSGSIZE`: longer than a datagram can be, or than the path allows when fragmenting is forbidden.
+    #[error("message of {len} bytes is longer than {max}")]
+    MessageSize {
+        /// Payload bytes.
+        len: usize,
+        /// Payload bytes that can be sent.
+        max: usize,
+    },
+    /// `ENETUNREACH`: no route to the destination.
+    #[error("no route to {0}")]
+    NetUnreachable(IpAddr),
+    /// `EHOSTUNREACH`: the route says unreachable.
+    #[error("{0} is unreachable")]
+    HostUnreachable(IpAddr),
+    /// `EACCES`: the route says prohibited, or the destination is a broadcast address and the socket did not ask for that.
+    #[error("sending to {0} is not permitted")]
+    Permission(IpAddr),
+    /// `EINVAL`: the destination cannot be sent to: port 0, no address, other family than the socket, or a blackhole route.
+    #[error("{0} is no destination for this socket")]
+    InvalidDestination(SocketAddr),
+    /// `ENOBUFS`: no packet buffer.
+    #[error("no packet buffer")]
+    NoBuffers,
+    /// `EPERM`: a hook at output dropped the packet.
+    #[error("a hook dropped the packet")]
+    Filtered,
+}

@@ -1,0 +1,211 @@
+//! The receive softirq: polling drivers, and handing their frames to the protocols.
+
+use crate::Ps;
+use crate::drop_reason::DropReason;
+use crate::hook::{Family, Hook};
+use crate::skb::{CsumState, IfIndex, PacketId, PktType, SkBuff, Vlan};
+use crate::stack::Stack;
+use crate::trace::Stage;
+use crate::xmit::ETH_HLEN;
+
+/// Frames per poll of one device (`NAPI_POLL_WEIGHT`).
+pub const NAPI_POLL_WEIGHT: usize = 64;
+
+/// EtherType of IPv4.
+pub const ETH_P_IP: u16 = 0x0800;
+/// EtherType of ARP.
+pub const ETH_P_ARP: u16 = 0x0806;
+/// EtherType of IPv6.
+pub const ETH_P_IPV6: u16 = 0x86dd;
+/// EtherType of a customer VLAN tag (802.1Q).
+const ETH_P_8021Q: u16 = 0x8100;
+/// EtherType of a service VLAN tag (802.1ad).
+const ETH_P_8021AD: u16 = 0x88a8;
+/// Smaller values of the type field are lengths of 802.3 frames.
+const ETH_P_802_3_MIN: u16 = 0x0600;
+/// What such frames are reported as (`ETH_P_802_2`).
+const ETH_P_802_2: u16 = 0x0004;
+
+impl Stack {
+    /// The device's interrupt came (and the driver masked it): puts it on the poll list.
+    pub fn napi_schedule(&mut self, ifindex: IfIndex) {
+        if let Some(device) = self.device_mut(ifindex) {
+            if !std::mem::replace(&mut device.scheduled, true) {
+                self.poll_list.push_back(ifindex);
+            }
+        }
+    }
+
+    /// The receive softirq: polls the scheduled devices, at most 64 frames each and
+    /// [`netdev_budget`](crate::StackConfig::netdev_budget) together, and delivers every frame before its device is told that the poll
+    /// is complete. `true`: work is left, call again.
+    pub fn net_rx_action(&mut self, now: Ps) -> bool {
+        self.now = self.now.max(now);
+        let mut budget = self.config.netdev_budget;
+        // Devices that want another poll go to the end of the list for the next round, as in Linux's repoll list.
+        for _ in 0..self.poll_list.len() {
+            let Some(dev) = self.poll_list.pop_front() else {
+                break;
+            };
+            let work = self.napi_poll(dev);
+            budget = budget.saturating_sub(work);
+            if budget == 0 && !self.poll_list.is_empty() {
+                self.stats.time_squeeze += 1;
+                break;
+            }
+        }
+        self.flush_devices();
+        !self.poll_list.is_empty()
+    }
+
+    /// `__napi_poll()` of one device; returns the frames received.
+    fn napi_poll(&mut self, dev: IfIndex) -> usize {
+        let mut rx_list = std::mem::take(&mut self.rx_list);
+        let Some(device) = self.device_mut(dev) else {
+            self.rx_list = rx_list;
+            return 0;
+        };
+        let work = device.ops.poll(NAPI_POLL_WEIGHT, &mut rx_list);
+        // The poll took transmitted frames back: the queue may go on.
+        device.tx_stopped = false;
+        self.stats.polls += 1;
+        self.qdisc_run(dev);
+        for skb in rx_list.drain(..) {
+            self.napi_gro_receive(dev, skb);
+        }
+        self.rx_list = rx_list;
+        let Some(device) = self.device_mut(dev) else {
+            return work;
+        };
+        if work < NAPI_POLL_WEIGHT && device.ops.complete() {
+            device.scheduled = false;
+        } else {
+            self.poll_list.push_back(dev);
+        }
+        work
+    }
+
+    /// `napi_gro_receive()`. Nothing is merged (yet): every frame goes on as it is.
+    fn napi_gro_receive(&mut self, dev: IfIndex, mut skb: SkBuff) {
+        skb.dev = dev;
+        skb.iif = dev;
+        // Frames that come back through lo keep their number.
+        if skb.id == PacketId::NONE || dev != IfIndex::LO {
+            skb.id = self.new_packet_id();
+        }
+        if skb.tstamp == 0 {
+            skb.tstamp = self.now;
+        }
+        self.stats.received += 1;
+        if let Some(device) = self.device_mut(dev) {
+            device.stats.rx_packets += 1;
+            device.stats.rx_bytes += skb.len() as u64;
+        }
+        self.trace(&skb, Stage::NapiPoll);
+        self.trace(&skb, Stage::GroReceive);
+        self.netif_receive_skb(skb);
+    }
+
+    /// `__netif_receive_skb_core()`: VLAN tag off, tc ingress, netfilter ingress, then the protocol.
+    fn netif_receive_skb(&mut self, mut skb: SkBuff) {
+        let dev = skb.dev;
+        if !self.eth_type_trans(&mut skb) {
+            self.count_rx_drop(dev);
+            return self.kfree_skb(skb, DropReason::PktTooSmall);
+        }
+        self.trace(&skb, Stage::NetifReceive);
+        let hooked = self
+            .nf_hook(Hook::TcIngress, Family::Netdev, skb, dev, IfIndex::NONE)
+            .and_then(|skb| {
+                self.nf_hook(Hook::NetdevIngress, Family::Netdev, skb, dev, IfIndex::NONE)
+            });
+        let Some(mut skb) = hooked else {
+            return self.count_rx_drop(dev);
+        };
+        // No VLAN devices exist: a frame with a VLAN id is for somebody else. Id 0 is a priority tag only.
+        if skb.vlan.is_some_and(|vlan| vlan.id() != 0) {
+            skb.pkt_type = PktType::OtherHost;
+        }
+        if skb.pkt_type == PktType::OtherHost {
+            if let Some(device) = self.device_mut(dev) {
+                device.stats.rx_otherhost_dropped += 1;
+            }
+        }
+        match skb.protocol {
+            _ => {
+                self.count_rx_drop(dev);
+                self.kfree_skb(skb, DropReason::UnhandledProto);
+            }
+        }
+    }
+
+    /// `eth_type_trans()` and `skb_vlan_untag()`: afterwards data starts at the network header. `false`: the frame is too short.
+    fn eth_type_trans(&mut self, skb: &mut SkBuff) -> bool {
+        skb.reset_mac_header();
+        let Some(&header) = skb.data().first_chunk::<ETH_HLEN>() else {
+            return false;
+        };
+        let [d0, d1, d2, d3, d4, d5, ..] = header;
+        let dest = [d0, d1, d2, d3, d4, d5];
+        let Some(device) = self.device_mut(skb.dev) else {
+            return false;
+        };
+        skb.pkt_type = if dest == device.mac {
+            PktType::Host
+        } else if dest == crate::addr::MAC_BROADCAST {
+            PktType::Broadcast
+        } else if d0 & 1 != 0 {
+            PktType::Multicast
+        } else {
+            PktType::OtherHost
+        };
+        if skb.pkt_type == PktType::Multicast {
+            device.stats.multicast += 1;
+        }
+        skb.protocol = u16::from_be_bytes([header[12], header[13]]);
+        if skb.pull(ETH_HLEN).is_none() {
+            return false;
+        }
+        if matches!(skb.protocol, ETH_P_8021Q | ETH_P_8021AD)
+            && skb.vlan.is_none()
+            && !vlan_untag(skb, &header)
+        {
+            return false;
+        }
+        if skb.protocol < ETH_P_802_3_MIN {
+            skb.protocol = ETH_P_802_2;
+        }
+        skb.reset_network_header();
+        skb.set_transport_header(0);
+        true
+    }
+
+    fn count_rx_drop(&mut self, dev: IfIndex) {
+        if let Some(device) = self.device_mut(dev) {
+            device.stats.rx_dropped += 1;
+        }
+    }
+}
+
+/// Takes the outer VLAN tag out of the frame: the MAC addresses move up by its 4 bytes.
+fn vlan_untag(skb: &mut SkBuff, header: &[u8; ETH_HLEN]) -> bool {
+    let Some(&[tci0, tci1, type0, type1]) = skb.data().first_chunk::<4>() else {
+        return false;
+    };
+    skb.vlan = Some(Vlan {
+        proto: skb.protocol,
+        tci: u16::from_be_bytes([tci0, tci1]),
+    });
+    skb.protocol = u16::from_be_bytes([type0, type1]);
+    let mut untagged = *header;
+    untagged[12..].copy_from_slice(&[type0, type1]);
+    let moved = skb.pull(4).and_then(|()| {
+        skb.push(ETH_HLEN)?.copy_from_slice(&untagged);
+        skb.reset_mac_header();
+        skb.pull(ETH_HLEN)
+    });
+    if let CsumState::Partial { start, .. } = &mut skb.csum {
+        *start = start.saturating_sub(4);
+    }
+    moved.is_some()
+}

@@ -1,0 +1,129 @@
+//! What a driver offers the stack (`struct net_device_ops` and its NAPI instance), and what the stack keeps per device.
+
+use crate::page_pool::PagePool;
+use crate::skb::{IfIndex, SkBuff};
+use crate::stats::LinkStats;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// Frames that wait in front of a stopped driver before `QDISC_DROP` (`txqueuelen`).
+pub const TX_QUEUE_LEN: usize = 1000;
+
+/// What the device does so that software need not (`NETIF_F_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetFeatures {
+    /// `NETIF_F_HW_CSUM`: fills in a 16-bit checksum anywhere ([`CsumState::Partial`](crate::skb::CsumState::Partial)).
+    pub hw_csum: bool,
+    /// `NETIF_F_RXCSUM`: verifies received TCP and UDP checksums.
+    pub rx_csum: bool,
+}
+
+/// A driver. Packets start at the Ethernet header, without FCS, in both directions.
+pub trait NetDeviceOps {
+    /// Queues a frame for transmission. `Err` is `NETDEV_TX_BUSY`: the packet comes back, and the stack stops sending until the next
+    /// [`poll`](Self::poll) of this device.
+    #[allow(clippy::result_large_err)]
+    fn start_xmit(&mut self, skb: SkBuff) -> Result<(), SkBuff>;
+
+    /// No more frames follow for now (`xmit_more` ends): rings the doorbell if frames were queued since the last call.
+    fn flush(&mut self);
+
+    /// NAPI poll: appends at most `budget` received frames to `rx` and takes back the buffers of transmitted ones. Returns the number
+    /// of frames received; less than `budget` says that there is no more.
+    fn poll(&mut self, budget: usize, rx: &mut Vec<SkBuff>) -> usize;
+
+    /// `napi_complete_done()`: interrupts on again. `false` when work arrived meanwhile: interrupts stay off and the device is polled
+    /// again.
+    fn complete(&mut self) -> bool;
+
+    /// Whether there is carrier.
+    fn link_up(&self) -> bool;
+
+    /// Largest IP packet in bytes, Ethernet header not included.
+    fn mtu(&self) -> u16;
+
+    /// The device's MAC address.
+    fn mac(&self) -> [u8; 6];
+
+    /// What the device does on its own. Asked once, when the device is added.
+    fn features(&self) -> NetFeatures;
+
+    /// Buffers for packets made by this host; asked once, when the device is added. A buffer holds
+    /// [`NET_SKB_PAD`](crate::skb::NET_SKB_PAD) + 14 + MTU bytes. Packets in other buffers are copied into one of these before
+    /// [`start_xmit`](Self::start_xmit).
+    fn tx_pool(&self) -> PagePool;
+}
+
+/// Lets the owner keep a handle on a driver that the stack uses, e.g. to deliver interrupts to it.
+impl<T: NetDeviceOps + ?Sized> NetDeviceOps for Rc<RefCell<T>> {
+    fn start_xmit(&mut self, skb: SkBuff) -> Result<(), SkBuff> {
+        self.borrow_mut().start_xmit(skb)
+    }
+    fn flush(&mut self) {
+        self.borrow_mut().flush();
+    }
+    fn poll(&mut self, budget: usize, rx: &mut Vec<SkBuff>) -> usize {
+        self.borrow_mut().poll(budget, rx)
+    }
+    fn complete(&mut self) -> bool {
+        self.borrow_mut().complete()
+    }
+    fn link_up(&self) -> bool {
+        self.borrow().link_up()
+    }
+    fn mtu(&self) -> u16 {
+        self.borrow().mtu()
+    }
+    fn mac(&self) -> [u8; 6] {
+        self.borrow().mac()
+    }
+    fn features(&self) -> NetFeatures {
+        self.borrow().features()
+    }
+    fn tx_pool(&self) -> PagePool {
+        self.borrow().tx_pool()
+    }
+}
+
+/// A device as the stack sees it (`struct net_device`).
+pub(crate) struct NetDevice {
+    pub name: String,
+    pub index: IfIndex,
+    pub ops: Box<dyn NetDeviceOps>,
+    pub mac: [u8; 6],
+    pub features: NetFeatures,
+    pub pool: PagePool,
+    pub stats: LinkStats,
+    /// Frames that the driver did not take yet.
+    pub qdisc: VecDeque<SkBuff>,
+    /// The driver said busy; nothing is sent until its next poll.
+    pub tx_stopped: bool,
+    /// Frames were handed to the driver since its last `flush`.
+    pub needs_flush: bool,
+    /// It is on the poll list.
+    pub scheduled: bool,
+}
+
+impl NetDevice {
+    pub fn new(name: String, index: IfIndex, ops: Box<dyn NetDeviceOps>) -> Self {
+        let (mac, features, pool) = (ops.mac(), ops.features(), ops.tx_pool());
+        Self {
+            name,
+            index,
+            ops,
+            mac,
+            features,
+            pool,
+            stats: LinkStats::default(),
+            qdisc: VecDeque::new(),
+            tx_stopped: false,
+            needs_flush: false,
+            scheduled: false,
+        }
+    }
+
+    pub fn is_loopback(&self) -> bool {
+        self.index == IfIndex::LO
+    }
+}

@@ -1,0 +1,118 @@
+//! The small types that an [`SkBuff`](super::SkBuff) carries besides its bytes.
+
+use std::fmt;
+
+/// Number of a network device in its stack, from 1 on (1 is `lo`); 0 means none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IfIndex(pub u32);
+
+impl IfIndex {
+    /// No device.
+    pub const NONE: IfIndex = IfIndex(0);
+    /// The loopback device.
+    pub const LO: IfIndex = IfIndex(1);
+
+    /// `None` for [`IfIndex::NONE`].
+    pub fn some(self) -> Option<IfIndex> {
+        (self != Self::NONE).then_some(self)
+    }
+}
+
+impl fmt::Display for IfIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Number of a packet in its stack, in order of appearance, from 1 on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PacketId(pub u64);
+
+impl PacketId {
+    /// Not numbered (yet).
+    pub const NONE: PacketId = PacketId(0);
+}
+
+impl fmt::Display for PacketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `PACKET_*`: to whom the Ethernet destination address says the frame is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PktType {
+    /// To this host.
+    #[default]
+    Host,
+    /// To everybody on the link.
+    Broadcast,
+    /// To a group.
+    Multicast,
+    /// To somebody else.
+    OtherHost,
+    /// Made by this host.
+    Outgoing,
+}
+
+/// What is known of the transport checksum (`CHECKSUM_*`, `ip_summed`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CsumState {
+    /// Nothing: software verifies (receive), or the packet is complete (transmit).
+    #[default]
+    None,
+    /// The device verified it.
+    Unnecessary,
+    /// The device summed everything from the network header to the end of the frame: a one's-complement sum, not inverted, not folded
+    /// below 32 bits.
+    Complete(u32),
+    /// The checksum field holds the pseudo-header sum only. Transmit: to be summed from `start` to the end and stored, inverted, at
+    /// `start + offset`. Receive: the sender is on this machine and left it out; it counts as verified.
+    Partial {
+        /// First byte to sum, in bytes from the Ethernet header.
+        start: u16,
+        /// Where the 16-bit result goes, in bytes from `start`.
+        offset: u16,
+    },
+}
+
+/// Kind of segmentation (`SKB_GSO_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GsoType {
+    /// One ordinary packet.
+    #[default]
+    None,
+    /// TCP over IPv4.
+    TcpV4,
+    /// TCP over IPv6.
+    TcpV6,
+    /// UDP datagrams of one size (USO).
+    UdpL4,
+}
+
+/// How one large packet stands for several on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gso {
+    /// Kind of segmentation.
+    pub kind: GsoType,
+    /// Payload bytes per segment, headers not; 0 with [`GsoType::None`].
+    pub size: u16,
+    /// Number of segments; 0 with [`GsoType::None`].
+    pub segs: u16,
+}
+
+/// A VLAN tag (802.1Q).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vlan {
+    /// Tag protocol, 0x8100 or 0x88a8, host byte order.
+    pub proto: u16,
+    /// Priority (3 bits), drop eligible (1 bit), VLAN id (12 bits), host byte order.
+    pub tci: u16,
+}
+
+impl Vlan {
+    /// The VLAN id, 0 to 4095; 0 is a priority tag only.
+    pub fn id(self) -> u16 {
+        self.tci & 0x0fff
+    }
+}

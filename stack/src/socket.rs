@@ -1,0 +1,126 @@
+//! UDP sockets: who is bound where, and what waits to be read.
+
+use crate::Ps;
+use crate::skb::{IfIndex, SkBuff};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// A socket of one [`Stack`](crate::Stack).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub(crate) u32);
+
+impl fmt::Display for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A received datagram. The payload still lies in the buffer that the device wrote, which goes back to its pool when this is dropped.
+#[derive(Debug)]
+pub struct Datagram {
+    /// Who sent it.
+    pub src: SocketAddr,
+    /// To which of this host's addresses (or groups, or broadcast) and which port.
+    pub dst: SocketAddr,
+    /// Device that it came in through.
+    pub iif: IfIndex,
+    /// When the driver took it from the ring.
+    pub tstamp: Ps,
+    pub(crate) skb: SkBuff,
+}
+
+impl Datagram {
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        self.skb.data()
+    }
+
+    /// The packet, its data being the payload.
+    pub fn skb(&self) -> &SkBuff {
+        &self.skb
+    }
+}
+
+/// `struct udp_sock`, the parts that exist here.
+pub(crate) struct UdpSocket {
+    /// Local address; unspecified = any (an IPv6 wildcard takes IPv6 only, as with `IPV6_V6ONLY`).
+    pub local: SocketAddr,
+    pub rcvbuf: usize,
+    /// `sk_rmem_alloc`: buffer memory of what waits.
+    pub rmem_alloc: usize,
+    pub queue: VecDeque<Datagram>,
+    /// `IP_MTU_DISCOVER` = `IP_PMTUDISC_DO`.
+    pub dont_fragment: bool,
+    /// `SO_BROADCAST`.
+    pub broadcast: bool,
+}
+
+/// All sockets, by number and by port.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    table: BTreeMap<SocketId, UdpSocket>,
+    /// Bound sockets; the wildcard address sorts before all others of its family.
+    bound: BTreeMap<(u16, IpAddr), SocketId>,
+    next: u32,
+}
+
+impl Sockets {
+    pub fn held(&self) -> usize {
+        self.table.values().map(|s| s.queue.len()).sum()
+    }
+
+    pub fn get(&self, id: SocketId) -> Option<&UdpSocket> {
+        self.table.get(&id)
+    }
+
+    pub fn get_mut(&mut self, id: SocketId) -> Option<&mut UdpSocket> {
+        self.table.get_mut(&id)
+    }
+
+    /// Whether a socket for `local` would take what belongs to another: same port and same or overlapping address.
+    pub fn conflicts(&self, local: SocketAddr) -> bool {
+        let (port, ip) = (local.port(), local.ip());
+        if ip.is_unspecified() {
+            self.on_port(port)
+                .any(|(other, _)| other.is_ipv4() == ip.is_ipv4())
+        } else {
+            self.lookup(ip, port).is_some()
+        }
+    }
+
+    fn on_port(&self, port: u16) -> impl Iterator<Item = (IpAddr, SocketId)> + '_ {
+        let first = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+        let last = IpAddr::V6(std::net::Ipv6Addr::from([0xff; 16]));
+        self.bound
+            .range((port, first)..=(port, last))
+            .map(|((_, ip), id)| (*ip, *id))
+    }
+
+    /// `__udp4_lib_lookup()`: the socket bound to this address, else to any.
+    pub fn lookup(&self, ip: IpAddr, port: u16) -> Option<SocketId> {
+        let any: IpAddr = match ip {
+            IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        self.bound
+            .get(&(port, ip))
+            .or_else(|| self.bound.get(&(port, any)))
+            .copied()
+    }
+
+    pub fn insert(&mut self, socket: UdpSocket) -> SocketId {
+        let id = SocketId(self.next);
+        self.next += 1;
+        self.bound
+            .insert((socket.local.port(), socket.local.ip()), id);
+        self.table.insert(id, socket);
+        id
+    }
+
+    pub fn remove(&mut self, id: SocketId) -> Option<UdpSocket> {
+        let socket = self.table.remove(&id)?;
+        self.bound.remove(&(socket.local.port(), socket.local.ip()));
+        Some(socket)
+    }
+}

@@ -1,0 +1,456 @@
+//! [`Stack`]: one host's network stack, and its configuration.
+
+use crate::addr::{IpCidr, link_local, solicited_node};
+use crate::drop_reason::DropReason;
+use crate::error::StackError;
+use crate::fib::{Fib, RouteSpec, RouteType, TableId};
+use crate::hook::{Family, Hook, HookFn, HookId, HookState, Hooks, Verdict};
+use crate::loopback::Loopback;
+use crate::netdev::{NetDevice, NetDeviceOps};
+use crate::page_pool::PagePool;
+use crate::skb::{IfIndex, NET_SKB_PAD, PacketId, PktType, SkBuff};
+use crate::socket::Sockets;
+use crate::stats::{LinkStats, StackStats};
+use crate::timer::{TimerKey, Timers};
+use crate::trace::{Consume, Stage, Tracer};
+use crate::{Ps, SEC};
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// `net.ipv4.conf.all.rp_filter`: is the way back to a packet's source looked at (RFC 3704)?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RpFilter {
+    /// No.
+    #[default]
+    Off,
+    /// It must be the device that received the packet.
+    Strict,
+    /// There must be one, through whatever device.
+    Loose,
+}
+
+/// The sysctls of a stack; the defaults are Linux's.
+#[derive(Clone, Debug)]
+pub struct StackConfig {
+    /// `net.ipv4.ip_forward`.
+    pub ip_forward: bool,
+    /// `net.ipv6.conf.all.forwarding`.
+    pub ipv6_forward: bool,
+    /// Whether IPv6 exists at all; without it no link-local addresses are made and IPv6 frames are `UNHANDLED_PROTO`.
+    pub ipv6: bool,
+    /// `net.ipv4.conf.all.rp_filter`.
+    pub rp_filter: RpFilter,
+    /// `net.ipv4.ip_default_ttl` and `net.ipv6.conf.all.hop_limit`.
+    pub default_ttl: u8,
+    /// `net.ipv4.icmp_echo_ignore_broadcasts`.
+    pub icmp_echo_ignore_broadcasts: bool,
+    /// `net.ipv4.icmp_ratelimit`, `net.ipv6.icmp.ratelimit`: time between two errors to one destination, after a burst of 6; 0 = no limit.
+    pub icmp_ratelimit: Ps,
+    /// `net.ipv4.icmp_msgs_per_sec`: errors per second to all destinations together, with a burst of 50; 0 = no limit.
+    pub icmp_msgs_per_sec: u32,
+    /// `net.core.netdev_budget`: packets per run of the receive softirq.
+    pub netdev_budget: usize,
+    /// `net.core.rmem_default`: receive buffer of a new socket, in bytes of buffer memory (not payload).
+    pub rmem_default: usize,
+    /// `net.ipv4.ipfrag_high_thresh`, `net.ipv6.ip6frag_high_thresh`: bytes of buffer memory for waiting fragments, per family.
+    pub frag_high_thresh: usize,
+    /// `net.ipv4.ipfrag_time`: how long fragments wait for the others.
+    pub ipfrag_time: Ps,
+    /// `net.ipv6.ip6frag_time`.
+    pub ip6frag_time: Ps,
+    /// `net.ipv4.neigh.default.gc_thresh3`: entries in the neighbour table, both families together.
+    pub neigh_max: usize,
+    /// Start of everything that Linux draws at random: IP identification, ephemeral ports.
+    pub seed: u64,
+}
+
+impl Default for StackConfig {
+    fn default() -> Self {
+        Self {
+            ip_forward: false,
+            ipv6_forward: false,
+            ipv6: true,
+            rp_filter: RpFilter::Off,
+            default_ttl: 64,
+            icmp_echo_ignore_broadcasts: true,
+            icmp_ratelimit: SEC,
+            icmp_msgs_per_sec: 1000,
+            netdev_budget: 300,
+            rmem_default: 212_992,
+            frag_high_thresh: 4 << 20,
+            ipfrag_time: 30 * SEC,
+            ip6frag_time: 60 * SEC,
+            neigh_max: 1024,
+            seed: 1,
+        }
+    }
+}
+
+/// An address of a device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IfAddr {
+    pub dev: IfIndex,
+    pub cidr: IpCidr,
+}
+
+/// One host's network stack: devices, addresses, routes, neighbours, hooks, sockets.
+///
+/// It does nothing on its own. The host calls [`net_rx_action`](Self::net_rx_action) after an interrupt and
+/// [`run_timers`](Self::run_timers) when [`next_timer`](Self::next_timer) is due, always with the current simulated time, which must
+/// not go backwards.
+pub struct Stack {
+    pub(crate) config: StackConfig,
+    pub(crate) now: Ps,
+    pub(crate) devices: Vec<NetDevice>,
+    pub(crate) addrs: Vec<IfAddr>,
+    pub(crate) fib: Fib,
+    pub(crate) hooks: Hooks,
+    pub(crate) sockets: Sockets,
+    pub(crate) timers: Timers,
+    pub(crate) stats: StackStats,
+    pub(crate) poll_list: VecDeque<IfIndex>,
+    pub(crate) rx_list: Vec<SkBuff>,
+    tracer: Option<Box<dyn Tracer>>,
+    last_packet: u64,
+    rng: u64,
+}
+
+impl Stack {
+    /// A host with nothing but `lo` (127.0.0.1/8, ::1/128).
+    pub fn new(config: StackConfig) -> Self {
+        let mut stack = Self {
+            now: 0,
+            devices: Vec::new(),
+            addrs: Vec::new(),
+            fib: Fib::default(),
+            hooks: Hooks::default(),
+            sockets: Sockets::default(),
+            timers: Timers::default(),
+            stats: StackStats::default(),
+            poll_list: VecDeque::new(),
+            rx_list: Vec::new(),
+            tracer: None,
+            last_packet: 0,
+            // splitmix64's increment: any seed, 0 too, gives a usable state.
+            rng: config.seed.wrapping_add(0x9e37_79b9_7f4a_7c15),
+            config,
+        };
+        stack.devices.push(NetDevice::new(
+            "lo".to_owned(),
+            IfIndex::LO,
+            Box::new(Loopback::new()),
+        ));
+        stack.install_addr(IfIndex::LO, IpAddr::V4(Ipv4Addr::LOCALHOST), 8);
+        if stack.config.ipv6 {
+            stack.install_addr(IfIndex::LO, IpAddr::V6(Ipv6Addr::LOCALHOST), 128);
+        }
+        stack
+    }
+
+    /// Adds a device and brings it up. With IPv6 it gets its link-local address (EUI-64 of the MAC address). Duplicate address
+    /// detection and router solicitation are not done: nothing is sent.
+    pub fn add_device(&mut self, name: &str, ops: Box<dyn NetDeviceOps>) -> IfIndex {
+        let index = IfIndex(self.devices.len() as u32 + 1);
+        let device = NetDevice::new(name.to_owned(), index, ops);
+        let mac = device.mac;
+        self.devices.push(device);
+        if self.config.ipv6 {
+            self.install_addr(index, IpAddr::V6(link_local(mac)), 64);
+        }
+        index
+    }
+
+    /// `ip addr add CIDR dev IFINDEX`: with it come the local route, the broadcast route and the route to the network.
+    pub fn add_addr(&mut self, ifindex: IfIndex, cidr: IpCidr) -> Result<(), StackError> {
+        self.device(ifindex).ok_or(StackError::NoDevice(ifindex))?;
+        let address = cidr.address();
+        let impossible = match address {
+            IpAddr::V4(a) => a.is_multicast() || a.is_broadcast() || a.is_unspecified(),
+            IpAddr::V6(a) => a.is_multicast() || a.is_unspecified(),
+        };
+        if impossible {
+            return Err(StackError::InvalidAddress(address));
+        }
+        if self
+            .addrs
+            .iter()
+            .any(|a| a.dev == ifindex && a.cidr == cidr)
+        {
+            return Err(StackError::AddressExists(ifindex, cidr));
+        }
+        self.install_addr(ifindex, address, cidr.prefix_len());
+        Ok(())
+    }
+
+    /// `fib_add_ifaddr()`. The prefix length fits the family: it comes from an [`IpCidr`] or from here.
+    fn install_addr(&mut self, dev: IfIndex, address: IpAddr, prefix_len: u8) {
+        let Ok(cidr) = IpCidr::new(address, prefix_len) else {
+            return;
+        };
+        self.addrs.push(IfAddr { dev, cidr });
+        let local = |dst, kind| RouteSpec {
+            kind,
+            src: Some(address),
+            ..RouteSpec::dev(dst, dev)
+        };
+        self.fib.add(
+            TableId::Local,
+            &local(IpCidr::host(address), RouteType::Local),
+        );
+        if dev == IfIndex::LO {
+            self.fib.add(TableId::Local, &local(cidr, RouteType::Local));
+            return;
+        }
+        if let Some(broadcast) = cidr.broadcast() {
+            self.fib.add(
+                TableId::Local,
+                &local(IpCidr::host(broadcast.into()), RouteType::Broadcast),
+            );
+        }
+        let network = RouteSpec {
+            // IPv6 routes have no preferred source: addresses are selected (RFC 6724). Linux's metric for them is 256.
+            src: address.is_ipv4().then_some(address),
+            metric: if address.is_ipv4() { 0 } else { 256 },
+            ..RouteSpec::dev(cidr, dev)
+        };
+        if cidr != IpCidr::host(address) {
+            self.fib.add(TableId::Main, &network);
+        }
+    }
+
+    /// `ip route add`. A gateway without a device is looked up among the connected networks.
+    pub fn add_route(&mut self, spec: RouteSpec) -> Result<(), StackError> {
+        let mut spec = spec;
+        if let Some(gateway) = spec.gateway {
+            let way = self
+                .fib
+                .lookup_main(gateway, spec.oif)
+                .filter(|r| r.gateway.is_none());
+            // A link-local gateway is on the link of the device that was named.
+            let link_local = matches!(gateway, IpAddr::V6(a) if a.is_unicast_link_local())
+                && spec.oif != IfIndex::NONE;
+            match way {
+                Some(way) if spec.oif == IfIndex::NONE => spec.oif = way.oif,
+                Some(_) => {}
+                None if link_local => {}
+                None => return Err(StackError::GatewayUnreachable(gateway)),
+            }
+            if gateway.is_ipv4() != spec.dst.address().is_ipv4() {
+                return Err(StackError::GatewayUnreachable(gateway));
+            }
+        }
+        let drops = matches!(
+            spec.kind,
+            RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit
+        );
+        if !drops && self.device(spec.oif).is_none() {
+            return Err(StackError::NoDevice(spec.oif));
+        }
+        if !self.fib.add(TableId::Main, &spec) {
+            return Err(StackError::RouteExists(spec.dst));
+        }
+        Ok(())
+    }
+
+    /// `ip route del DST`: all routes to exactly this network.
+    pub fn del_route(&mut self, dst: IpCidr) -> Result<(), StackError> {
+        match self.fib.remove(TableId::Main, dst, |_| true) {
+            0 => Err(StackError::NoRoute(dst)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Registers `function` at `hook`. Lower priorities run first; among equals the one registered last. `name` is for lists and
+    /// traces.
+    pub fn nf_register_hook(
+        &mut self,
+        hook: Hook,
+        priority: i32,
+        name: &str,
+        function: HookFn,
+    ) -> HookId {
+        self.hooks.register(hook, priority, name, function)
+    }
+
+    /// Takes a hook function out; `false` when it was out already.
+    pub fn nf_unregister_hook(&mut self, id: HookId) -> bool {
+        self.hooks.unregister(id)
+    }
+
+    /// The functions at `hook` with their priorities, in the order in which they run.
+    pub fn nf_hooks(&self, hook: Hook) -> impl Iterator<Item = (i32, &str)> {
+        self.hooks.list(hook)
+    }
+
+    /// Sets who sees the stages of all packets; it replaces the one before.
+    pub fn set_tracer(&mut self, tracer: Box<dyn Tracer>) {
+        self.tracer = Some(tracer);
+    }
+
+    /// All counters.
+    pub fn stats(&self) -> StackStats {
+        let mut stats = self.stats.clone();
+        stats.held = self
+            .devices
+            .iter()
+            .map(|d| d.qdisc.len() as u64)
+            .sum::<u64>()
+            + self.sockets.held() as u64;
+        stats
+    }
+
+    /// Packets dropped for `reason`.
+    pub fn drop_count(&self, reason: DropReason) -> u64 {
+        self.stats.drop_count(reason)
+    }
+
+    /// `ip -s link show dev IFINDEX`.
+    pub fn link_stats(&self, ifindex: IfIndex) -> Option<LinkStats> {
+        Some(self.device(ifindex)?.stats)
+    }
+
+    /// The device's name.
+    pub fn device_name(&self, ifindex: IfIndex) -> Option<&str> {
+        Some(&self.device(ifindex)?.name)
+    }
+
+    /// The addresses of a device, in the order in which they were added.
+    pub fn device_addrs(&self, ifindex: IfIndex) -> impl Iterator<Item = IpCidr> + '_ {
+        self.addrs
+            .iter()
+            .filter(move |a| a.dev == ifindex)
+            .map(|a| a.cidr)
+    }
+
+    /// When [`run_timers`](Self::run_timers) is to be called; `None`: nothing is due.
+    pub fn next_timer(&self) -> Option<Ps> {
+        self.timers.next()
+    }
+
+    /// Does everything that is due at `now`: repeated solicitations, neighbour states, fragments that waited too long.
+    pub fn run_timers(&mut self, now: Ps) {
+        self.now = self.now.max(now);
+        while let Some(key) = self.timers.take_due(self.now) {
+            match key {
+                TimerKey::Neighbour(..) | TimerKey::Fragments(_) => {}
+            }
+        }
+        self.flush_devices();
+    }
+
+    pub(crate) fn device(&self, index: IfIndex) -> Option<&NetDevice> {
+        self.devices.get((index.0 as usize).checked_sub(1)?)
+    }
+
+    pub(crate) fn device_mut(&mut self, index: IfIndex) -> Option<&mut NetDevice> {
+        self.devices.get_mut((index.0 as usize).checked_sub(1)?)
+    }
+
+    pub(crate) fn mtu(&self, index: IfIndex) -> usize {
+        self.device(index).map_or(0, |d| usize::from(d.ops.mtu()))
+    }
+
+    /// Whether IPv6 group `group` was joined on `dev`: all nodes, and the solicited-node groups of its addresses (RFC 4291 2.8).
+    pub(crate) fn is_member_v6(&self, dev: IfIndex, group: Ipv6Addr) -> bool {
+        const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        group == ALL_NODES
+            || self.addrs.iter().any(|a| match a.cidr.address() {
+                IpAddr::V6(own) => a.dev == dev && solicited_node(own) == group,
+                IpAddr::V4(_) => false,
+            })
+    }
+
+    /// Next number of the seeded generator (splitmix64).
+    pub(crate) fn random(&mut self) -> u64 {
+        self.rng = self.rng.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.rng;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    #[inline]
+    pub(crate) fn trace(&mut self, skb: &SkBuff, stage: Stage) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.event(skb, stage);
+        }
+    }
+
+    pub(crate) fn new_packet_id(&mut self) -> PacketId {
+        self.last_packet += 1;
+        PacketId(self.last_packet)
+    }
+
+    /// The packet ends badly.
+    pub(crate) fn kfree_skb(&mut self, skb: SkBuff, reason: DropReason) {
+        self.stats.count_drop(reason);
+        self.trace(&skb, Stage::Drop(reason));
+    }
+
+    /// The packet ends well.
+    pub(crate) fn consume_skb(&mut self, skb: SkBuff, how: Consume) {
+        self.stats.consumed += 1;
+        self.trace(&skb, Stage::Consume(how));
+    }
+
+    /// A new packet of this host, to leave through `dev`: in a page of the device's pool when it fits there, on the heap otherwise.
+    /// `len`: IP packet in bytes. Headroom for the link-layer and virtio headers is kept.
+    pub(crate) fn alloc_skb(&mut self, dev: IfIndex, len: usize) -> Option<SkBuff> {
+        let headroom = NET_SKB_PAD + crate::xmit::ETH_HLEN;
+        let pool: Option<&PagePool> = self.device(dev).map(|d| &d.pool);
+        let skb = match pool {
+            Some(pool) if headroom + len <= pool.buf_size() => SkBuff::alloc(pool, headroom, len)?,
+            _ => SkBuff::alloc_heap(headroom, len),
+        };
+        Some(self.adopt(skb, dev))
+    }
+
+    /// Numbers and counts a packet that this host just made.
+    pub(crate) fn adopt(&mut self, mut skb: SkBuff, dev: IfIndex) -> SkBuff {
+        skb.id = self.new_packet_id();
+        skb.dev = dev;
+        skb.tstamp = self.now;
+        skb.pkt_type = PktType::Outgoing;
+        self.stats.built += 1;
+        skb
+    }
+
+    /// `nf_hook()`: runs the functions of a hook. `None` when the packet ended there; it is counted then.
+    pub(crate) fn nf_hook(
+        &mut self,
+        hook: Hook,
+        family: Family,
+        mut skb: SkBuff,
+        iif: IfIndex,
+        oif: IfIndex,
+    ) -> Option<SkBuff> {
+        self.trace(&skb, Stage::Hook(hook));
+        if self.hooks.is_empty(hook) {
+            return Some(skb);
+        }
+        let state = HookState {
+            hook,
+            family,
+            iif: iif.some(),
+            oif: oif.some(),
+            now: self.now,
+        };
+        match self.hooks.run(&mut skb, &state) {
+            Verdict::Accept => Some(skb),
+            Verdict::Drop => {
+                let reason = match hook {
+                    Hook::TcIngress => DropReason::TcIngress,
+                    Hook::TcEgress => DropReason::TcEgress,
+                    _ => DropReason::NetfilterDrop,
+                };
+                self.kfree_skb(skb, reason);
+                None
+            }
+            Verdict::Stolen => {
+                self.stats.stolen += 1;
+                self.trace(&skb, Stage::Stolen);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Everything that is due at a later time, in one ordered set.
+
+use crate::Ps;
+use crate::skb::IfIndex;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// What is due. The order among things due at the same time is the order of this type, the same in every run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TimerKey {
+    /// A neighbour's state changes or a solicitation is repeated.
+    Neighbour(IfIndex, IpAddr),
+    /// A datagram's fragments did not all come in time; the number of its queue.
+    Fragments(u64),
+}
+
+/// All running timers. Who starts one keeps its time, to stop it.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    due: BTreeSet<(Ps, TimerKey)>,
+}
+
+impl Timers {
+    pub fn start(&mut self, at: Ps, key: TimerKey) {
+        self.due.insert((at, key));
+    }
+
+    pub fn stop(&mut self, at: Ps, key: TimerKey) {
+        self.due.remove(&(at, key));
+    }
+
+    pub fn next(&self) -> Option<Ps> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out the earliest one that is due at `now`.
+    pub fn take_due(&mut self, now: Ps) -> Option<TimerKey> {
+        let first = *self.due.first()?;
+        if first.0 > now {
+            return None;
+        }
+        self.due.remove(&first);
+        Some(first.1)
+    }
+}

@@ -1,0 +1,167 @@
+//! From the IP layer to the driver: `__dev_queue_xmit()`, the queue, `dev_hard_start_xmit()`.
+
+use crate::checksum;
+use crate::drop_reason::DropReason;
+use crate::hook::{Family, Hook};
+use crate::netdev::TX_QUEUE_LEN;
+use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
+use crate::stack::Stack;
+use crate::trace::{Consume, Stage};
+
+/// Bytes of an Ethernet header.
+pub(crate) const ETH_HLEN: usize = 14;
+
+impl Stack {
+    /// `eth_header()` and on: puts the link-layer header in front of the packet and queues it on `skb.dev`.
+    pub(crate) fn dev_hard_header_xmit(&mut self, mut skb: SkBuff, dest: [u8; 6]) {
+        let Some(dev) = self.device(skb.dev) else {
+            return self.kfree_skb(skb, DropReason::DevReady);
+        };
+        let source = dev.mac;
+        let protocol = skb.protocol;
+        let Some(header) = skb.push(ETH_HLEN) else {
+            return self.kfree_skb(skb, DropReason::DevHdr);
+        };
+        header[..6].copy_from_slice(&dest);
+        header[6..12].copy_from_slice(&source);
+        header[12..].copy_from_slice(&protocol.to_be_bytes());
+        skb.reset_mac_header();
+        self.dev_queue_xmit(skb);
+    }
+
+    /// `__dev_queue_xmit()`: netfilter egress comes before tc egress, and both before the queue.
+    fn dev_queue_xmit(&mut self, skb: SkBuff) {
+        let dev = skb.dev;
+        let hooked = self
+            .nf_hook(Hook::NetdevEgress, Family::Netdev, skb, IfIndex::NONE, dev)
+            .and_then(|skb| self.nf_hook(Hook::TcEgress, Family::Netdev, skb, IfIndex::NONE, dev));
+        let Some(skb) = hooked else {
+            self.count_tx_drop(dev);
+            return;
+        };
+        self.trace(&skb, Stage::Qdisc);
+        let Some(device) = self.device_mut(dev) else {
+            return self.kfree_skb(skb, DropReason::DevReady);
+        };
+        // Without carrier Linux puts the noop queue in place, which drops.
+        if !device.ops.link_up() || device.qdisc.len() >= TX_QUEUE_LEN {
+            self.count_tx_drop(dev);
+            return self.kfree_skb(skb, DropReason::QdiscDrop);
+        }
+        if device.tx_stopped || !device.qdisc.is_empty() {
+            device.qdisc.push_back(skb);
+            return;
+        }
+        self.sch_direct_xmit(skb);
+    }
+
+    /// `qdisc_run()`: sends what waits, until the driver is busy.
+    pub(crate) fn qdisc_run(&mut self, dev: IfIndex) {
+        while let Some(device) = self.device_mut(dev) {
+            if device.tx_stopped {
+                return;
+            }
+            let Some(skb) = device.qdisc.pop_front() else {
+                return;
+            };
+            self.sch_direct_xmit(skb);
+        }
+    }
+
+    /// `validate_xmit_skb()` and `ndo_start_xmit()`.
+    fn sch_direct_xmit(&mut self, skb: SkBuff) {
+        let dev = skb.dev;
+        let Some(mut skb) = self.make_dma_able(skb) else {
+            self.count_tx_drop(dev);
+            return;
+        };
+        let Some(device) = self.device_mut(dev) else {
+            return self.kfree_skb(skb, DropReason::DevReady);
+        };
+        if !device.features.hw_csum {
+            skb_checksum_help(&mut skb);
+        }
+        self.trace(&skb, Stage::Xmit);
+        let bytes = skb.len() as u64;
+        let Some(device) = self.device_mut(dev) else {
+            return;
+        };
+        match device.ops.start_xmit(skb) {
+            Ok(()) => {
+                device.needs_flush = true;
+                device.stats.tx_packets += 1;
+                device.stats.tx_bytes += bytes;
+                self.stats.transmitted += 1;
+                if dev == IfIndex::LO {
+                    self.napi_schedule(dev);
+                }
+            }
+            Err(skb) => {
+                device.tx_stopped = true;
+                device.stats.tx_busy += 1;
+                device.qdisc.push_front(skb);
+            }
+        }
+    }
+
+    /// A buffer of the device's own pool stays; any other (heap, or received by another device) is copied into one, as its bus address
+    /// means nothing to this device.
+    fn make_dma_able(&mut self, skb: SkBuff) -> Option<SkBuff> {
+        let Some(device) = self.device(skb.dev) else {
+            self.kfree_skb(skb, DropReason::DevReady);
+            return None;
+        };
+        if device.is_loopback() || skb.is_in(&device.pool) {
+            return Some(skb);
+        }
+        let Some(mut copy) = skb.copy_into(&device.pool, NET_SKB_PAD) else {
+            self.kfree_skb(skb, DropReason::NoMem);
+            return None;
+        };
+        self.stats.built += 1;
+        copy.parent = skb.parent;
+        self.consume_skb(skb, Consume::Copy);
+        Some(copy)
+    }
+
+    /// The end of a batch: drivers ring their doorbells.
+    pub(crate) fn flush_devices(&mut self) {
+        for device in &mut self.devices {
+            if std::mem::take(&mut device.needs_flush) {
+                device.ops.flush();
+            }
+        }
+    }
+
+    fn count_tx_drop(&mut self, dev: IfIndex) {
+        if let Some(device) = self.device_mut(dev) {
+            device.stats.tx_dropped += 1;
+        }
+    }
+}
+
+/// `skb_checksum_help()`: fills in a checksum that was left to the device. Data starts at the Ethernet header.
+pub(crate) fn skb_checksum_help(skb: &mut SkBuff) {
+    if let CsumState::Partial { start, offset } = skb.csum {
+        fill_checksum(skb.data_mut(), usize::from(start), usize::from(offset));
+        skb.csum = CsumState::None;
+    }
+}
+
+/// Sums `bytes[start..]` and stores the complement at `start + offset`; positions outside change nothing.
+pub(crate) fn fill_checksum(bytes: &mut [u8], start: usize, offset: usize) {
+    let Some(covered) = bytes.get_mut(start..) else {
+        return;
+    };
+    // 0 would mean "no checksum" in UDP; 0xffff is the same sum (CSUM_MANGLED_0).
+    let value = match checksum::checksum(covered) {
+        0 => 0xffff,
+        value => value,
+    };
+    if let Some(field) = covered
+        .get_mut(offset..)
+        .and_then(|rest| rest.first_chunk_mut::<2>())
+    {
+        *field = value.to_be_bytes();
+    }
+}
