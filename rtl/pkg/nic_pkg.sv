@@ -1,6 +1,9 @@
 // The NIC's own constants and types: BAR0 register map, statistics events, internal bundles.
 package nic_pkg;
 
+  // Not every block uses every constant.
+  /* verilator lint_off UNUSEDPARAM */
+
   // BAR0, 64 KiB. Byte offsets of the regions; the PCI capabilities that the host reads say the
   // same, and a test compares both.
   localparam logic [15:0] BAR_COMMON_CFG = 16'h0000;  // virtio 4.1.4.3, 64 bytes
@@ -64,17 +67,30 @@ package nic_pkg;
     logic [13:0] bytes;
   } mac_tx_stat_t;
 
+  // Register access inside the device: one access per cycle at the most, 32-bit words.
+  typedef struct packed {
+    logic        write;  // pulse: bytes of data selected by strb
+    logic        read;   // pulse: the answer is taken in the same cycle (side effects happen now)
+    logic [15:0] addr;   // byte offset in BAR0, bits 1:0 zero
+    logic [31:0] data;
+    logic [3:0]  strb;
+  } reg_req_t;
+
   // AXI4 response codes (AMBA AXI A3.4.4).
   localparam logic [1:0] RESP_OKAY   = 2'b00;
-  localparam logic [1:0] RESP_SLVERR = 2'b10;
 
-  // AXI IDs of the master's clients. Reads of different IDs may return out of order.
-  // Bit 3..1: client, bit 0: direction of the queue it serves.
-  localparam logic [3:0] ID_RX_RING  = 4'd0;  // receive virtqueue: descriptors, events, used
-  localparam logic [3:0] ID_TX_RING  = 4'd1;  // transmit virtqueue: descriptors, events, used
-  localparam logic [3:0] ID_RX_DATA  = 4'd2;  // receive buffers
-  localparam logic [3:0] ID_TX_DATA  = 4'd3;  // transmit buffers
-  localparam logic [3:0] ID_MSIX     = 4'd4;  // MSI-X messages
+  // AXI IDs of the master's clients. Transactions of different IDs may complete out of order.
+  localparam logic [3:0] ID_RX_DESC = 4'd0;  // read: receive descriptors
+  localparam logic [3:0] ID_TX_DESC = 4'd1;  // read: transmit descriptors
+  localparam logic [3:0] ID_RX_RING = 4'd2;  // event suppression of the receive queue, used write
+  localparam logic [3:0] ID_TX_RING = 4'd3;  // event suppression of the transmit queue, used write
+  localparam logic [3:0] ID_RX_DATA = 4'd4;  // write: receive buffers
+  localparam logic [3:0] ID_TX_DATA = 4'd5;  // read: transmit buffers
+  localparam logic [3:0] ID_MSIX    = 4'd6;  // write: MSI-X messages
+
+  // DMA data moves in bursts that start anywhere and end at a multiple of this many beats, so that
+  // none crosses 4 KiB (AMBA AXI A3.4.1) at any HostDataWidth up to 2048.
+  localparam int unsigned BURST_BEATS = 16;
 
   // What a virtqueue is told by the common configuration (virtio 4.1.4.3), static while enabled.
   typedef struct packed {
@@ -84,5 +100,27 @@ package nic_pkg;
     logic [63:0] driver;    // queue_driver: driver event suppression structure
     logic [63:0] device;    // queue_device: device event suppression structure
   } vq_cfg_t;
+
+  // One descriptor as the fetcher hands it to a DMA engine.
+  typedef struct packed {
+    logic [63:0] addr;  // bus address
+    logic [31:0] len;   // bytes
+    logic [15:0] id;    // Buffer ID, meaningful in the last descriptor of a chain
+    logic        next;  // more descriptors of this chain follow
+  } vq_desc_t;
+
+  // A finished chain on its way to the used ring.
+  typedef struct packed {
+    logic [15:0] id;     // Buffer ID
+    logic [31:0] len;    // bytes written to the buffer
+    logic [15:0] ndesc;  // ring entries that the chain took
+  } vq_used_t;
+
+  // A single-beat write of at most 8 bytes, naturally aligned.
+  typedef struct packed {
+    logic [63:0] addr;
+    logic [2:0]  size;  // log2 bytes, 2 or 3
+    logic [63:0] data;  // in the lane of addr[2]
+  } word_write_t;
 
 endpackage

@@ -2,6 +2,9 @@
 // Section numbers are those of "Virtual I/O Device (VIRTIO) Version 1.2".
 package virtio_pkg;
 
+  // Not every block uses every constant.
+  /* verilator lint_off UNUSEDPARAM */
+
   // 2.1 Device Status Field: bit positions.
   localparam int unsigned STATUS_ACKNOWLEDGE        = 0;
   localparam int unsigned STATUS_DRIVER             = 1;

@@ -1,0 +1,72 @@
+// Virtio network device configuration (5.1.4), ISR status (4.1.4.5) and link state.
+//
+// All fields are read-only for the driver. link_i is the PHY's link signal, registered once outside;
+// a change is seen in status one cycle later together with a pulse on change_o. Fields whose feature
+// was not offered read as they are (the driver must not look, 5.1.4.2).
+module device_cfg
+  import nic_pkg::*;
+  import virtio_pkg::*;
+#(
+  parameter int unsigned QueuePairs = 1
+) (
+  input  logic        clk_i,
+  input  logic        rst_ni,
+
+  /* verilator lint_off UNUSEDSIGNAL */
+  input  reg_req_t    req_i,
+  /* verilator lint_on UNUSEDSIGNAL */
+  output logic [31:0] rdata_o,
+
+  input  logic [47:0] mac_i,         // bits 7:0 = first octet
+  input  logic [15:0] mtu_i,         // bytes
+  input  logic        link_i,
+  input  logic        isr_clear_i,   // device reset
+  input  logic        queue_irq_i,   // ISR bit 0, pulse
+  input  logic        config_irq_i,  // ISR bit 1, pulse
+
+  output logic        change_o,      // pulse
+  output logic        busy_o
+);
+
+  localparam logic [31:0] SPEED_MBPS  = 32'd10000;
+  localparam logic [7:0]  DUPLEX_FULL = 8'h01;
+
+  logic       link_q;
+  logic [1:0] isr_q;
+
+  wire in_isr = req_i.addr[15:2] == BAR_ISR[15:2];
+
+  always_comb begin
+    rdata_o = '0;
+    if (in_isr) begin
+      rdata_o = {30'b0, isr_q};
+    end else if (req_i.addr[15:5] == BAR_DEVICE_CFG[15:5]) begin
+      unique case (req_i.addr[4:2])
+        3'd0: rdata_o = mac_i[31:0];
+        3'd1: begin
+          rdata_o[15:0]             = mac_i[47:32];
+          rdata_o[16 + NET_S_LINK_UP] = link_q;
+        end
+        3'd2: rdata_o = {mtu_i, 16'(QueuePairs)};
+        3'd3: rdata_o = SPEED_MBPS;
+        3'd4: rdata_o = {24'b0, DUPLEX_FULL};
+        default: rdata_o = '0;
+      endcase
+    end
+  end
+
+  assign change_o = link_i != link_q;
+  assign busy_o   = change_o;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      link_q <= 1'b0;
+      isr_q  <= '0;
+    end else begin
+      link_q <= link_i;
+      // 4.1.4.5: a read clears the byte; what comes in the same cycle is kept for the next read.
+      isr_q <= {config_irq_i, queue_irq_i} | (((req_i.read && in_isr) || isr_clear_i) ? 2'b0 : isr_q);
+    end
+  end
+
+endmodule

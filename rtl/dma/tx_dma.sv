@@ -1,0 +1,330 @@
+// Transmit DMA: gathers the buffers of each chain of a transmit queue into one byte stream.
+//
+// Input: descriptors of the virtqueue. Output: AXI4-Stream, 64 bits, one packet per chain:
+// virtio_net_hdr and frame, first byte in lane 0, all beats full but the last. Buffers may start
+// anywhere and be split anywhere (virtio 2.8.5). A chain is returned as used when its last byte has
+// been handed over. A chain without any byte gives no packet and pulses stat_empty_o.
+// Reads are bursts that end at BURST_BEATS boundaries; room for their data is reserved before they
+// are issued, so the R channel is never held back. They use one AXI ID: data comes in order.
+// A descriptor longer than MAX_DESC_BYTES cannot be part of a legal frame, and it would keep the
+// device busy for long: it stops the queue (error_o), as an error response does.
+// enable_i = 0: no new reads; what arrives is discarded; a packet that was begun is left unfinished
+// (the receiver of the stream is flushed together with this block).
+module tx_dma
+  import nic_pkg::*;
+#(
+  parameter int unsigned HostDataWidth = 128,
+  parameter int unsigned ReadBeats     = 128  // beats in flight or waiting, a power of two
+) (
+  input  logic                     clk_i,
+  input  logic                     rst_ni,
+  input  logic                     enable_i,
+
+  // Virtqueue
+  input  vq_desc_t                 desc_i,
+  input  logic                     desc_valid_i,
+  output logic                     desc_ready_o,
+  output vq_used_t                 used_o,
+  output logic                     used_valid_o,
+  input  logic                     used_ready_i,
+
+  // AXI read bursts, full-width beats
+  output logic [63:0]              ar_addr_o,
+  output logic [3:0]               ar_len_o,     // beats - 1
+  output logic                     ar_valid_o,
+  input  logic                     ar_ready_i,
+  input  logic [HostDataWidth-1:0] r_data_i,
+  input  logic                     r_error_i,
+  input  logic                     r_valid_i,
+
+  output logic [63:0]              m_axis_tdata_o,
+  output logic [7:0]               m_axis_tkeep_o,
+  output logic                     m_axis_tvalid_o,
+  output logic                     m_axis_tlast_o,
+  input  logic                     m_axis_tready_i,
+
+  output logic                     flush_o,       // disabled and quiet: forget the unfinished packet
+  output logic                     stat_empty_o,  // pulse
+  output logic                     error_o,       // pulse
+  output logic                     idle_o,        // nothing outstanding on AXI
+  output logic                     busy_o
+);
+
+  localparam int unsigned StrbW  = HostDataWidth / 8;
+  localparam int unsigned BeatW  = $clog2(StrbW);             // address bits inside a beat
+  localparam int unsigned LaneW  = BeatW > 3 ? BeatW - 3 : 1; // 64-bit lanes inside a beat
+  localparam int unsigned BurstW = BeatW + $clog2(BURST_BEATS);
+  localparam int unsigned CountW = $clog2(ReadBeats) + 1;
+  localparam int unsigned MAX_DESC_BYTES = 131071;            // 17 bits
+
+  typedef struct packed {
+    logic [BeatW-1:0]  first;  // byte lane of the first byte
+    logic [BurstW:0]   bytes;  // in this burst, 0: only the end of a chain
+    logic              last;   // the chain ends here
+    logic [15:0]       id;
+    logic [15:0]       ndesc;
+  } burst_t;
+
+  // ---- read requests ------------------------------------------------------------------------------
+  typedef enum logic [1:0] {DESC, SPLIT, REQUEST} state_e;
+  state_e      state_q;
+  logic [63:0] addr_q;
+  logic [16:0] left_q;        // bytes of the descriptor not yet asked for
+  logic        next_q;
+  logic [15:0] id_q;
+  logic [15:0] ndesc_q;       // descriptors of the chain so far
+  logic [3:0]  beats_q;       // of the request, minus 1
+  logic [CountW-1:0] reserved_q;  // beats asked for and not yet unpacked
+
+  wire [BurstW:0] to_boundary = (BurstW + 1)'(StrbW * BURST_BEATS) - {1'b0, addr_q[BurstW-1:0]};
+  wire [BurstW:0] bytes       = (left_q < 17'(to_boundary)) ? left_q[BurstW:0] : to_boundary;
+  /* verilator lint_off UNUSEDSIGNAL */
+  wire [BurstW:0] span        = (BurstW + 1)'(addr_q[BeatW-1:0]) + bytes - (BurstW + 1)'(1);
+  /* verilator lint_on UNUSEDSIGNAL */
+  wire [3:0]      beats       = span[BeatW +: 4];  // minus 1
+  wire            room        = reserved_q <= CountW'(ReadBeats - BURST_BEATS);
+  wire            desc_fire   = desc_valid_i && desc_ready_o;
+  wire            too_long    = desc_i.len > 32'(MAX_DESC_BYTES);
+
+  burst_t burst, ctx;
+  logic   ctx_push, ctx_ready, ctx_valid, ctx_pop;
+  assign burst = '{
+    first: addr_q[BeatW-1:0],
+    bytes: bytes,
+    last:  !next_q && left_q == 17'(bytes),
+    id:    id_q,
+    ndesc: ndesc_q
+  };
+  assign ctx_push     = state_q == SPLIT && enable_i && room && ctx_ready;
+  assign desc_ready_o = state_q == DESC && enable_i;
+  assign ar_valid_o   = state_q == REQUEST;
+  assign ar_len_o     = beats_q;
+
+  logic [63:0] ar_addr_q;
+  assign ar_addr_o = ar_addr_q;
+
+  // ---- read data --------------------------------------------------------------------------------------
+  /* verilator lint_off UNUSEDSIGNAL */
+  logic [5:0]        ctx_count;
+  logic [CountW-1:0] beat_count;
+  /* verilator lint_on UNUSEDSIGNAL */
+  logic [HostDataWidth-1:0] beat;
+  logic beat_valid, beat_pop, beat_ready;
+  logic flush;
+  fifo #(
+    .Width($bits(burst_t)),
+    .Depth(32)
+  ) u_ctx (
+    .clk_i,
+    .rst_ni,
+    .flush_i(flush),
+    .data_i (burst),
+    .valid_i(ctx_push),
+    .ready_o(ctx_ready),
+    .data_o (ctx),
+    .valid_o(ctx_valid),
+    .ready_i(ctx_pop),
+    .count_o(ctx_count)
+  );
+  fifo #(
+    .Width(HostDataWidth),
+    .Depth(ReadBeats)
+  ) u_beats (
+    .clk_i,
+    .rst_ni,
+    .flush_i(flush),
+    .data_i (r_data_i),
+    .valid_i(r_valid_i),
+    .ready_o(beat_ready),
+    .data_o (beat),
+    .valid_o(beat_valid),
+    .ready_i(beat_pop),
+    .count_o(beat_count)
+  );
+
+  // ---- unpack: one 64-bit lane per cycle, packed against the bytes that are held ---------------------
+  logic            started_q;  // the head burst has been begun: pos_q and todo_q are its
+  logic [BeatW-1:0] pos_q;
+  logic [BurstW:0] todo_q;
+  wire [BeatW-1:0] pos  = started_q ? pos_q : ctx.first;
+  wire [BurstW:0]  todo = started_q ? todo_q : ctx.bytes;
+  wire [3:0]       avail = 4'd8 - {1'b0, pos[2:0]};
+  wire [3:0]       n    = (todo < (BurstW + 1)'(avail)) ? todo[3:0] : avail;
+  wire             burst_end = todo == (BurstW + 1)'(n);
+  wire             chain_end = burst_end && ctx.last;
+  wire [LaneW-1:0] word = HostDataWidth == 64 ? '0 : pos[BeatW-1 -: LaneW];
+  wire [63:0]      lanes = beat[word*64 +: 64];
+  wire [63:0]      chunk = (lanes >> {pos[2:0], 3'b0}) & (n[3] ? '1 : ~({64{1'b1}} << {n[2:0], 3'b0}));
+
+  logic [63:0] acc_q;   // bytes held, first one in lane 0
+  logic [3:0]  fill_q;  // how many, 0..8
+  logic        tail_q;  // they are the last of the packet
+  wire  [4:0]  total = {1'b0, fill_q} + {1'b0, n};
+  wire  [63:0] low   = fill_q[3] ? acc_q : acc_q | (chunk << {fill_q[2:0], 3'b0});
+  wire  [63:0] high  = fill_q[3] ? chunk :
+                       fill_q == '0 ? '0 : chunk >> {3'd0 - fill_q[2:0], 3'b0};
+
+  // A word leaves when more follow than it can hold, or when the chain ends.
+  wire emit_word = total > 5'd8 || (chain_end && total != '0);
+  logic out_ready, used_ready;
+  wire take = ctx_valid && !tail_q && (n == '0 || beat_valid) && enable_i &&
+              (!emit_word || out_ready) && (!chain_end || used_ready);
+  assign ctx_pop  = take && burst_end;
+  assign beat_pop = take && n != '0 && (burst_end || ((&word || HostDataWidth == 64) && n == avail));
+
+  /* verilator lint_off UNUSEDSIGNAL */
+  logic [3:0] used_count;
+  logic [1:0] out_count;
+  /* verilator lint_on UNUSEDSIGNAL */
+  logic [31:0] used_word;
+  fifo #(
+    .Width(32),
+    .Depth(8)
+  ) u_used (
+    .clk_i,
+    .rst_ni,
+    .flush_i(flush),
+    .data_i ({ctx.id, ctx.ndesc}),
+    .valid_i(take && chain_end),
+    .ready_o(used_ready),
+    .data_o (used_word),
+    .valid_o(used_valid_o),
+    .ready_i(used_ready_i),
+    .count_o(used_count)
+  );
+  assign used_o = '{id: used_word[31:16], len: '0, ndesc: used_word[15:0]};
+  assign stat_empty_o = take && chain_end && total == '0;
+
+  // tkeep of a last word from its byte count.
+  wire [3:0]  out_bytes = tail_q ? fill_q : (total > 5'd8 ? 4'd8 : total[3:0]);
+  wire        out_last  = tail_q || (chain_end && total <= 5'd8);
+  wire        out_valid = (take && emit_word) || tail_q;
+  fifo #(
+    .Width(73),
+    .Depth(2)
+  ) u_out (
+    .clk_i,
+    .rst_ni,
+    .flush_i(flush),
+    .data_i ({out_last, ~(8'hff << out_bytes), tail_q ? acc_q : low}),
+    .valid_i(out_valid),
+    .ready_o(out_ready),
+    .data_o ({m_axis_tlast_o, m_axis_tkeep_o, m_axis_tdata_o}),
+    .valid_o(m_axis_tvalid_o),
+    .ready_i(m_axis_tready_i),
+    .count_o(out_count)
+  );
+
+  // ---- outstanding reads -----------------------------------------------------------------------------
+  logic [CountW-1:0] awaited_q;  // beats asked for and not yet arrived
+  assign idle_o  = awaited_q == '0 && state_q != REQUEST;
+  assign flush   = !enable_i && idle_o;
+  assign flush_o = flush;
+  assign error_o = enable_i && ((r_valid_i && r_error_i) || (desc_fire && too_long));
+  assign busy_o  = !idle_o || (state_q == DESC && desc_valid_i && enable_i) ||
+                   (state_q == SPLIT && (ctx_push || !enable_i)) ||
+                   take || out_valid || used_valid_o || m_axis_tvalid_o ||
+                   (!enable_i && (ctx_valid || beat_valid || reserved_q != '0 || fill_q != '0));
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      state_q    <= DESC;
+      ndesc_q    <= '0;
+      reserved_q <= '0;
+      awaited_q  <= '0;
+      started_q  <= 1'b0;
+      fill_q     <= '0;
+      tail_q     <= 1'b0;
+    end else begin
+      unique case (state_q)
+        DESC: begin
+          if (desc_fire && !too_long) begin
+            addr_q  <= desc_i.addr;
+            left_q  <= desc_i.len[16:0];
+            next_q  <= desc_i.next;
+            id_q    <= desc_i.id;
+            ndesc_q <= ndesc_q + 16'd1;
+            // An empty descriptor in the middle of a chain is nothing; at its end it is the end.
+            if (desc_i.len != '0 || !desc_i.next) state_q <= SPLIT;
+          end
+        end
+        SPLIT: begin
+          if (!enable_i) begin
+            state_q <= DESC;
+          end else if (ctx_push) begin
+            ar_addr_q <= addr_q;
+            beats_q   <= beats;
+            addr_q    <= addr_q + 64'(bytes);
+            left_q    <= left_q - 17'(bytes);
+            if (left_q == '0) begin
+              state_q <= DESC;
+              ndesc_q <= '0;
+            end else begin
+              state_q <= REQUEST;
+            end
+          end
+        end
+        REQUEST: begin
+          if (ar_ready_i) begin
+            if (left_q != '0 && enable_i) begin
+              state_q <= SPLIT;
+            end else begin
+              state_q <= DESC;
+              if (!next_q) ndesc_q <= '0;
+            end
+          end
+        end
+        default: state_q <= DESC;
+      endcase
+
+      if (flush) begin
+        reserved_q <= '0;
+        started_q  <= 1'b0;
+        fill_q     <= '0;
+        tail_q     <= 1'b0;
+        if (state_q == DESC) ndesc_q <= '0;
+      end else begin
+        if ((ctx_push && left_q != '0) || beat_pop) begin
+          reserved_q <= reserved_q + ((ctx_push && left_q != '0) ? CountW'(beats) + CountW'(1) : '0)
+                        - CountW'(beat_pop);
+        end
+        if (take) begin
+          started_q <= !burst_end;
+          pos_q     <= pos + BeatW'(n);
+          todo_q    <= todo - (BurstW + 1)'(n);
+          if (emit_word) begin
+            acc_q  <= high;
+            fill_q <= total > 5'd8 ? 4'(total - 5'd8) : '0;
+            tail_q <= chain_end && total > 5'd8;
+          end else begin
+            acc_q  <= low;
+            fill_q <= total[3:0];
+          end
+        end else if (tail_q && out_ready) begin
+          acc_q  <= '0;
+          fill_q <= '0;
+          tail_q <= 1'b0;
+        end
+      end
+      // High bytes of acc_q beyond fill_q are always zero, so that chunks can be merged by OR.
+      if (flush) acc_q <= '0;
+
+      if ((ar_valid_o && ar_ready_i) || r_valid_i) begin
+        awaited_q <= awaited_q + ((ar_valid_o && ar_ready_i) ? CountW'(beats_q) + CountW'(1) : '0)
+                     - CountW'(r_valid_i);
+      end
+    end
+  end
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      assert (!r_valid_i || beat_ready)
+      else $fatal(1, "tx_dma: read data without room");
+      assert (!r_valid_i || awaited_q != '0)
+      else $fatal(1, "tx_dma: read data that was not asked for");
+    end
+  end
+`endif
+
+endmodule

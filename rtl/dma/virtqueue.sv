@@ -1,0 +1,148 @@
+// One packed virtqueue (virtio 2.8): descriptor prefetch, used write-back, event suppression.
+//
+// Joins vq_fetch and vq_used and gives them one single-beat write port. The DMA engine takes
+// descriptors, moves the data, waits for its write responses and returns the finished chain.
+module virtqueue
+  import nic_pkg::*;
+#(
+  parameter int unsigned HostDataWidth = 128,
+  parameter bit          WriteDir      = 1'b0  // 1: receive queue, buffers that the device writes
+) (
+  input  logic                     clk_i,
+  input  logic                     rst_ni,
+
+  input  vq_cfg_t                  cfg_i,
+  input  logic                     event_idx_i,    // VIRTIO_F_EVENT_IDX negotiated
+  input  logic                     in_order_i,     // VIRTIO_F_IN_ORDER negotiated
+  input  logic                     kick_i,         // doorbell, pulse
+
+  output vq_desc_t                 desc_o,
+  output logic                     desc_valid_o,
+  input  logic                     desc_ready_i,
+  input  vq_used_t                 used_i,
+  input  logic                     used_valid_i,
+  output logic                     used_ready_o,
+
+  // Descriptor reads: bursts
+  output logic [63:0]              desc_ar_addr_o,
+  output logic [7:0]               desc_ar_len_o,
+  output logic                     desc_ar_valid_o,
+  input  logic                     desc_ar_ready_i,
+  input  logic                     desc_r_valid_i,
+  // Event structure reads: 4 bytes
+  output logic [63:0]              event_ar_addr_o,
+  output logic                     event_ar_valid_o,
+  input  logic                     event_ar_ready_i,
+  input  logic                     event_r_valid_i,
+  // Read data of both
+  input  logic [HostDataWidth-1:0] r_data_i,
+  input  logic                     r_error_i,
+  input  logic                     r_last_i,
+  // Single-beat writes; responses come in order
+  output word_write_t              write_o,
+  output logic                     write_valid_o,
+  input  logic                     write_ready_i,
+  input  logic                     write_done_i,
+  input  logic                     write_error_i,
+
+  output logic                     irq_o,          // used buffer notification wanted, pulse
+  output logic                     error_o,        // the queue has stopped, pulse
+  output logic                     idle_o,         // nothing outstanding on AXI
+  output logic                     busy_o
+);
+
+  word_write_t event_write, used_write;
+  logic event_valid, event_done, used_write_valid, used_write_done;
+  logic fetch_error, fetch_idle, fetch_busy, used_error, used_idle, used_busy;
+
+  // Which unit the outstanding writes belong to, oldest first; its depth bounds their number.
+  logic owner_ready, owner_is_event, owner_valid;
+  wire  grant = write_valid_o && write_ready_i;
+  /* verilator lint_off UNUSEDSIGNAL */
+  logic [6:0] owner_count;  // full or not is all that matters here
+  /* verilator lint_on UNUSEDSIGNAL */
+  fifo #(
+    .Width(1),
+    .Depth(64)
+  ) u_owner (
+    .clk_i,
+    .rst_ni,
+    .flush_i(1'b0),
+    .data_i (event_valid),
+    .valid_i(grant),
+    .ready_o(owner_ready),
+    .data_o (owner_is_event),
+    .valid_o(owner_valid),
+    .ready_i(write_done_i),
+    .count_o(owner_count)
+  );
+
+
+  assign write_o         = event_valid ? event_write : used_write;
+  assign write_valid_o   = (event_valid || used_write_valid) && owner_ready;
+  assign event_done      = write_done_i && owner_valid && owner_is_event;
+  assign used_write_done = write_done_i && owner_valid && !owner_is_event;
+
+  vq_fetch #(
+    .HostDataWidth(HostDataWidth),
+    .WriteDir     (WriteDir)
+  ) u_fetch (
+    .clk_i,
+    .rst_ni,
+    .cfg_i,
+    .event_idx_i,
+    .kick_i,
+    .desc_o,
+    .desc_valid_o,
+    .desc_ready_i,
+    .ar_addr_o    (desc_ar_addr_o),
+    .ar_len_o     (desc_ar_len_o),
+    .ar_valid_o   (desc_ar_valid_o),
+    .ar_ready_i   (desc_ar_ready_i),
+    .r_data_i,
+    .r_error_i,
+    .r_last_i,
+    .r_valid_i    (desc_r_valid_i),
+    .event_o      (event_write),
+    .event_valid_o(event_valid),
+    .event_ready_i(grant),
+    .event_done_i (event_done),
+    .error_o      (fetch_error),
+    .idle_o       (fetch_idle),
+    .busy_o       (fetch_busy)
+  );
+
+  vq_used #(
+    .HostDataWidth(HostDataWidth),
+    .Batch        (!WriteDir)
+  ) u_used (
+    .clk_i,
+    .rst_ni,
+    .cfg_i,
+    .event_idx_i,
+    .in_order_i,
+    .used_i,
+    .used_valid_i,
+    .used_ready_o,
+    .write_o      (used_write),
+    .write_valid_o(used_write_valid),
+    .write_ready_i(grant && !event_valid),
+    .write_done_i (used_write_done),
+    .write_error_i,
+    .ar_addr_o    (event_ar_addr_o),
+    .ar_valid_o   (event_ar_valid_o),
+    .ar_ready_i   (event_ar_ready_i),
+    .r_data_i,
+    .r_error_i,
+    .r_valid_i    (event_r_valid_i),
+    .irq_o,
+    .error_o      (used_error),
+    .idle_o       (used_idle),
+    .busy_o       (used_busy)
+  );
+
+  assign error_o = fetch_error || used_error || (event_done && write_error_i);
+  assign idle_o  = fetch_idle && used_idle;
+  assign busy_o  = fetch_busy || used_busy;
+
+endmodule
