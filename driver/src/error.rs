@@ -6,7 +6,7 @@ use crate::features::Feature;
 pub type BusError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Errors of probe, reset and configuration. Lost packets are never errors: they are counted in
-/// `Stats`.
+/// [`Stats`](crate::Stats).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -13,7 +13,7 @@ pub struct MsiMessage {
 
 /// Interrupt delivery of the platform.
 ///
-/// The platform calls `VirtioNet::handle_irq` with the vector
+/// The platform calls [`VirtioNet::handle_irq`](crate::VirtioNet::handle_irq) with the vector
 /// number when a message has arrived, from the same thread as everything else.
 pub trait Interrupts {
     /// Vectors that the platform can deliver. The driver uses up to three (configuration,
@@ -22,7 +22,7 @@ pub trait Interrupts {
 
     /// The message that the driver writes into the MSI-X table for `vector` (0 ≤ vector <
     /// [`vectors`](Self::vectors)). `None` when the platform itself programs the table, as VFIO
-    /// does; then it also sets the enable bit of the capability.
+    /// does; then it also sets the enable bit of the capability. Asked again after a reset.
     ///
     /// # Errors
     /// The vector cannot be allocated.

@@ -6,16 +6,40 @@
 
 #![deny(missing_docs)]
 
+mod bar_file;
+mod config;
 mod dma;
+mod dma_file;
 mod error;
 mod features;
+mod hdr;
 mod interrupts;
+mod irq_file;
+mod msix;
+mod napi;
+mod net;
 mod options;
+mod pci;
 mod registers;
+mod ring;
+mod rx;
+mod stats;
+mod transport;
+mod tx;
+pub mod virtqueue;
 
+pub use bar_file::BarFile;
+pub use config::{Duplex, NetConfig};
 pub use dma::{DmaMemory, DmaRegion};
+pub use dma_file::FileDma;
 pub use error::{BusError, Error};
 pub use features::Feature;
 pub use interrupts::{Interrupts, MsiMessage};
+pub use irq_file::FdInterrupts;
+pub use msix::Vectors;
+pub use napi::IrqAction;
+pub use net::{NetDevHandle, Queue, VirtioNet};
 pub use options::{Options, TxCompletion};
 pub use registers::{PciRegisters, Width};
+pub use stats::Stats;
+pub use transport::RingAddresses;

@@ -13,7 +13,7 @@ pub enum TxCompletion {
     WhenStopped,
 }
 
-/// Options of `VirtioNet::probe`. `Default` suits one NIC of one host.
+/// Options of [`VirtioNet::probe`](crate::VirtioNet::probe). `Default` suits one NIC of one host.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Features that may be accepted; those the driver does not know are ignored.

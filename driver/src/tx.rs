@@ -1,0 +1,270 @@
+//! The transmit queue.
+
+use stack::page_pool::PagePool;
+use stack::skb::{CsumState, GsoType, NET_SKB_PAD, SkBuff};
+
+use crate::dma::DmaRegion;
+use crate::hdr::{F_NEEDS_CSUM, GSO_NONE, HDR_BYTES, VirtioNetHdr};
+use crate::stats::Stats;
+use crate::transport::Doorbell;
+use crate::virtqueue::{BadUsedId, Segment, Virtqueue};
+
+/// Descriptors of the longest chain: header and data.
+pub const MAX_CHAIN: u16 = 2;
+/// Distance of two headers in the header area, bytes.
+pub const HEADER_STRIDE: usize = 16;
+const ETH_HLEN: usize = 14;
+
+/// Why a frame is not taken.
+#[derive(Debug)]
+pub enum Refused {
+    /// No room: try again after completions.
+    Busy(SkBuff),
+    /// Dropped and counted.
+    Dropped,
+}
+
+/// Transmit half of the device.
+pub struct TxQueue {
+    /// The ring.
+    pub vq: Virtqueue<SkBuff>,
+    /// Where its doorbell is.
+    pub doorbell: Option<Doorbell>,
+    /// Buffers that the device can reach, for the stack's packets and for copies.
+    pub pool: PagePool,
+    /// Buffers of the same device that arrive here when packets are forwarded or answered.
+    rx_pool: PagePool,
+    /// Headers of frames without headroom, one place per buffer id.
+    headers: DmaRegion,
+    /// VIRTIO_NET_F_CSUM.
+    csum: bool,
+    /// The stack was told to wait.
+    pub stopped: bool,
+    /// Free descriptors at which a stopped queue is woken.
+    wake_at: u16,
+}
+
+impl TxQueue {
+    /// `headers`: [`HEADER_STRIDE`] bytes for each descriptor of `vq`.
+    pub fn new(
+        vq: Virtqueue<SkBuff>,
+        pool: PagePool,
+        rx_pool: PagePool,
+        headers: DmaRegion,
+        csum: bool,
+    ) -> Self {
+        // Waking at the first free descriptor would stop again at once.
+        let wake_at = (vq.size() / 4).clamp(MAX_CHAIN, vq.size());
+        Self {
+            vq,
+            doorbell: None,
+            pool,
+            rx_pool,
+            headers,
+            csum,
+            stopped: false,
+            wake_at,
+        }
+    }
+
+    /// Takes the buffers back that the device has sent; wakes the queue when there is room.
+    #[inline]
+    pub fn clean(&mut self, stats: &mut Stats) -> Result<(), BadUsedId> {
+        while let Some(used) = self.vq.pop()? {
+            stats.tx_completed += 1;
+            drop(used.cookie);
+        }
+        if self.stopped && self.vq.num_free() >= self.wake_at {
+            self.stopped = false;
+            stats.tx_woken += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether there is no room for a frame of any shape.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.vq.num_free() < MAX_CHAIN
+    }
+
+    /// Makes one frame available to the device. `max_len`: bytes with the Ethernet header.
+    #[inline]
+    pub fn xmit(&mut self, skb: SkBuff, max_len: usize, stats: &mut Stats) -> Result<(), Refused> {
+        if self.stopped || self.is_full() {
+            return Err(Refused::Busy(skb));
+        }
+        if skb.gso.kind != GsoType::None {
+            stats.tx_gso_errors += 1;
+            return Err(Refused::Dropped);
+        }
+        let len = skb.len();
+        if !(ETH_HLEN..=max_len).contains(&len) {
+            stats.tx_length_errors += 1;
+            return Err(Refused::Dropped);
+        }
+        let mut skb = self.reachable(skb, stats)?;
+        let hdr = self.header(&mut skb, stats)?.encode();
+
+        let added = match (skb.headroom() >= HDR_BYTES, skb.dma_addr()) {
+            // One descriptor for both (5.1.6.6: no particular framing is required).
+            (true, Some(_)) => {
+                if let Some(front) = skb.push(HDR_BYTES) {
+                    front.copy_from_slice(&hdr);
+                }
+                let addr = skb.dma_addr().unwrap_or_default();
+                let both = Segment {
+                    addr,
+                    len: skb.len() as u32,
+                };
+                self.vq.add(&[both], &[], skb)
+            }
+            (false, Some(addr)) => {
+                stats.tx_header_desc += 1;
+                let header = self.place_header(hdr);
+                self.vq.add(
+                    &[
+                        header,
+                        Segment {
+                            addr,
+                            len: len as u32,
+                        },
+                    ],
+                    &[],
+                    skb,
+                )
+            }
+            // `reachable` has seen to it.
+            (_, None) => Err(skb),
+        };
+        match added {
+            Ok(()) => {
+                stats.tx_packets += 1;
+                stats.tx_bytes += len as u64;
+                Ok(())
+            }
+            // There was room, so the queue is broken.
+            Err(_) => {
+                stats.tx_dead += 1;
+                Err(Refused::Dropped)
+            }
+        }
+    }
+
+    /// The packet in a buffer that this device can reach. A page of another device's pool has a
+    /// bus address too, but not one that means anything here.
+    #[inline]
+    fn reachable(&self, skb: SkBuff, stats: &mut Stats) -> Result<SkBuff, Refused> {
+        if skb.is_in(&self.pool) || skb.is_in(&self.rx_pool) {
+            return Ok(skb);
+        }
+        match skb.copy_into(&self.pool, NET_SKB_PAD) {
+            Some(copy) => {
+                stats.tx_bounce += 1;
+                Ok(copy)
+            }
+            None => {
+                stats.tx_no_buffer += 1;
+                Err(Refused::Dropped)
+            }
+        }
+    }
+
+    /// The header for the packet; completes the checksum when the device cannot
+    /// (`skb_checksum_help()`).
+    #[inline]
+    fn header(&self, skb: &mut SkBuff, stats: &mut Stats) -> Result<VirtioNetHdr, Refused> {
+        let mut hdr = VirtioNetHdr {
+            gso_type: GSO_NONE,
+            ..VirtioNetHdr::default()
+        };
+        let CsumState::Partial { start, offset } = skb.csum else {
+            return Ok(hdr);
+        };
+        hdr.csum_start = start;
+        hdr.csum_offset = offset;
+        if !hdr.csum_fits(skb.len()) {
+            stats.tx_csum_errors += 1;
+            return Err(Refused::Dropped);
+        }
+        if self.csum {
+            hdr.flags = F_NEEDS_CSUM;
+            stats.tx_csum_offload += 1;
+            return Ok(hdr);
+        }
+        complete_checksum(skb.data_mut(), usize::from(start), usize::from(offset));
+        skb.csum = CsumState::None;
+        stats.tx_csum_software += 1;
+        Ok(VirtioNetHdr::default())
+    }
+
+    /// Writes a header into the place of the buffer id that is next.
+    fn place_header(&mut self, hdr: [u8; HDR_BYTES]) -> Segment {
+        let at = usize::from(self.vq.next_id()) * HEADER_STRIDE;
+        assert!(at + HDR_BYTES <= self.headers.len());
+        // SAFETY: in bounds by the assertion; the id is free, so the device does not read there.
+        unsafe {
+            let to = self.headers.as_ptr().as_ptr().add(at);
+            to.copy_from_nonoverlapping(hdr.as_ptr(), HDR_BYTES);
+        }
+        Segment {
+            addr: self.headers.bus_addr() + at as u64,
+            len: HDR_BYTES as u32,
+        }
+    }
+
+    /// Drops all frames that the device has not sent. The device must not be using the queue.
+    pub fn reset(&mut self, stats: &mut Stats) {
+        self.vq.reset(|skb| {
+            stats.reset_tx_packets += 1;
+            drop(skb);
+        });
+        self.stopped = false;
+    }
+}
+
+/// Sums from `start` to the end (the field holds the pseudo-header's sum already) and stores the
+/// complement at `start + offset`; a result of 0 becomes 0xffff, which is the same number and is
+/// not "no checksum" for UDP (RFC 768).
+fn complete_checksum(frame: &mut [u8], start: usize, offset: usize) {
+    let mut sum = 0u32;
+    let mut words = frame.get(start..).unwrap_or_default().chunks_exact(2);
+    for word in &mut words {
+        sum += u32::from(u16::from_be_bytes([word[0], word[1]]));
+    }
+    if let [last] = words.remainder() {
+        sum += u32::from(*last) << 8;
+    }
+    // At most 65535 / 2 words: the carries fit, two folds suffice.
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    let csum = match !(sum as u16) {
+        0 => 0xffff,
+        csum => csum,
+    };
+    if let Some(field) = frame.get_mut(start + offset..start + offset + 2) {
+        field.copy_from_slice(&csum.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksum_of_rfc_1071() {
+        // RFC 1071 section 3: these bytes sum to ddf2.
+        let mut frame = [9, 9, 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7, 0, 0];
+        complete_checksum(&mut frame, 2, 8);
+        assert_eq!(frame[10..], (!0xddf2u16).to_be_bytes());
+    }
+
+    #[test]
+    fn checksum_of_an_odd_length_and_zero() {
+        let mut odd = [0x12, 0x34, 0, 0, 0x56];
+        complete_checksum(&mut odd, 0, 2);
+        assert_eq!(odd[2..4], (!(0x1234u16 + 0x5600)).to_be_bytes());
+        let mut zero = [0xff, 0xff, 0, 0];
+        complete_checksum(&mut zero, 0, 2);
+        assert_eq!(zero[2..4], [0xff, 0xff]);
+    }
+}
