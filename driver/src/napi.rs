@@ -11,7 +11,6 @@ use crate::interrupts::Interrupts;
 use crate::net::VirtioNet;
 use crate::registers::PciRegisters;
 use crate::transport::status;
-use crate::tx::Refused;
 
 /// What an interrupt asks of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -179,13 +178,14 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> NetDeviceOps for VirtioNet<P,
             self.stats.tx_dead += 1;
             return Ok(());
         }
-        let max_frame = self.max_frame();
-        if self.tx.stopped || self.tx.is_full() {
+        if !self.tx.has_room() {
             self.clean_tx();
         }
-        let Err(Refused::Busy(skb)) = self.tx.xmit(skb, max_frame, &mut self.stats) else {
+        if self.tx.has_room() {
+            let max_frame = self.max_frame();
+            self.tx.xmit(skb, max_frame, &mut self.stats);
             return Ok(());
-        };
+        }
         self.stats.tx_busy += 1;
         if !self.tx.stopped {
             self.tx.stopped = true;

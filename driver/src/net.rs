@@ -213,7 +213,8 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
 
     /// Resets the device, takes all buffers back and starts it again with the same features: the
     /// answer to DEVICE_NEEDS_RESET and to a ring with nonsense in it (virtio 2.1.2). Frames that
-    /// were not sent are lost and counted.
+    /// were not sent are lost and counted. Put the device on the poll list afterwards: a stack that
+    /// was told to wait goes on after a poll.
     ///
     /// # Errors
     /// The device did not come back; it is left with FAILED set and carries no traffic.

@@ -98,9 +98,7 @@ impl RxQueue {
         }
         let page = used.cookie;
         // 5.1.6.4: the device writes header and frame as one.
-        let frame_len = (used.len as usize)
-            .checked_sub(HDR_BYTES)
-            .unwrap_or_default();
+        let frame_len = (used.len as usize).saturating_sub(HDR_BYTES);
         let hdr = page
             .as_slice()
             .get(RX_HEADROOM..)

@@ -15,15 +15,6 @@ pub const MAX_CHAIN: u16 = 2;
 pub const HEADER_STRIDE: usize = 16;
 const ETH_HLEN: usize = 14;
 
-/// Why a frame is not taken.
-#[derive(Debug)]
-pub enum Refused {
-    /// No room: try again after completions.
-    Busy(SkBuff),
-    /// Dropped and counted.
-    Dropped,
-}
-
 /// Transmit half of the device.
 pub struct TxQueue {
     /// The ring.
@@ -81,120 +72,104 @@ impl TxQueue {
         Ok(())
     }
 
-    /// Whether there is no room for a frame of any shape.
+    /// Whether a frame of any shape can be taken now.
     #[inline]
-    pub fn is_full(&self) -> bool {
-        self.vq.num_free() < MAX_CHAIN
+    pub fn has_room(&self) -> bool {
+        !self.stopped && self.vq.num_free() >= MAX_CHAIN
     }
 
-    /// Makes one frame available to the device. `max_len`: bytes with the Ethernet header.
+    /// Makes one frame available to the device, or drops and counts it. There must be
+    /// [room](Self::has_room). `max_len`: bytes with the Ethernet header.
     #[inline]
-    pub fn xmit(&mut self, skb: SkBuff, max_len: usize, stats: &mut Stats) -> Result<(), Refused> {
-        if self.stopped || self.is_full() {
-            return Err(Refused::Busy(skb));
-        }
+    pub fn xmit(&mut self, skb: SkBuff, max_len: usize, stats: &mut Stats) {
         if skb.gso.kind != GsoType::None {
             stats.tx_gso_errors += 1;
-            return Err(Refused::Dropped);
+            return;
         }
         let len = skb.len();
         if !(ETH_HLEN..=max_len).contains(&len) {
             stats.tx_length_errors += 1;
-            return Err(Refused::Dropped);
+            return;
         }
-        let mut skb = self.reachable(skb, stats)?;
-        let hdr = self.header(&mut skb, stats)?.encode();
-
-        let added = match (skb.headroom() >= HDR_BYTES, skb.dma_addr()) {
-            // One descriptor for both (5.1.6.6: no particular framing is required).
-            (true, Some(_)) => {
-                if let Some(front) = skb.push(HDR_BYTES) {
-                    front.copy_from_slice(&hdr);
-                }
-                let addr = skb.dma_addr().unwrap_or_default();
-                let both = Segment {
-                    addr,
-                    len: skb.len() as u32,
-                };
-                self.vq.add(&[both], &[], skb)
-            }
-            (false, Some(addr)) => {
-                stats.tx_header_desc += 1;
-                let header = self.place_header(hdr);
-                self.vq.add(
-                    &[
-                        header,
-                        Segment {
-                            addr,
-                            len: len as u32,
-                        },
-                    ],
-                    &[],
-                    skb,
-                )
-            }
-            // `reachable` has seen to it.
-            (_, None) => Err(skb),
+        let Some(mut skb) = self.reachable(skb, stats) else {
+            return;
         };
-        match added {
-            Ok(()) => {
-                stats.tx_packets += 1;
-                stats.tx_bytes += len as u64;
-                Ok(())
+        let Some(hdr) = self.header(&mut skb, stats) else {
+            return;
+        };
+        let hdr = hdr.encode();
+
+        // One descriptor for both where there is headroom (5.1.6.6: no particular framing).
+        let headroom = match skb.push(HDR_BYTES) {
+            Some(front) => {
+                front.copy_from_slice(&hdr);
+                true
             }
+            None => false,
+        };
+        // `reachable` has seen to it that there is an address.
+        let addr = skb.dma_addr().unwrap_or_default();
+        let data = Segment {
+            addr,
+            len: skb.len() as u32,
+        };
+        let added = if headroom {
+            self.vq.add(&[data], &[], skb)
+        } else {
+            stats.tx_header_desc += 1;
+            let header = self.place_header(hdr);
+            self.vq.add(&[header, data], &[], skb)
+        };
+        if added.is_ok() {
+            stats.tx_packets += 1;
+            stats.tx_bytes += len as u64;
+        } else {
             // There was room, so the queue is broken.
-            Err(_) => {
-                stats.tx_dead += 1;
-                Err(Refused::Dropped)
-            }
+            stats.tx_dead += 1;
         }
     }
 
     /// The packet in a buffer that this device can reach. A page of another device's pool has a
     /// bus address too, but not one that means anything here.
     #[inline]
-    fn reachable(&self, skb: SkBuff, stats: &mut Stats) -> Result<SkBuff, Refused> {
+    fn reachable(&self, skb: SkBuff, stats: &mut Stats) -> Option<SkBuff> {
         if skb.is_in(&self.pool) || skb.is_in(&self.rx_pool) {
-            return Ok(skb);
+            return Some(skb);
         }
-        match skb.copy_into(&self.pool, NET_SKB_PAD) {
-            Some(copy) => {
-                stats.tx_bounce += 1;
-                Ok(copy)
-            }
-            None => {
-                stats.tx_no_buffer += 1;
-                Err(Refused::Dropped)
-            }
+        let copy = skb.copy_into(&self.pool, NET_SKB_PAD);
+        match copy {
+            Some(_) => stats.tx_bounce += 1,
+            None => stats.tx_no_buffer += 1,
         }
+        copy
     }
 
     /// The header for the packet; completes the checksum when the device cannot
     /// (`skb_checksum_help()`).
     #[inline]
-    fn header(&self, skb: &mut SkBuff, stats: &mut Stats) -> Result<VirtioNetHdr, Refused> {
+    fn header(&self, skb: &mut SkBuff, stats: &mut Stats) -> Option<VirtioNetHdr> {
         let mut hdr = VirtioNetHdr {
             gso_type: GSO_NONE,
             ..VirtioNetHdr::default()
         };
         let CsumState::Partial { start, offset } = skb.csum else {
-            return Ok(hdr);
+            return Some(hdr);
         };
         hdr.csum_start = start;
         hdr.csum_offset = offset;
         if !hdr.csum_fits(skb.len()) {
             stats.tx_csum_errors += 1;
-            return Err(Refused::Dropped);
+            return None;
         }
         if self.csum {
             hdr.flags = F_NEEDS_CSUM;
             stats.tx_csum_offload += 1;
-            return Ok(hdr);
+            return Some(hdr);
         }
         complete_checksum(skb.data_mut(), usize::from(start), usize::from(offset));
         skb.csum = CsumState::None;
         stats.tx_csum_software += 1;
-        Ok(VirtioNetHdr::default())
+        Some(VirtioNetHdr::default())
     }
 
     /// Writes a header into the place of the buffer id that is next.

@@ -297,8 +297,8 @@ impl<T> Virtqueue<T> {
             RING_EVENT_FLAGS_DISABLE => false,
             RING_EVENT_FLAGS_DESC if self.event_idx => {
                 let size = self.size();
-                if added >= u32::from(size) {
-                    return true; // went past every position
+                if added > u32::from(size) {
+                    return true; // more than a lap: too far to say what was passed
                 }
                 let mut offset = event.off_wrap & !EVENT_WRAP;
                 if (event.off_wrap & EVENT_WRAP != 0) != self.next_avail.wrap {

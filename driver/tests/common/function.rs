@@ -1,0 +1,624 @@
+//! A virtio network PCI function: configuration space, registers, MSI-X, two queues.
+//!
+//! It lies in BARs and at offsets of its own choice, so that a driver that does not follow the
+//! capabilities finds nothing; and it writes down whatever the specification forbids a driver.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use driver::{BusError, Interrupts, MsiMessage, PciRegisters, RingAddresses, Width};
+
+use super::memory::BusMemory;
+use super::packed::{Chain, DeviceQueue, Wish};
+
+pub const REGISTER_BAR: u8 = 2;
+pub const COMMON: u32 = 0x100;
+pub const ISR: u32 = 0x3f1;
+pub const DEVICE: u32 = 0x800;
+pub const NOTIFY: u32 = 0x1000;
+pub const NOTIFY_MULTIPLIER: u32 = 8;
+pub const TABLE_BAR: u8 = 4;
+pub const TABLE: u32 = 0x20;
+pub const MSIX_CAP: usize = 0x40;
+
+pub const HDR: usize = 12;
+const F_EVENT_IDX: u64 = 1 << 29;
+const F_RING_PACKED: u64 = 1 << 34;
+const F_IN_ORDER: u64 = 1 << 35;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QueueRegs {
+    pub size: u16,
+    pub vector: u16,
+    pub enable: u16,
+    pub reset_reads: u32,
+    pub desc: u64,
+    pub driver: u64,
+    pub device: u64,
+}
+
+/// A frame that the device sent, with the header that came with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub hdr: [u8; HDR],
+    pub frame: Vec<u8>,
+    pub ndesc: usize,
+}
+
+pub struct Function {
+    pub config: [u8; 256],
+    pub mem: BusMemory,
+    pub offered: u64,
+    pub accepted: u64,
+    pub num_queues: u16,
+    pub queue_max: [u16; 2],
+    pub mac: [u8; 6],
+    pub net_status: u16,
+    pub mtu: u16,
+    pub generation: u8,
+    /// Changes of the configuration that still happen while it is being read.
+    pub tear: u32,
+    pub status: u8,
+    /// Reads of `device_status` that a reset takes; so for a queue's.
+    pub reset_takes: u32,
+    reset_reads: u32,
+    pub refuse_features: bool,
+    pub refuse_vector: bool,
+    pub regs: [QueueRegs; 2],
+    pub queues: [Option<DeviceQueue>; 2],
+    config_vector: u16,
+    feature_select: [u32; 2],
+    queue_select: u16,
+    pub table: Vec<u8>,
+    pub messages: VecDeque<MsiMessage>,
+    pub doorbells: [u64; 2],
+    pub sent: Vec<Sent>,
+    /// Reads that are answered with a lie, in order; `None` is an honest one.
+    pub lies: VecDeque<Option<u32>>,
+    pub fail_writes: bool,
+    pub violations: Vec<String>,
+}
+
+impl Function {
+    pub fn new(mem: BusMemory, offered: u64, vectors: u16) -> Self {
+        Self {
+            config: config_space(vectors),
+            mem,
+            offered,
+            accepted: 0,
+            num_queues: 2,
+            queue_max: [256, 256],
+            mac: [2, 0, 0, 0, 0, 0x0b],
+            net_status: 1,
+            mtu: 1500,
+            generation: 0,
+            tear: 0,
+            status: 0x0f, // as some other driver left it
+            reset_takes: 3,
+            reset_reads: 0,
+            refuse_features: false,
+            refuse_vector: false,
+            regs: [QueueRegs::default(); 2],
+            queues: [None, None],
+            config_vector: 0xffff,
+            feature_select: [0; 2],
+            queue_select: 0,
+            table: (0..usize::from(vectors) * 16)
+                .map(|i| u8::from(i % 16 == 12))
+                .collect(),
+            messages: VecDeque::new(),
+            doorbells: [0; 2],
+            sent: Vec::new(),
+            lies: VecDeque::new(),
+            fail_writes: false,
+            violations: Vec::new(),
+        }
+    }
+
+    fn violation(&mut self, what: impl Into<String>) {
+        self.violations.push(what.into());
+    }
+
+    pub fn negotiated(&self, bit: u64) -> bool {
+        self.accepted & bit != 0
+    }
+
+    fn reset(&mut self) {
+        self.status = 0;
+        self.accepted = 0;
+        self.reset_reads = self.reset_takes;
+        self.config_vector = 0xffff;
+        for i in 0..2 {
+            self.regs[i] = QueueRegs {
+                size: self.queue_max[i],
+                vector: 0xffff,
+                ..Default::default()
+            };
+            self.queues[i] = None;
+        }
+    }
+
+    fn read(&mut self, offset: u32, width: Width) -> u32 {
+        let bytes = u32::from(width.bytes());
+        if (DEVICE..DEVICE + 20).contains(&offset) {
+            return self.read_device(offset - DEVICE, bytes);
+        }
+        if offset == ISR {
+            self.violation("ISR read with MSI-X enabled");
+            return 0;
+        }
+        let q = usize::from(self.queue_select);
+        let regs = self.regs.get(q).copied().unwrap_or_default();
+        match (offset.wrapping_sub(COMMON), bytes) {
+            (0x04, 4) => half(self.offered, self.feature_select[0]),
+            (0x0c, 4) => half(self.accepted, self.feature_select[1]),
+            (0x10, 2) => self.config_vector.into(),
+            (0x12, 2) => self.num_queues.into(),
+            (0x14, 1) => {
+                if self.reset_reads > 0 {
+                    self.reset_reads -= 1;
+                    return 0x80;
+                }
+                self.status.into()
+            }
+            (0x15, 1) => {
+                if self.tear > 0 {
+                    self.tear -= 1;
+                    self.generation = self.generation.wrapping_add(1);
+                    self.mac[5] = self.mac[5].wrapping_add(1);
+                }
+                self.generation.into()
+            }
+            (0x16, 2) => self.queue_select.into(),
+            (0x18, 2) => regs.size.into(),
+            (0x1a, 2) => regs.vector.into(),
+            (0x1c, 2) => regs.enable.into(),
+            (0x1e, 2) => 1 + 2 * u32::from(self.queue_select), // not the index
+            (0x3a, 2) => {
+                if regs.reset_reads > 0 {
+                    self.regs[q].reset_reads -= 1;
+                    return 1;
+                }
+                0
+            }
+            _ => {
+                self.violation(format!("{bytes} bytes read at {offset:#x}"));
+                0
+            }
+        }
+    }
+
+    fn read_device(&mut self, field: u32, bytes: u32) -> u32 {
+        match (field, bytes) {
+            (0..6, 1) => self.mac[field as usize].into(),
+            (6, 2) => self.net_status.into(),
+            (10, 2) => self.mtu.into(),
+            (12, 4) => 10_000,
+            (16, 1) => 1,
+            _ => {
+                self.violation(format!(
+                    "{bytes} bytes read at {field} of the configuration"
+                ));
+                0
+            }
+        }
+    }
+
+    fn write(&mut self, offset: u32, width: Width, value: u32) {
+        let bytes = u32::from(width.bytes());
+        if (NOTIFY..NOTIFY + 0x100).contains(&offset) {
+            return self.doorbell(offset - NOTIFY, bytes, value);
+        }
+        let q = usize::from(self.queue_select);
+        let field = offset.wrapping_sub(COMMON);
+        if (0x18..0x3c).contains(&field) && q >= 2 {
+            return self.violation(format!("write to queue {q}"));
+        }
+        if matches!(field, 0x18 | 0x20..0x38) && self.regs[q].enable != 0 {
+            self.violation("queue field written while enabled");
+        }
+        match (field, bytes) {
+            (0x00, 4) => self.feature_select[0] = value,
+            (0x08, 4) => self.feature_select[1] = value,
+            (0x0c, 4) => {
+                if self.status & 8 != 0 {
+                    self.violation("features written after FEATURES_OK");
+                }
+                let shift = 32 * self.feature_select[1];
+                self.accepted &= !(0xffff_ffff << shift);
+                self.accepted |= u64::from(value) << shift;
+            }
+            (0x10, 2) => self.config_vector = self.vector(value),
+            (0x14, 1) => self.set_status(value as u8),
+            (0x16, 2) => self.queue_select = value as u16,
+            (0x18, 2) => {
+                if value == 0 || value > u32::from(self.queue_max[q]) {
+                    self.violation(format!("queue size {value}"));
+                }
+                self.regs[q].size = value as u16;
+            }
+            (0x1a, 2) => self.regs[q].vector = self.vector(value),
+            (0x1c, 2) => self.enable_queue(q, value),
+            (0x20, 4) => set_low(&mut self.regs[q].desc, value),
+            (0x24, 4) => set_high(&mut self.regs[q].desc, value),
+            (0x28, 4) => set_low(&mut self.regs[q].driver, value),
+            (0x2c, 4) => set_high(&mut self.regs[q].driver, value),
+            (0x30, 4) => set_low(&mut self.regs[q].device, value),
+            (0x34, 4) => set_high(&mut self.regs[q].device, value),
+            (0x3a, 2) if value == 1 => {
+                self.regs[q] = QueueRegs {
+                    size: self.queue_max[q],
+                    vector: 0xffff,
+                    reset_reads: self.reset_takes,
+                    ..Default::default()
+                };
+                self.queues[q] = None;
+            }
+            _ => self.violation(format!("{bytes} bytes written at {offset:#x}: {value:#x}")),
+        }
+    }
+
+    /// A vector outside of the table must not be asked for; a refusal reads back as NO_VECTOR.
+    fn vector(&mut self, value: u32) -> u16 {
+        if value != 0xffff && value as usize >= self.table.len() / 16 {
+            self.violation(format!("vector {value}"));
+        }
+        if self.refuse_vector {
+            0xffff
+        } else {
+            value as u16
+        }
+    }
+
+    fn set_status(&mut self, value: u8) {
+        if value == 0 {
+            return self.reset();
+        }
+        if self.reset_reads > 0 {
+            self.violation("status written during reset");
+        }
+        if self.status & !value & !8 != 0 {
+            self.violation(format!(
+                "status bits cleared: {:#x} to {value:#x}",
+                self.status
+            ));
+        }
+        let order: [(u8, u8); 3] = [(2, 1), (8, 2), (4, 8)];
+        for (bit, before) in order {
+            if value & bit != 0 && self.status & bit == 0 && self.status & before == 0 {
+                self.violation(format!("status {value:#x} after {:#x}", self.status));
+            }
+        }
+        self.status = value;
+        let bad = self.accepted & !self.offered != 0 || self.accepted & F_RING_PACKED == 0;
+        if self.refuse_features || bad {
+            self.status &= !8;
+        }
+    }
+
+    fn enable_queue(&mut self, q: usize, value: u32) {
+        if value != 1 || self.status & 8 == 0 {
+            return self.violation(format!(
+                "queue_enable = {value} in status {:#x}",
+                self.status
+            ));
+        }
+        let regs = &mut self.regs[q];
+        regs.enable = 1;
+        if regs.desc % 16 != 0 || regs.driver % 4 != 0 || regs.device % 4 != 0 {
+            self.violations.push("misaligned ring".into());
+        }
+        let at = RingAddresses {
+            desc: regs.desc,
+            driver: regs.driver,
+            device: regs.device,
+        };
+        let (size, event_idx) = (regs.size, self.accepted & F_EVENT_IDX != 0);
+        match self.mem.read(at.desc, usize::from(size) * 16) {
+            Ok(ring) if ring.iter().any(|&b| b != 0) && q == 1 => {
+                self.violation("transmit ring not zeroed");
+            }
+            Ok(_) => {}
+            Err(fault) => self.violation(format!("ring: {fault:?}")),
+        }
+        self.queues[q] = Some(DeviceQueue::new(at, size, event_idx));
+    }
+
+    fn doorbell(&mut self, offset: u32, bytes: u32, value: u32) {
+        if self.status & 4 == 0 {
+            self.violation("doorbell before DRIVER_OK");
+        }
+        // queue_notify_off is 1 for queue 0 and 3 for queue 1.
+        match (offset, bytes, value) {
+            (8, 2, 0) => self.doorbells[0] += 1,
+            (24, 2, 1) => self.doorbells[1] += 1,
+            _ => self.violation(format!("doorbell: {bytes} bytes at {offset}: {value}")),
+        }
+    }
+
+    fn msix_control(&self) -> u16 {
+        u16::from_le_bytes([self.config[MSIX_CAP + 2], self.config[MSIX_CAP + 3]])
+    }
+
+    fn interrupt(&mut self, vector: u16) {
+        let entry = usize::from(vector) * 16;
+        let enabled = self.msix_control() & 0xc000 == 0x8000 && self.config[4] & 4 != 0;
+        let Some(entry) = self.table.get(entry..entry + 16).filter(|_| enabled) else {
+            return;
+        };
+        if entry[12] & 1 == 0 {
+            self.messages.push_back(MsiMessage {
+                address: u64::from_le_bytes(entry[..8].try_into().unwrap()),
+                data: u32::from_le_bytes(entry[8..12].try_into().unwrap()),
+            });
+        }
+    }
+
+    /// Changes the configuration under `change` and announces it.
+    pub fn change_config(&mut self, change: impl FnOnce(&mut Self)) {
+        change(self);
+        self.generation = self.generation.wrapping_add(1);
+        self.interrupt(self.config_vector);
+    }
+
+    fn running(&mut self, q: usize) -> Option<(&mut DeviceQueue, &BusMemory)> {
+        if self.status & (4 | 64 | 128) != 4 {
+            return None;
+        }
+        Some((self.queues[q].as_mut()?, &self.mem))
+    }
+
+    fn used(&mut self, q: usize) {
+        if let Some((queue, mem)) = self.running(q) {
+            match queue.interrupt_due(mem) {
+                Ok(true) => self.interrupt(self.regs[q].vector),
+                Ok(false) => {}
+                Err(v) => self.violation(format!("queue {q}: {v:?}")),
+            }
+        }
+    }
+
+    pub fn set_wish(&mut self, q: usize, wish: Wish) {
+        if let Some((queue, mem)) = self.running(q) {
+            queue.set_wish(mem, wish).unwrap();
+        }
+    }
+
+    fn take(&mut self, q: usize) -> Option<Chain> {
+        let (queue, mem) = self.running(q)?;
+        match queue.take(mem) {
+            Ok(chain) => chain,
+            Err(v) => {
+                self.violation(format!("queue {q}: {v:?}"));
+                None
+            }
+        }
+    }
+
+    fn put_used(&mut self, q: usize, id: u16, len: u32, ndesc: usize) {
+        if let Some((queue, mem)) = self.running(q) {
+            queue.put_used(mem, id, len, ndesc, len > 0).unwrap();
+        }
+    }
+
+    /// Puts a frame with its header into the next receive buffer and announces it; false when
+    /// there is no buffer or it is too short.
+    pub fn receive(&mut self, hdr: [u8; HDR], frame: &[u8]) -> bool {
+        let Some(chain) = self.take(0) else {
+            return false;
+        };
+        let bytes = [&hdr[..], frame].concat();
+        let mut rest = &bytes[..];
+        for element in &chain.elements {
+            if !element.writable {
+                self.violation("readable receive buffer");
+            }
+            let (now, later) = rest.split_at(rest.len().min(element.len as usize));
+            if let Err(fault) = self.mem.write(element.addr, now) {
+                self.violation(format!("receive: {fault:?}"));
+            }
+            rest = later;
+        }
+        let fits = rest.is_empty();
+        let len = if fits { bytes.len() as u32 } else { 0 };
+        self.put_used(0, chain.id, len, chain.elements.len());
+        self.used(0);
+        fits
+    }
+
+    /// Sends everything that is available. With IN_ORDER one used descriptor stands for all.
+    pub fn transmit(&mut self) {
+        let mut ndesc = 0;
+        let mut last = None;
+        while let Some(chain) = self.take(1) {
+            let mut bytes = Vec::new();
+            for element in &chain.elements {
+                if element.writable {
+                    self.violation("writable transmit buffer");
+                }
+                match self.mem.read(element.addr, element.len as usize) {
+                    Ok(part) => bytes.extend(part),
+                    Err(fault) => self.violation(format!("transmit: {fault:?}")),
+                }
+            }
+            if bytes.len() < HDR {
+                self.violation("no room for a header");
+                bytes.resize(HDR, 0);
+            }
+            let frame = bytes.split_off(HDR);
+            let hdr = bytes.try_into().unwrap();
+            self.sent.push(Sent {
+                hdr,
+                frame,
+                ndesc: chain.elements.len(),
+            });
+            if self.negotiated(F_IN_ORDER) {
+                ndesc += chain.elements.len();
+                last = Some(chain.id);
+            } else {
+                self.put_used(1, chain.id, 0, chain.elements.len());
+            }
+        }
+        if let Some(id) = last {
+            self.put_used(1, id, 0, ndesc);
+        }
+        self.used(1);
+    }
+}
+
+fn half(bits: u64, select: u32) -> u32 {
+    if select < 2 {
+        (bits >> (32 * select)) as u32
+    } else {
+        0
+    }
+}
+
+fn set_low(field: &mut u64, value: u32) {
+    *field = *field & !0xffff_ffff | u64::from(value);
+}
+
+fn set_high(field: &mut u64, value: u32) {
+    *field = *field & 0xffff_ffff | u64::from(value) << 32;
+}
+
+/// Configuration space with the capabilities, among them some that a driver must pass over.
+pub fn config_space(vectors: u16) -> [u8; 256] {
+    let mut config = [0; 256];
+    config[..4].copy_from_slice(&[0xf4, 0x1a, 0x41, 0x10]);
+    config[6] = 0x10; // capability list
+    config[0x34] = 0x40;
+    // MSI-X: size - 1, table, PBA.
+    config[0x40..0x44].copy_from_slice(&[0x11, 0x50, (vectors - 1) as u8, 0]);
+    config[0x44..0x48].copy_from_slice(&(TABLE | u32::from(TABLE_BAR)).to_le_bytes());
+    config[0x48..0x4c].copy_from_slice(&(0x800 | u32::from(TABLE_BAR)).to_le_bytes());
+    let mut virtio =
+        |at: usize, next: u8, len: u8, cfg_type: u8, bar: u8, offset: u32, length: u32| {
+            config[at..at + 5].copy_from_slice(&[0x09, next, len, cfg_type, bar]);
+            config[at + 8..at + 12].copy_from_slice(&offset.to_le_bytes());
+            config[at + 12..at + 16].copy_from_slice(&length.to_le_bytes());
+        };
+    virtio(0x50, 0x60, 16, 9, REGISTER_BAR, 0, 16); // vendor data: not ours
+    virtio(0x60, 0x70, 16, 1, 7, 0, 64); // common, but in a reserved BAR
+    virtio(0x70, 0x80, 16, 1, REGISTER_BAR, 0xffff_fff0, 64); // common, but beyond the BAR
+    virtio(0x80, 0x90, 16, 1, REGISTER_BAR, COMMON, 64);
+    virtio(0x90, 0xb0, 24, 2, REGISTER_BAR, NOTIFY, 0x100);
+    virtio(0xb0, 0xc0, 16, 3, REGISTER_BAR, ISR, 1);
+    virtio(0xc0, 0xd0, 16, 4, REGISTER_BAR, DEVICE, 20);
+    virtio(0xd0, 0xe0, 16, 1, REGISTER_BAR, 0x700, 64); // second choice
+    virtio(0xe0, 0x00, 20, 5, 0, 0, 0);
+    config[0xa0..0xa4].copy_from_slice(&NOTIFY_MULTIPLIER.to_le_bytes());
+    config
+}
+
+/// The driver's access to the function.
+#[derive(Clone)]
+pub struct Pci(pub Rc<RefCell<Function>>);
+
+impl PciRegisters for Pci {
+    fn config_read(&mut self, offset: u16, width: Width) -> Result<u32, BusError> {
+        let mut f = self.0.borrow_mut();
+        if let Some(Some(lie)) = f.lies.pop_front() {
+            return Ok(lie & mask(width));
+        }
+        let at = usize::from(offset);
+        let bytes = f.config.get(at..at + usize::from(width.bytes()));
+        let bytes = bytes.ok_or("beyond configuration space")?;
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |value, &byte| value << 8 | u32::from(byte)))
+    }
+
+    fn config_write(&mut self, offset: u16, width: Width, value: u32) -> Result<(), BusError> {
+        let mut f = self.0.borrow_mut();
+        // Command and MSI-X control only (virtio 4.1.4.1: capabilities are not written).
+        if ![4, MSIX_CAP as u16 + 2].contains(&offset) && f.lies.is_empty() {
+            f.violation(format!("configuration space written at {offset:#x}"));
+        }
+        for (i, byte) in value
+            .to_le_bytes()
+            .into_iter()
+            .take(width.bytes().into())
+            .enumerate()
+        {
+            *f.config
+                .get_mut(usize::from(offset) + i)
+                .ok_or("beyond configuration space")? = byte;
+        }
+        Ok(())
+    }
+
+    fn bar_read(&mut self, bar: u8, offset: u32, width: Width) -> Result<u32, BusError> {
+        let mut f = self.0.borrow_mut();
+        if let Some(Some(lie)) = f.lies.pop_front() {
+            return Ok(lie & mask(width));
+        }
+        if bar != REGISTER_BAR || f.config[4] & 2 == 0 {
+            f.violation(format!("read of BAR {bar}"));
+        }
+        Ok(f.read(offset, width))
+    }
+
+    fn bar_write(
+        &mut self,
+        bar: u8,
+        offset: u32,
+        width: Width,
+        value: u32,
+    ) -> Result<(), BusError> {
+        let mut f = self.0.borrow_mut();
+        if f.fail_writes {
+            return Err("link is down".into());
+        }
+        let at = offset.wrapping_sub(TABLE) as usize;
+        if bar == REGISTER_BAR {
+            f.write(offset, width, value);
+        } else if bar == TABLE_BAR && width == Width::U32 && at + 4 <= f.table.len() {
+            f.table[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        } else {
+            f.violation(format!("write of BAR {bar} at {offset:#x}"));
+        }
+        Ok(())
+    }
+
+    fn bar_len(&self, bar: u8) -> u64 {
+        match bar {
+            REGISTER_BAR => 0x2000,
+            TABLE_BAR => 0x1000,
+            _ => 0,
+        }
+    }
+}
+
+fn mask(width: Width) -> u32 {
+    u32::MAX >> (32 - 8 * u32::from(width.bytes()))
+}
+
+/// Messages whose address and data name the vector.
+#[derive(Clone, Copy)]
+pub struct Msi {
+    pub vectors: u16,
+}
+
+impl Interrupts for Msi {
+    fn vectors(&self) -> u16 {
+        self.vectors
+    }
+
+    fn message(&mut self, vector: u16) -> Result<Option<MsiMessage>, BusError> {
+        let address = 0x1_fee0_0000 + 16 * u64::from(vector);
+        Ok(Some(MsiMessage {
+            address,
+            data: 0x4000 + u32::from(vector),
+        }))
+    }
+}
+
+/// The vector that a message stands for.
+pub fn vector_of(message: MsiMessage) -> u16 {
+    let vector = ((message.address - 0x1_fee0_0000) / 16) as u16;
+    assert_eq!(message.data, 0x4000 + u32::from(vector));
+    vector
+}
