@@ -282,6 +282,8 @@ class Block_@NAME@ final : public Block {
     Block_@NAME@() : top_{std::make_unique<V@NAME@>(&context_, "@NAME@")} {}
     ~Block_@NAME@() override {
         close_waves();
+        // The scopes of a model sign off at the thread's context, which may be another model's.
+        Verilated::threadContextp(&context_);
         top_->final();
     }
 
