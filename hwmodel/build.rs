@@ -1,7 +1,14 @@
-//! Compiles Verilator's runtime and, with the feature `nic`, the model of the NIC.
+//! Compiles Verilator's runtime and, with the feature `nic`, the NIC's model in two variants: a fast
+//! one, and one that can write waves.
+//!
+//! `WIREPATH_RTL` names another folder of RTL to take instead of `rtl/`: a `nic.sv` with the same
+//! ports, and what it instantiates.
 
 use std::{env, path::PathBuf};
-use verilate::{Error, Toolchain, runtime};
+use verilate::{Build, Error, Toolchain, runtime};
+
+/// HostDataWidth, bits: the bridge carries this much per beat.
+const HOST_DATA_WIDTH: &str = "128";
 
 fn main() {
     if let Err(error) = build() {
@@ -17,6 +24,9 @@ fn build() -> Result<(), Error> {
         "cargo::rustc-env=WIREPATH_TOOLCHAIN={}",
         toolchain.describe()
     );
+    if env::var_os("CARGO_FEATURE_NIC").is_some() {
+        nic(&toolchain)?;
+    }
     // Of libz-sys and lz4-sys: the headers that Verilator's FST writer needs.
     let headers: Vec<PathBuf> = ["DEP_Z_INCLUDE", "DEP_LZ4_INCLUDE"]
         .into_iter()
@@ -24,4 +34,28 @@ fn build() -> Result<(), Error> {
         .map(Into::into)
         .collect();
     runtime::compile(&toolchain, &headers, &verilate::out_dir())
+}
+
+fn nic(toolchain: &Toolchain) -> Result<(), Error> {
+    for file in ["src/bridge.rs", "cpp"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    println!("cargo::rerun-if-env-changed=WIREPATH_RTL");
+    let rtl = env::var_os("WIREPATH_RTL").map_or_else(|| PathBuf::from("../rtl"), PathBuf::from);
+    let nic = Build::new("nic", rtl).parameter("HostDataWidth", HOST_DATA_WIDTH);
+    let fast = nic.clone().verilate(toolchain)?;
+    let traced = nic.prefix("Vnic_traced").trace(true).verilate(toolchain)?;
+
+    let mut bridge = cxx_build::bridge("src/bridge.rs");
+    bridge
+        .include("cpp")
+        .include(&fast.dir)
+        .include(&traced.dir);
+    verilate::bridge(
+        toolchain,
+        bridge,
+        &["cpp/nic.cpp".into(), "cpp/nic_traced.cpp".into()],
+    )?;
+    fast.compile(toolchain)?;
+    traced.compile(toolchain)
 }

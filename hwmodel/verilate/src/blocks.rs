@@ -84,7 +84,7 @@ pub fn compile(
     toolchain: &Toolchain,
     rtl: &Path,
     table: &[Block],
-    mut bridge: cc::Build,
+    bridge: cc::Build,
 ) -> Result<(), Error> {
     println!("cargo::rerun-if-env-changed=WIREPATH_BLOCKS");
     let out = crate::out_dir();
@@ -109,22 +109,13 @@ pub fn compile(
     }
 
     // One translation unit per block, so that a changed block leaves the others alone.
-    toolchain.configure(&mut bridge);
     for (block, model) in blocks.iter().zip(&models) {
         let wrapper = model.dir.join(format!("{}_block.cpp", block.name));
         fs::write(&wrapper, cpp_wrapper(block)).map_err(Error::io(&wrapper))?;
     }
     let factory = out.join("blocks_factory.cpp");
     fs::write(&factory, cpp_factory(&blocks)).map_err(Error::io(&factory))?;
-    bridge
-        .file(&factory)
-        .try_compile("wirepath_blocks")
-        .map_err(|source| Error::Compile {
-            name: "the block bridge".into(),
-            source,
-        })?;
-    println!("cargo::rustc-link-search=native={}", out.display());
-    println!("cargo::rustc-link-lib=static=wirepath_blocks");
+    crate::bridge(toolchain, bridge, &[factory])?;
     for model in &models {
         model.compile_with(toolchain, &[&out.join("cxxbridge/include")])?;
     }

@@ -19,6 +19,29 @@ pub use toolchain::Toolchain;
 
 use std::path::{Path, PathBuf};
 
+/// Compiles `files` and the code that `cxx_build::bridge` generated into a static library of the
+/// calling crate, and prints the directives that link it. Models and runtime come after it.
+///
+/// # Errors
+/// When the C++ does not compile.
+pub fn bridge(toolchain: &Toolchain, mut build: cc::Build, files: &[PathBuf]) -> Result<(), Error> {
+    let name = format!(
+        "{}_bridge",
+        std::env::var("CARGO_PKG_NAME").unwrap_or_default()
+    );
+    toolchain.configure(&mut build);
+    build
+        .files(files)
+        .try_compile(&name)
+        .map_err(|source| Error::Compile {
+            name: name.clone(),
+            source,
+        })?;
+    println!("cargo::rustc-link-search=native={}", out_dir().display());
+    println!("cargo::rustc-link-lib=static={name}");
+    Ok(())
+}
+
 /// The folder of the C++ headers `hooks.h` and `block.h`.
 #[must_use]
 pub fn cpp_dir() -> PathBuf {

@@ -120,8 +120,11 @@ impl Toolchain {
             .define("VM_TRACE_FST", "1")
             .define("VM_TRACE_VCD", "0")
             .include(crate::cpp_dir())
-            .include(self.root.join("include"))
-            .include(self.root.join("include/vltstd"))
+            // System headers: their warnings are not ours.
+            .flag("-isystem")
+            .flag(self.root.join("include"))
+            .flag("-isystem")
+            .flag(self.root.join("include/vltstd"))
             .flag("-include")
             .flag(crate::cpp_dir().join("hooks.h"));
         for flag in self.flags() {

@@ -1,0 +1,41 @@
+// The NIC's Verilator model behind a face that cxx can bind: pins in, one clock edge, pins out.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "rust/cxx.h"
+
+namespace wirepath {
+
+struct PinsIn;
+struct PinsOut;
+struct Straps;
+
+class Model {
+  public:
+    virtual ~Model() = default;
+
+    // One clock cycle that begins at `now` (picoseconds): applies `in`, clocks, and samples `out`,
+    // which holds until the next edge. Throws std::runtime_error when the RTL stops; the model must
+    // only be destroyed then.
+    virtual void step(std::uint64_t now, const PinsIn& in, PinsOut& out) = 0;
+
+    // The bare loop: steps through recorded stimulus and returns a hash of all outputs, or 0
+    // without `hash`.
+    virtual std::uint64_t replay(rust::Slice<const PinsIn> pins, bool hash) = 0;
+
+    // Starts an FST file. Throws when the model was built without waves or a file is open.
+    virtual void open_waves(rust::Str path) = 0;
+    // Completes the file, if there is one.
+    virtual void close_waves() = 0;
+};
+
+// A model before its first edge. `traced` picks the variant that can write waves.
+std::unique_ptr<Model> new_model(const Straps& straps, bool traced);
+
+// Adds `out` to a hash, the same as replay() makes.
+std::uint64_t hash_pins(std::uint64_t hash, const PinsOut& out);
+
+}  // namespace wirepath

@@ -1,0 +1,11 @@
+// The variant of the NIC's model that can write waves.
+#include "Vnic_traced.h"
+#include "model_impl.h"
+
+namespace wirepath {
+
+std::unique_ptr<Model> new_traced_model(const Straps& straps) {
+    return std::make_unique<ModelImpl<Vnic_traced, true>>(straps);
+}
+
+}  // namespace wirepath

@@ -1,0 +1,158 @@
+//! The host's end of the NIC's AXI4 master: memory behind latency, limits and back-pressure.
+//!
+//! Writes are posted as on PCIe: they become visible in the order of their data beats, MSI-X messages
+//! among them, and a read returns what the writes accepted before it have written.
+
+mod burst;
+mod config;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use burst::{AxiError, Channel, Violation};
+pub use config::{AxiHostConfig, Stalls};
+
+use crate::{
+    Ps,
+    bridge::{PinsIn, PinsOut},
+    counters::{Counters, DmaRecord},
+    iommu::{Access, IommuTable, Refusal},
+    memory::HostMemory,
+    msix::MsixMessage,
+    rng::Rng,
+};
+use burst::Burst;
+use read::Reader;
+use std::collections::VecDeque;
+use write::Writer;
+
+/// OKAY (AMBA AXI A3.4.4).
+const RESP_OKAY: u8 = 0b00;
+/// The target refused: an IOMMU mapping that does not allow the direction.
+const RESP_SLVERR: u8 = 0b10;
+/// No target: an address that is not mapped.
+const RESP_DECERR: u8 = 0b11;
+
+/// What the channels act on. One value per simulated device.
+pub(crate) struct Host<'a> {
+    pub memory: &'a HostMemory,
+    pub iommu: &'a mut IommuTable,
+    /// Bus Master Enable of the command register.
+    pub bus_master: bool,
+    pub counters: &'a mut Counters,
+    /// Where finished bursts are noted, when somebody wants to know.
+    pub log: Option<&'a mut Vec<DmaRecord>>,
+    pub messages: &'a mut VecDeque<MsixMessage>,
+}
+
+impl Host<'_> {
+    /// Where the beats of a burst are, from the one at `aligned`; it does not cross a page.
+    fn translate(&mut self, aligned: u64, burst: Burst, access: Access) -> Result<u64, Refusal> {
+        if !self.bus_master {
+            return Err(Refusal::NotBusMaster);
+        }
+        let len = burst.addr - aligned + burst.len();
+        self.iommu.translate(aligned, len, access)
+    }
+
+    /// Counts and notes a finished burst.
+    fn done(&mut self, record: DmaRecord) {
+        let len = u64::from(record.len);
+        match (record.refused, record.access) {
+            (Some(_), _) => self.counters.dma_refused += 1,
+            (None, Access::Read) => {
+                self.counters.dma_read_bursts += 1;
+                self.counters.dma_read_bytes += len;
+            }
+            (None, Access::Write) => {
+                self.counters.dma_write_bursts += 1;
+                self.counters.dma_write_bytes += len;
+            }
+        }
+        if let Some(log) = &mut self.log {
+            log.push(record);
+        }
+    }
+}
+
+/// Both directions of the AXI4 port.
+pub(crate) struct AxiHost {
+    config: AxiHostConfig,
+    rng: Rng,
+    reader: Reader,
+    writer: Writer,
+    /// Nothing is in flight and the pins say so.
+    idle: bool,
+}
+
+impl AxiHost {
+    pub(crate) fn new(config: AxiHostConfig, seed: u64) -> Self {
+        Self {
+            reader: Reader::default(),
+            writer: Writer::default(),
+            rng: Rng::new(seed),
+            idle: false,
+            config,
+        }
+    }
+
+    /// Forgets what is in flight, as a reset of the chip does. Write data that was accepted stays.
+    pub(crate) fn reset(&mut self, now: Ps, host: &mut Host<'_>) {
+        self.writer.settle(Ps::MAX, now, host);
+        self.reader = Reader::default();
+        self.writer = Writer::default();
+        self.idle = false;
+    }
+
+    /// Decides the inputs of the cycle that begins at `now` from the outputs that hold in it, and
+    /// does what the handshakes of its edge do.
+    #[inline]
+    pub(crate) fn drive(
+        &mut self,
+        now: Ps,
+        out: &PinsOut,
+        pins: &mut PinsIn,
+        host: &mut Host<'_>,
+    ) -> Result<(), AxiError> {
+        let asks = out.m_axi_arvalid | out.m_axi_awvalid | out.m_axi_wvalid;
+        if self.idle && !asks {
+            return Ok(());
+        }
+        self.drive_busy(now, out, pins, host)
+    }
+
+    fn drive_busy(
+        &mut self,
+        now: Ps,
+        out: &PinsOut,
+        pins: &mut PinsIn,
+        host: &mut Host<'_>,
+    ) -> Result<(), AxiError> {
+        let (config, rng) = (&self.config, &mut self.rng);
+        self.writer.drive(now, out, pins, config, rng, host)?;
+        let visible = self.writer.visible_at();
+        self.reader
+            .drive(now, visible, out, pins, config, rng, host)?;
+        // With random stalls the readies change in every cycle, so there is no early way out.
+        self.idle = !config.stalls.any()
+            && !pins.m_axi_rvalid
+            && !pins.m_axi_bvalid
+            && self.reader.is_empty()
+            && self.writer.is_empty();
+        Ok(())
+    }
+
+    /// When this side next does something by itself; `None` when nothing is in flight.
+    pub(crate) fn next_event(&self) -> Option<Ps> {
+        match (self.reader.next_event(), self.writer.next_event()) {
+            (Some(read), Some(write)) => Some(read.min(write)),
+            (read, write) => read.or(write),
+        }
+    }
+
+    /// When all write data that was accepted so far is visible: a completion must not overtake it.
+    pub(crate) fn writes_visible_at(&self) -> Ps {
+        self.writer.visible_at()
+    }
+}

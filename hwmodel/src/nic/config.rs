@@ -1,0 +1,88 @@
+use crate::{Ps, axi::AxiHostConfig, bridge::Straps, error::Error};
+use std::{ops::Range, path::PathBuf};
+
+/// Options of a card and of the bus and memory around it.
+#[derive(Debug, Clone)]
+pub struct NicConfig {
+    /// MAC address, first octet on the wire first.
+    pub mac: [u8; 6],
+    /// Bytes, 68..=9202. Frames may have 18 bytes more: Ethernet header and one VLAN tag.
+    pub mtu: u16,
+    /// Virtio feature bits that may be offered; what the RTL lacks is not offered anyway.
+    pub features: u64,
+    /// The link is up at power-on.
+    pub link_up: bool,
+    /// How the host answers DMA.
+    pub axi: AxiHostConfig,
+    /// Round trip of a register read over the bus, without the device's own cycles, picoseconds.
+    pub mmio_read_latency: Ps,
+    /// One way of a posted register write, picoseconds.
+    pub mmio_write_latency: Ps,
+    /// Bytes of host memory.
+    pub memory: usize,
+    /// For all that is random in the host model.
+    pub seed: u64,
+    /// Time jumps while nothing can happen. Off: every cycle runs, with the same results.
+    pub idle_skip: bool,
+    /// FST file to write. The model that can do so is slower even outside of the window.
+    pub waves: Option<PathBuf>,
+    /// The time for which waves are written.
+    pub waves_window: Range<Ps>,
+    /// Keep the stimulus of every cycle, for [`crate::BareModel::replay`].
+    pub record: bool,
+}
+
+impl Default for NicConfig {
+    fn default() -> Self {
+        Self {
+            mac: [0x02, 0, 0, 0, 0, 0x01],
+            mtu: 1500,
+            features: u64::MAX,
+            link_up: true,
+            axi: AxiHostConfig::default(),
+            mmio_read_latency: 800_000,
+            mmio_write_latency: 250_000,
+            memory: 64 << 20,
+            seed: 1,
+            idle_skip: true,
+            waves: None,
+            waves_window: 0..Ps::MAX,
+            record: false,
+        }
+    }
+}
+
+impl NicConfig {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if !(68..=9202).contains(&self.mtu) {
+            let value = self.mtu.into();
+            return Err(Error::Config {
+                name: "mtu",
+                value,
+                range: "68..=9202 bytes",
+            });
+        }
+        if self.mac[0] & 1 != 0 {
+            let value = self.mac[0].into();
+            return Err(Error::Config {
+                name: "first octet of the MAC address",
+                value,
+                range: "the unicast addresses",
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn straps(&self) -> Straps {
+        let mac = self
+            .mac
+            .iter()
+            .rev()
+            .fold(0, |mac, octet| mac << 8 | u64::from(*octet));
+        Straps {
+            features: self.features,
+            mac,
+            mtu: self.mtu,
+        }
+    }
+}

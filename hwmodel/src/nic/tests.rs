@@ -1,0 +1,237 @@
+use super::*;
+use crate::{axi::AxiHostConfig, pci};
+
+fn nic(config: NicConfig) -> Nic {
+    Nic::new(config).expect("a card")
+}
+
+/// A card whose registers answer.
+fn enabled(config: NicConfig) -> Nic {
+    let mut nic = nic(config);
+    nic.config_write(
+        pci::COMMAND as u16,
+        2,
+        u32::from(pci::COMMAND_MEMORY | pci::COMMAND_MASTER),
+    );
+    nic
+}
+
+#[test]
+fn registers_answer_in_every_width() {
+    let mut nic = enabled(NicConfig::default());
+    let magic = nic.bar_read(pci::BAR_VENDOR, 4).unwrap();
+    assert_eq!(&magic.to_le_bytes(), b"WPTH");
+    for (index, byte) in magic.to_le_bytes().into_iter().enumerate() {
+        let read = nic.bar_read(pci::BAR_VENDOR + index as u32, 1).unwrap();
+        assert_eq!(read, u32::from(byte), "byte {index}");
+    }
+    assert_eq!(nic.bar_read(pci::BAR_VENDOR + 2, 2).unwrap(), magic >> 16);
+}
+
+#[test]
+fn a_register_read_takes_the_round_trip() {
+    let config = NicConfig {
+        mmio_read_latency: 900_000,
+        ..NicConfig::default()
+    };
+    let mut nic = enabled(config);
+    let before = nic.now();
+    nic.bar_read(pci::BAR_VENDOR, 4).unwrap();
+    let took = nic.now() - before;
+    assert!((900_000..1_000_000).contains(&took), "{took} ps");
+}
+
+#[test]
+fn writes_arrive_in_order_and_before_reads() {
+    let mut nic = enabled(NicConfig::default());
+    // device_feature_select chooses which half device_feature shows (virtio 4.1.4.3).
+    nic.bar_write(0, 4, 1).unwrap();
+    let high = nic.bar_read(4, 4).unwrap();
+    nic.bar_write(0, 4, 1).unwrap();
+    nic.bar_write(0, 4, 0).unwrap();
+    let low = nic.bar_read(4, 4).unwrap();
+    assert_eq!(
+        high & 0b101,
+        0b101,
+        "VERSION_1 and RING_PACKED are offered: {high:#x}"
+    );
+    assert_eq!(low & 1 << 5, 1 << 5, "MAC is offered: {low:#x}");
+}
+
+#[test]
+fn illegal_register_accesses_are_errors() {
+    let mut nic = enabled(NicConfig::default());
+    for (offset, width) in [(0, 3), (1, 2), (2, 4), (0x1_0000, 1), (u32::MAX, 1), (0, 8)] {
+        let error = Error::BarAccess { offset, width };
+        assert_eq!(nic.bar_read(offset, width), Err(error.clone()));
+        assert_eq!(nic.bar_write(offset, width, 0), Err(error));
+    }
+}
+
+#[test]
+fn without_memory_space_enable_nobody_answers() {
+    let mut nic = nic(NicConfig::default());
+    assert_eq!(nic.bar_read(pci::BAR_VENDOR, 4), Ok(u32::MAX));
+    nic.bar_write(0x14, 1, 1).unwrap();
+    nic.config_write(pci::COMMAND as u16, 2, u32::from(pci::COMMAND_MEMORY));
+    assert_eq!(
+        nic.bar_read(0x14, 1),
+        Ok(0),
+        "the write to device_status was lost"
+    );
+}
+
+#[test]
+fn configuration_space_is_a_window_to_registers() {
+    let mut nic = enabled(NicConfig::default());
+    let capability = pci::CAP_WINDOW as u16;
+    nic.config_write(capability + 4, 1, 0);
+    nic.config_write(capability + 8, 4, pci::BAR_VENDOR);
+    nic.config_write(capability + 12, 4, 4);
+    assert_eq!(&nic.config_read(capability + 16, 4).to_le_bytes(), b"WPTH");
+    nic.config_write(capability + 8, 4, 0);
+    nic.config_write(capability + 16, 4, 1);
+    assert_eq!(
+        nic.bar_read(0, 4),
+        Ok(1),
+        "device_feature_select was written"
+    );
+}
+
+#[test]
+fn function_level_reset_clears_device_and_function() {
+    let mut nic = enabled(NicConfig::default());
+    nic.bar_write(0, 4, 1).unwrap();
+    assert_eq!(nic.bar_read(0, 4), Ok(1));
+    nic.config_write(pci::DEVICE_CONTROL as u16, 2, 0x8000);
+    assert_eq!(nic.config_read(pci::COMMAND as u16, 2), 0);
+    nic.config_write(pci::COMMAND as u16, 2, u32::from(pci::COMMAND_MEMORY));
+    assert_eq!(nic.bar_read(0, 4), Ok(0));
+}
+
+#[test]
+fn device_configuration_shows_the_options() {
+    let config = NicConfig {
+        mac: [2, 0xaa, 0xbb, 0xcc, 0xdd, 0xee],
+        mtu: 9000,
+        ..NicConfig::default()
+    };
+    let mut nic = enabled(config);
+    let mut byte = |at| nic.bar_read(pci::BAR_DEVICE_CFG + at, 1).unwrap() as u8;
+    let mac: Vec<u8> = (0..6).map(&mut byte).collect();
+    assert_eq!(mac, [2, 0xaa, 0xbb, 0xcc, 0xdd, 0xee]);
+    assert_eq!(nic.bar_read(pci::BAR_DEVICE_CFG + 10, 2), Ok(9000));
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    for config in [
+        NicConfig {
+            mtu: 67,
+            ..NicConfig::default()
+        },
+        NicConfig {
+            mtu: 9203,
+            ..NicConfig::default()
+        },
+        NicConfig {
+            mac: [1, 0, 0, 0, 0, 0],
+            ..NicConfig::default()
+        },
+    ] {
+        assert!(matches!(Nic::new(config), Err(Error::Config { .. })));
+    }
+}
+
+/// Register accesses and frames to a device without driver, with pauses; all that can be seen of it.
+fn exercise(idle_skip: bool, axi: AxiHostConfig) -> (Vec<u32>, Ps, Counters, Nic) {
+    let mut nic = enabled(NicConfig {
+        idle_skip,
+        axi,
+        record: true,
+        ..NicConfig::default()
+    });
+    let mut seen = Vec::new();
+    for round in 0..20u64 {
+        let bytes = vec![round as u8; 60 + 13 * round as usize];
+        nic.wire_send(WireFrame::new(nic.now() + 3_333 * round, bytes));
+        nic.run_until(nic.now() + 77_777 * round).unwrap();
+        nic.set_link(round % 3 != 0);
+        // rx frames, rx disabled, ISR, config generation
+        for offset in [0x6100, 0x6138, 0x1000, 0x15] {
+            seen.push(nic.bar_read(offset, 1).unwrap());
+        }
+        nic.run_until(nic.now() + 10_000_000).unwrap();
+    }
+    (seen, nic.now(), nic.counters(), nic)
+}
+
+#[test]
+fn idle_skip_changes_nothing() {
+    for axi in [AxiHostConfig::default(), AxiHostConfig::random(7)] {
+        let (skipping, skipping_end, skipped, _) = exercise(true, axi.clone());
+        let (running, running_end, ran, _) = exercise(false, axi);
+        assert_eq!((skipping, skipping_end), (running, running_end));
+        assert_eq!(ran.cycles_skipped, 0);
+        assert_eq!(skipped.cycles + skipped.cycles_skipped, ran.cycles);
+        assert!(
+            skipped.cycles * 4 < ran.cycles,
+            "{} of {} cycles ran",
+            skipped.cycles,
+            ran.cycles
+        );
+        let same = |c: Counters| Counters {
+            cycles: 0,
+            cycles_skipped: 0,
+            ..c
+        };
+        assert_eq!(same(skipped), same(ran));
+    }
+}
+
+#[test]
+fn a_recording_replays_to_the_same_outputs() {
+    let (_, _, counters, nic) = exercise(true, AxiHostConfig::default());
+    let recording = nic.recording().expect("it was asked for");
+    assert_eq!(recording.pins.len() as u64, counters.cycles);
+    let mut bare = crate::BareModel::new(nic.config());
+    assert_eq!(bare.replay(&recording.pins, true), Ok(recording.hash));
+    // Another stimulus gives another hash, so the comparison means something.
+    let mut other = recording.pins.clone();
+    let last = other.len() - 1;
+    other[last - 100].rst_n = false;
+    assert_ne!(
+        crate::BareModel::new(nic.config()).replay(&other, true),
+        Ok(recording.hash)
+    );
+}
+
+#[test]
+fn waves_are_written_for_the_window() {
+    let path = std::env::temp_dir().join(format!("wirepath-waves-{}.fst", std::process::id()));
+    let config = NicConfig {
+        waves: Some(path.clone()),
+        waves_window: 1_000_000..2_000_000,
+        idle_skip: false,
+        ..NicConfig::default()
+    };
+    let mut nic = nic(config);
+    nic.run_until(900_000).unwrap();
+    assert!(!path.exists());
+    nic.run_until(3_000_000).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    // FST header block: type 0, length 329, then start and end time, big endian.
+    let word = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
+    assert_eq!((bytes[0], word(1)), (0, 329));
+    assert!(
+        (1_000_000..1_010_000).contains(&word(9)),
+        "begins at {}",
+        word(9)
+    );
+    assert!(
+        (1_990_000..2_010_000).contains(&word(17)),
+        "ends at {}",
+        word(17)
+    );
+}

@@ -1,0 +1,30 @@
+use crate::{
+    bridge::{Model, PinsIn, new_model},
+    error::Error,
+    nic::NicConfig,
+};
+
+/// The RTL alone under the loop that a C++ main would run, with recorded stimulus: what the
+/// co-simulation's speed is compared with, and a check that a run can be repeated from its pins.
+pub struct BareModel(cxx::UniquePtr<Model>);
+
+impl BareModel {
+    /// A model before its first edge, with the straps of `config`.
+    #[must_use]
+    pub fn new(config: &NicConfig) -> Self {
+        Self(new_model(&config.straps(), false))
+    }
+
+    /// Steps through `pins` in one call. With `hash` all outputs are sampled, and their hash is that
+    /// of [`crate::Recording`] when the stimulus is a whole recording; else it is 0.
+    ///
+    /// # Errors
+    /// When the RTL stops; the model is not usable afterwards.
+    pub fn replay(&mut self, pins: &[PinsIn], hash: bool) -> Result<u64, Error> {
+        let result = self.0.pin_mut().replay(pins, hash);
+        result.map_err(|exception| Error::Rtl {
+            at: 0,
+            message: exception.what().to_owned(),
+        })
+    }
+}
