@@ -9,6 +9,7 @@ module axil_slave
 (
   input  logic        clk_i,
   input  logic        rst_ni,
+  input  logic        awake_i,   // clk_i runs in this cycle: nothing is accepted while it does not
 
   input  logic [15:0] awaddr_i,
   input  logic        awvalid_i,
@@ -44,9 +45,9 @@ module axil_slave
   wire do_write = aw_q && w_q && !b_q;
   wire do_read  = ar_q && !aw_q && !w_q && !r_q;
 
-  assign awready_o = !aw_q;
-  assign wready_o  = !w_q;
-  assign arready_o = !ar_q;
+  assign awready_o = awake_i && !aw_q;
+  assign wready_o  = awake_i && !w_q;
+  assign arready_o = awake_i && !ar_q;
   assign bvalid_o  = b_q;
   assign bresp_o   = RESP_OKAY;
   assign rvalid_o  = r_q;

@@ -1,8 +1,8 @@
-// AXI4 read side of the master: shares AR among the clients and sends R data to whom it belongs.
+// AXI4 read requests of the master: shares AR among the clients.
 //
 // Clients: descriptor bursts and event structure reads of both virtqueues, transmit data. Each has an
 // AXI ID of its own, reserves room before it asks, and may have data back in any order relative to the
-// others; rready is therefore always 1. Round robin, one request per two cycles.
+// others. Round robin, one request per two cycles.
 module dma_read
   import nic_pkg::*;
 #(
@@ -17,7 +17,6 @@ module dma_read
   input  logic [7:0]  ar_len_i  [5],  // beats - 1
   input  logic [4:0]  ar_valid_i,
   output logic [4:0]  ar_ready_o,
-  output logic [4:0]  r_valid_o,      // R beat for this client
 
   output logic [3:0]  m_axi_arid_o,
   output logic [63:0] m_axi_araddr_o,
@@ -25,8 +24,6 @@ module dma_read
   output logic [2:0]  m_axi_arsize_o,
   output logic        m_axi_arvalid_o,
   input  logic        m_axi_arready_i,
-  input  logic [3:0]  m_axi_rid_i,
-  input  logic        m_axi_rvalid_i,
 
   output logic        busy_o
 );
@@ -56,14 +53,6 @@ module dma_read
   always_comb begin
     ar_ready_o = '0;
     ar_ready_o[pick] = grant;
-    r_valid_o = '0;
-    if (m_axi_rvalid_i) begin
-      r_valid_o[0] = m_axi_rid_i == ID_RX_DESC;
-      r_valid_o[1] = m_axi_rid_i == ID_TX_DESC;
-      r_valid_o[2] = m_axi_rid_i == ID_RX_RING;
-      r_valid_o[3] = m_axi_rid_i == ID_TX_RING;
-      r_valid_o[4] = m_axi_rid_i == ID_TX_DATA;
-    end
   end
 
   assign m_axi_arid_o    = id_q;

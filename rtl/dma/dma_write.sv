@@ -1,4 +1,4 @@
-// AXI4 write side of the master: shares AW/W among the clients and sends B back.
+// AXI4 writes of the master: shares AW and W among the clients.
 //
 // Word clients write one beat of 4 or 8 bytes: MSI-X, both virtqueues. The receive DMA writes bursts,
 // and offers a burst only when all its beats are there, so W is never held up inside a burst.
@@ -19,7 +19,6 @@ module dma_write
   input  word_write_t              word_i [3],
   input  logic [2:0]               word_valid_i,
   output logic [2:0]               word_ready_o,
-  output logic [2:0]               word_done_o,    // response
 
   // Receive data bursts
   input  logic [63:0]              aw_addr_i,
@@ -32,7 +31,6 @@ module dma_write
   input  logic                     w_valid_i,      // only asserted upon: see above
   /* verilator lint_on UNUSEDSIGNAL */
   output logic                     w_ready_o,
-  output logic                     burst_done_o,   // response
 
   output logic [3:0]               m_axi_awid_o,
   output logic [63:0]              m_axi_awaddr_o,
@@ -45,8 +43,6 @@ module dma_write
   output logic                     m_axi_wlast_o,
   output logic                     m_axi_wvalid_o,
   input  logic                     m_axi_wready_i,
-  input  logic [3:0]               m_axi_bid_i,
-  input  logic                     m_axi_bvalid_i,
 
   output logic                     busy_o
 );
@@ -151,17 +147,6 @@ module dma_write
   assign m_axi_wdata_o  = w_out.data;
   assign m_axi_wstrb_o  = w_out.strb;
   assign m_axi_wlast_o  = w_out.last;
-
-  always_comb begin
-    word_done_o    = '0;
-    burst_done_o   = 1'b0;
-    if (m_axi_bvalid_i) begin
-      word_done_o[0] = m_axi_bid_i == ID_MSIX;
-      word_done_o[1] = m_axi_bid_i == ID_RX_RING;
-      word_done_o[2] = m_axi_bid_i == ID_TX_RING;
-      burst_done_o   = m_axi_bid_i == ID_RX_DATA;
-    end
-  end
 
   assign busy_o = m_axi_awvalid_o || m_axi_wvalid_o || in_burst_q || word_any || aw_valid_i;
 

@@ -43,7 +43,7 @@ module tx_dma
   output logic                     m_axis_tlast_o,
   input  logic                     m_axis_tready_i,
 
-  output logic                     flush_o,       // disabled and quiet: forget the unfinished packet
+  output logic                     flush_o,       // disabled and quiet: forget the unfinished packet, pulse
   output logic                     stat_empty_o,  // pulse
   output logic                     error_o,       // pulse
   output logic                     idle_o,        // nothing outstanding on AXI
@@ -215,13 +215,15 @@ module tx_dma
     .count_o(out_count)
   );
 
+  logic flushed_q;               // the flush has been passed on
+
   // ---- outstanding reads -----------------------------------------------------------------------------
   logic [CountW-1:0] awaited_q;  // beats asked for and not yet arrived
   assign idle_o  = awaited_q == '0 && state_q != REQUEST;
   assign flush   = !enable_i && idle_o;
-  assign flush_o = flush;
+  assign flush_o = flush && !flushed_q;
   assign error_o = enable_i && ((r_valid_i && r_error_i) || (desc_fire && too_long));
-  assign busy_o  = !idle_o || (state_q == DESC && desc_valid_i && enable_i) ||
+  assign busy_o  = !idle_o || flush_o || (state_q == DESC && desc_valid_i && enable_i) ||
                    (state_q == SPLIT && (ctx_push || !enable_i)) ||
                    take || out_valid || used_valid_o || m_axis_tvalid_o ||
                    (!enable_i && (ctx_valid || beat_valid || reserved_q != '0 || fill_q != '0));
@@ -229,6 +231,7 @@ module tx_dma
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       state_q    <= DESC;
+      flushed_q  <= 1'b0;
       ndesc_q    <= '0;
       reserved_q <= '0;
       awaited_q  <= '0;
@@ -236,6 +239,7 @@ module tx_dma
       fill_q     <= '0;
       tail_q     <= 1'b0;
     end else begin
+      flushed_q <= flush;
       unique case (state_q)
         DESC: begin
           if (desc_fire && !too_long) begin

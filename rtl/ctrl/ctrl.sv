@@ -1,0 +1,226 @@
+// Everything behind BAR0: register access, virtio configuration, MSI-X, statistics.
+//
+// The block sleeps behind a clock gate. An access wakes it: AXI4-Lite ready signals stay low until
+// the clock runs, one cycle after valid was seen. Statistics have a gate of their own, because they
+// count while the registers sleep.
+module ctrl
+  import nic_pkg::*;
+#(
+  parameter int unsigned QueuePairs    = 1,
+  parameter int unsigned HostDataWidth = 128,
+  parameter int unsigned MaxQueueSize  = 1024,
+  localparam int unsigned NumQueues    = 2 * QueuePairs
+) (
+  input  logic                 clk_i,
+  input  logic                 rst_ni,
+
+  // AXI4-Lite slave
+  input  logic [15:0]          awaddr_i,
+  input  logic                 awvalid_i,
+  output logic                 awready_o,
+  input  logic [31:0]          wdata_i,
+  input  logic [3:0]           wstrb_i,
+  input  logic                 wvalid_i,
+  output logic                 wready_o,
+  output logic [1:0]           bresp_o,
+  output logic                 bvalid_o,
+  input  logic                 bready_i,
+  input  logic [15:0]          araddr_i,
+  input  logic                 arvalid_i,
+  output logic                 arready_o,
+  output logic [31:0]          rdata_o,
+  output logic [1:0]           rresp_o,
+  output logic                 rvalid_o,
+  input  logic                 rready_i,
+
+  // Device options, static after reset
+  input  logic [63:0]          features_i,
+  input  logic [47:0]          mac_i,
+  input  logic [15:0]          mtu_i,
+  // Levels from outside
+  input  logic                 bus_master_en_i,
+  input  logic                 msix_enable_i,
+  input  logic                 msix_mask_i,
+  input  logic                 link_up_i,
+
+  // Queues
+  output vq_cfg_t              queue_o [NumQueues],
+  output logic [63:0]          driver_features_o,
+  output logic [NumQueues-1:0] kick_o,         // doorbells, pulses
+  input  logic [NumQueues-1:0] queue_irq_i,    // pulses
+  input  logic [NumQueues-1:0] queue_error_i,  // pulses
+  input  logic [NumQueues-1:0] queue_idle_i,
+
+  // MSI-X messages
+  output word_write_t          write_o,
+  output logic                 write_valid_o,
+  input  logic                 write_ready_i,
+  input  logic                 write_done_i,
+
+  // Statistics
+  input  logic [NUM_STATS-1:0] count_i,
+  input  logic [13:0]          rx_bytes_i,
+  input  logic [13:0]          tx_bytes_i,
+
+  output logic                 busy_o
+);
+
+  localparam int unsigned NumVectors = NumQueues + 1;  // configuration, then one per queue
+
+  logic        clk, clk_stats, axil_busy, common_busy, device_busy, msix_busy, msix_idle;
+  logic        config_irq, config_change, reset_done;
+  reg_req_t    req;
+  logic [31:0] rdata_common, rdata_device, rdata_msix, rdata_stats;
+  logic [15:0] queue_vector [NumQueues];
+  logic [15:0] config_vector;
+
+  // ---- waking up ----------------------------------------------------------------------------------------
+  logic       access_q;                       // an access is offered
+  logic       bus_master_q, msix_enable_q, msix_mask_q, link_q, level_change_q;
+  wire  [3:0] levels   = {bus_master_en_i, msix_enable_i, msix_mask_i, link_up_i};
+  wire  [3:0] levels_q = {bus_master_q, msix_enable_q, msix_mask_q, link_q};
+  always_ff @(posedge clk_i) begin
+    access_q       <= rst_ni && (awvalid_i || wvalid_i || arvalid_i);
+    level_change_q <= rst_ni && levels != levels_q;
+    if (!rst_ni) {bus_master_q, msix_enable_q, msix_mask_q, link_q} <= '0;
+    else {bus_master_q, msix_enable_q, msix_mask_q, link_q} <= levels;
+  end
+
+  wire awake = access_q || axil_busy;
+  wire busy  = awake || common_busy || device_busy || msix_busy || level_change_q;
+  clock_gate u_gate (
+    .clk_i,
+    .en_i (!rst_ni || busy || queue_irq_i != '0 || queue_error_i != '0 || write_done_i),
+    .clk_o(clk)
+  );
+  clock_gate u_gate_stats (
+    .clk_i,
+    .en_i (!rst_ni || count_i != '0 || axil_busy),
+    .clk_o(clk_stats)
+  );
+  assign busy_o = busy;
+
+  // ---- register access -----------------------------------------------------------------------------------
+  axil_slave u_axil (
+    .clk_i  (clk),
+    .rst_ni,
+    .awake_i(awake),
+    .awaddr_i,
+    .awvalid_i,
+    .awready_o,
+    .wdata_i,
+    .wstrb_i,
+    .wvalid_i,
+    .wready_o,
+    .bresp_o,
+    .bvalid_o,
+    .bready_i,
+    .araddr_i,
+    .arvalid_i,
+    .arready_o,
+    .rdata_o,
+    .rresp_o,
+    .rvalid_o,
+    .rready_i,
+    .req_o  (req),
+    .rdata_i(rdata_common | rdata_device | rdata_msix | rdata_stats),
+    .busy_o (axil_busy)
+  );
+
+  // A doorbell is told by its place; the value written does not matter, as NOTIFICATION_DATA is not
+  // offered (4.1.5.2).
+  wire [9:0] doorbell = req.addr[11:2];
+  always_comb begin
+    kick_o = '0;
+    if (req.write && req.addr[15:12] == BAR_NOTIFY[15:12]) begin
+      for (int unsigned q = 0; q < NumQueues; q++) kick_o[q] = doorbell == 10'(q);
+    end
+  end
+
+  common_cfg #(
+    .NumQueues   (NumQueues),
+    .NumVectors  (NumVectors),
+    .MaxQueueSize(MaxQueueSize)
+  ) u_common_cfg (
+    .clk_i            (clk),
+    .rst_ni,
+    .req_i            (req),
+    .rdata_o          (rdata_common),
+    .features_i,
+    .bus_master_en_i  (bus_master_q),
+    .config_change_i  (config_change),
+    .queue_o,
+    .queue_vector_o   (queue_vector),
+    .config_vector_o  (config_vector),
+    .queue_error_i,
+    .queue_idle_i,
+    .device_idle_i    (msix_idle),
+    .driver_features_o,
+    .config_irq_o     (config_irq),
+    .reset_done_o     (reset_done),
+    .busy_o           (common_busy)
+  );
+
+  device_cfg #(
+    .QueuePairs(QueuePairs)
+  ) u_device_cfg (
+    .clk_i       (clk),
+    .rst_ni,
+    .req_i       (req),
+    .rdata_o     (rdata_device),
+    .mac_i,
+    .mtu_i,
+    .link_i      (link_q),
+    .isr_clear_i (reset_done),
+    // 4.1.4.5: the queue bit is for drivers without MSI-X.
+    .queue_irq_i (queue_irq_i != '0 && !msix_enable_q),
+    .config_irq_i(config_irq),
+    .change_o    (config_change),
+    .busy_o      (device_busy)
+  );
+
+  // ---- interrupts ------------------------------------------------------------------------------------------
+  logic [NumVectors-1:0] vector_irq;
+  always_comb begin
+    vector_irq = '0;
+    for (int unsigned v = 0; v < NumVectors; v++) begin
+      if (config_irq && config_vector == 16'(v)) vector_irq[v] = 1'b1;
+      for (int unsigned q = 0; q < NumQueues; q++) begin
+        if (queue_irq_i[q] && queue_vector[q] == 16'(v)) vector_irq[v] = 1'b1;
+      end
+    end
+  end
+
+  msix #(
+    .NumVectors(NumVectors)
+  ) u_msix (
+    .clk_i   (clk),
+    .rst_ni,
+    .enable_i(msix_enable_q),
+    .mask_i  (msix_mask_q),
+    .clear_i (reset_done),
+    .req_i   (req),
+    .rdata_o (rdata_msix),
+    .irq_i   (vector_irq),
+    .write_o,
+    .write_valid_o,
+    .write_ready_i,
+    .write_done_i,
+    .idle_o  (msix_idle),
+    .busy_o  (msix_busy)
+  );
+
+  stats #(
+    .QueuePairs   (QueuePairs),
+    .HostDataWidth(HostDataWidth)
+  ) u_stats (
+    .clk_i  (clk_stats),
+    .rst_ni,
+    .req_i  (req),
+    .rdata_o(rdata_stats),
+    .count_i,
+    .rx_bytes_i,
+    .tx_bytes_i
+  );
+
+endmodule

@@ -1,0 +1,183 @@
+// The receive way of a frame: XGMII → MAC → checksum verification → store → DMA into buffers.
+//
+// All of it sleeps behind one clock gate until something but idle is on the wire, or the DMA side
+// has something to do. Latency from the pins to the MAC is two cycles for that reason.
+module rx_path
+  import nic_pkg::*;
+#(
+  parameter int unsigned HostDataWidth = 128
+) (
+  input  logic                       clk_i,
+  input  logic                       rst_ni,
+  input  logic                       enable_i,        // receive queue enabled, device running
+  input  logic                       guest_csum_i,    // VIRTIO_NET_F_GUEST_CSUM negotiated
+  input  logic [15:0]                max_frame_i,     // bytes with FCS
+
+  input  logic [63:0]                xgmii_rxd_i,
+  input  logic [7:0]                 xgmii_rxc_i,
+
+  // Virtqueue
+  input  vq_desc_t                   desc_i,
+  input  logic                       desc_valid_i,
+  output logic                       desc_ready_o,
+  output vq_used_t                   used_o,
+  output logic                       used_valid_o,
+  input  logic                       used_ready_i,
+
+  // Write bursts, see dma_write
+  output logic [63:0]                aw_addr_o,
+  output logic [3:0]                 aw_len_o,
+  output logic                       aw_valid_o,
+  input  logic                       aw_ready_i,
+  output logic [HostDataWidth-1:0]   w_data_o,
+  output logic [HostDataWidth/8-1:0] w_strb_o,
+  output logic                       w_valid_o,
+  input  logic                       w_ready_i,
+  input  logic                       b_valid_i,
+  input  logic                       b_error_i,
+
+  output mac_rx_stat_t               mac_stat_o,      // events
+  output logic                       no_space_o,
+  output logic                       disabled_o,
+  output logic                       truncated_o,
+  output logic                       csum_o,
+  output logic                       error_o,
+  output logic                       idle_o,          // nothing outstanding on AXI
+  output logic                       busy_o
+);
+
+  import xgmii_pkg::*;
+
+  // ---- waking up ------------------------------------------------------------------------------------
+  logic        clk, active_q, active2_q;
+  logic        mac_busy, csum_busy, fifo_busy, dma_busy;
+  logic [63:0] rxd_q, rxd2_q;
+  logic [7:0]  rxc_q, rxc2_q;
+  always_ff @(posedge clk_i) begin
+    active_q <= rst_ni && !(xgmii_rxd_i == XGMII_IDLE_WORD && xgmii_rxc_i == 8'hff);
+    rxd_q    <= xgmii_rxd_i;
+    rxc_q    <= xgmii_rxc_i;
+  end
+  always_ff @(posedge clk) begin
+    active2_q <= active_q;
+    rxd2_q    <= rxd_q;
+    rxc2_q    <= rxc_q;
+  end
+
+  clock_gate u_gate (
+    .clk_i,
+    .en_i (!rst_ni || busy_o || b_valid_i),
+    .clk_o(clk)
+  );
+  assign busy_o = active_q || active2_q || mac_busy || mac_stat_o != '0 || csum_busy || fifo_busy ||
+                  dma_busy;
+
+  // ---- frame ------------------------------------------------------------------------------------------
+  logic [63:0] mac_rx_data, csum_rx_data;
+  logic [7:0]  mac_rx_keep, csum_rx_keep;
+  logic mac_rx_valid, mac_rx_last, mac_rx_drop, csum_rx_valid, csum_rx_last, csum_rx_drop, csum_ok;
+
+  mac_rx u_mac_rx (
+    .clk_i(clk),
+    .rst_ni,
+    .xgmii_rxd_i    (rxd2_q),
+    .xgmii_rxc_i    (rxc2_q),
+    .max_frame_i    (max_frame_i),
+    .m_axis_tdata_o (mac_rx_data),
+    .m_axis_tkeep_o (mac_rx_keep),
+    .m_axis_tvalid_o(mac_rx_valid),
+    .m_axis_tlast_o (mac_rx_last),
+    .m_axis_tuser_o (mac_rx_drop),
+    .busy_o         (mac_busy),
+    .stat_o         (mac_stat_o)
+  );
+
+  rx_csum u_rx_csum (
+    .clk_i(clk),
+    .rst_ni,
+    .s_axis_tdata_i (mac_rx_data),
+    .s_axis_tkeep_i (mac_rx_keep),
+    .s_axis_tvalid_i(mac_rx_valid),
+    .s_axis_tlast_i (mac_rx_last),
+    .s_axis_tuser_i (mac_rx_drop),
+    .m_axis_tdata_o (csum_rx_data),
+    .m_axis_tkeep_o (csum_rx_keep),
+    .m_axis_tvalid_o(csum_rx_valid),
+    .m_axis_tlast_o (csum_rx_last),
+    .m_axis_tuser_o (csum_rx_drop),
+    .csum_valid_o   (csum_ok),
+    .busy_o         (csum_busy)
+  );
+
+  // The header with the checksum verdict precedes the frame, and a frame with a bad FCS must not
+  // take a buffer: both are known at its end, so it is stored here.
+  logic        rx_meta_valid, rx_meta_ready, rx_meta_csum, rx_data_valid, rx_data_ready;
+  logic [13:0] rx_meta_len;
+  logic [63:0] rx_data;
+  /* verilator lint_off UNUSEDSIGNAL */
+  logic        rx_fifo_ready;
+  logic [11:0] rx_free_words;
+  logic [8:0]  rx_free_metas;
+  /* verilator lint_on UNUSEDSIGNAL */
+  packet_fifo u_rx_fifo (
+    .clk_i(clk),
+    .rst_ni,
+    .flush_i        (1'b0),
+    .s_axis_tdata_i (csum_rx_data),
+    .s_axis_tkeep_i (csum_rx_keep),
+    .s_axis_tvalid_i(csum_rx_valid),
+    .s_axis_tlast_i (csum_rx_last),
+    .s_axis_tuser_i (csum_rx_drop),
+    .s_meta_i       (csum_ok && guest_csum_i),
+    .ready_o        (rx_fifo_ready),
+    .free_words_o   (rx_free_words),
+    .free_metas_o   (rx_free_metas),
+    .drop_o         (no_space_o),
+    .meta_valid_o   (rx_meta_valid),
+    .meta_len_o     (rx_meta_len),
+    .meta_data_o    (rx_meta_csum),
+    .meta_ready_i   (rx_meta_ready),
+    .data_valid_o   (rx_data_valid),
+    .data_o         (rx_data),
+    .data_ready_i   (rx_data_ready),
+    .busy_o         (fifo_busy)
+  );
+
+  rx_dma #(
+    .HostDataWidth(HostDataWidth)
+  ) u_rx_dma (
+    .clk_i(clk),
+    .rst_ni,
+    .enable_i        (enable_i),
+    .meta_valid_i    (rx_meta_valid),
+    .meta_len_i      (rx_meta_len),
+    .meta_csum_i     (rx_meta_csum),
+    .meta_ready_o    (rx_meta_ready),
+    .data_valid_i    (rx_data_valid),
+    .data_i          (rx_data),
+    .data_ready_o    (rx_data_ready),
+    .desc_i          (desc_i),
+    .desc_valid_i    (desc_valid_i),
+    .desc_ready_o    (desc_ready_o),
+    .used_o          (used_o),
+    .used_valid_o    (used_valid_o),
+    .used_ready_i    (used_ready_i),
+    .aw_addr_o       (aw_addr_o),
+    .aw_len_o        (aw_len_o),
+    .aw_valid_o      (aw_valid_o),
+    .aw_ready_i      (aw_ready_i),
+    .w_data_o        (w_data_o),
+    .w_strb_o        (w_strb_o),
+    .w_valid_o       (w_valid_o),
+    .w_ready_i       (w_ready_i),
+    .b_valid_i       (b_valid_i),
+    .b_error_i       (b_error_i),
+    .stat_disabled_o (disabled_o),
+    .stat_truncated_o(truncated_o),
+    .stat_csum_o     (csum_o),
+    .error_o         (error_o),
+    .idle_o          (idle_o),
+    .busy_o          (dma_busy)
+  );
+
+endmodule
