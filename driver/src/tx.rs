@@ -189,6 +189,8 @@ impl TxQueue {
 
     /// Drops all frames that the device has not sent. The device must not be using the queue.
     pub fn reset(&mut self, stats: &mut Stats) {
+        // What it has sent is not lost; a broken ring says nothing about it.
+        let _ = self.clean(stats);
         self.vq.reset(|skb| {
             stats.reset_tx_packets += 1;
             drop(skb);

@@ -61,6 +61,8 @@ struct Expected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Driver {
     Awake,
+    /// Does not want to hear of anything.
+    Deaf,
     /// Wants to hear of the next used buffer.
     Asleep,
     /// Wants to hear when most is used; with EVENT_IDX of a later descriptor, at the latest of the last.
@@ -118,7 +120,7 @@ impl Bench {
             Op::Pop(n) => (0..*n).for_each(|_| self.pop()),
             Op::Disable => {
                 self.vq.disable_callbacks();
-                self.driver = Driver::Awake;
+                self.driver = Driver::Deaf;
             }
             Op::Sleep { delayed } => self.sleep(*delayed),
             Op::Wish(n) => self.wish(*n),
@@ -231,6 +233,7 @@ impl Bench {
             }
         }
         if self.dev.interrupt_due(&self.mem).unwrap() {
+            assert_ne!(self.driver, Driver::Deaf, "interrupt though disabled");
             self.driver = Driver::Awake;
         }
     }
@@ -255,7 +258,7 @@ impl Bench {
         };
         assert_eq!(idle, self.used.is_empty());
         self.driver = match (idle, delayed) {
-            (false, _) => Driver::Awake,
+            (false, _) => Driver::Deaf,
             (true, false) => Driver::Asleep,
             (true, true) => Driver::AsleepDelayed,
         };
@@ -369,9 +372,9 @@ proptest! {
                 }
                 Op::Kick => _ = vq.needs_kick(),
                 Op::Pop(n) => for _ in 0..n {
-                    let broken = vq.is_broken();
+                    let (broken, due) = (vq.is_broken(), vq.has_used());
                     match vq.pop() {
-                        Ok(None) => {}
+                        Ok(None) => prop_assert!(!due),
                         Ok(Some(used)) => {
                             prop_assert!(!broken);
                             let offered = outstanding.remove(&used.cookie);

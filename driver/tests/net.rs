@@ -1,0 +1,1008 @@
+//! The whole driver against a virtio network function in software.
+
+mod common;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use common::function::{DEVICE, Function, Msi, Pci, Sent, vector_of};
+use common::memory;
+use common::packed::Wish;
+use driver::{
+    Duplex, Error, Feature, FileDma, NetDevHandle, Options, Queue, TxCompletion, VirtioNet,
+};
+use proptest::prelude::*;
+use stack::{CsumState, NetDeviceOps, PagePool, SkBuff};
+
+const HDR_PLAIN: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+const DATA_VALID: [u8; 12] = [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+
+type Net = VirtioNet<Pci, FileDma, Msi>;
+
+struct Bench {
+    dev: Rc<RefCell<Function>>,
+    net: NetDevHandle<Pci, FileDma, Msi>,
+}
+
+impl Bench {
+    fn new(options: Options) -> Self {
+        Self::with(options, |_| ())
+    }
+
+    fn with(options: Options, prepare: impl FnOnce(&mut Function)) -> Self {
+        let (dev, net) = probe(options, 3, prepare);
+        Self {
+            dev,
+            net: Rc::new(RefCell::new(net.unwrap())),
+        }
+    }
+
+    /// Delivers all messages; true when the device is to be polled.
+    fn interrupts(&self) -> bool {
+        let mut schedule = false;
+        while let Some(message) = { self.dev.borrow_mut().messages.pop_front() } {
+            schedule |= self
+                .net
+                .borrow_mut()
+                .handle_irq(vector_of(message))
+                .schedule_napi;
+        }
+        schedule
+    }
+
+    /// As the stack does on its poll list.
+    fn napi(&mut self, budget: usize) -> Vec<SkBuff> {
+        let mut rx = Vec::new();
+        loop {
+            while self.net.poll(budget, &mut rx) == budget {}
+            if self.net.complete() {
+                return rx;
+            }
+        }
+    }
+
+    fn skb(&self, len: usize, fill: u8) -> SkBuff {
+        let mut skb = SkBuff::alloc(&self.net.tx_pool(), 64, len).unwrap();
+        skb.put_slice(&vec![fill; len]).unwrap();
+        skb
+    }
+
+    fn sent(&self) -> Vec<Sent> {
+        std::mem::take(&mut self.dev.borrow_mut().sent)
+    }
+
+    fn assert_clean(&self) {
+        assert_eq!(self.dev.borrow().violations, [""; 0]);
+    }
+}
+
+fn probe(
+    options: Options,
+    vectors: u16,
+    prepare: impl FnOnce(&mut Function),
+) -> (Rc<RefCell<Function>>, Result<Net, Error>) {
+    let (dma, mem) = memory::shared(16 << 20);
+    let mut function = Function::new(mem, Feature::SUPPORTED.bits() | 1 << 22, vectors);
+    prepare(&mut function);
+    let dev = Rc::new(RefCell::new(function));
+    let net = VirtioNet::probe(Pci(dev.clone()), dma, Msi { vectors }, options);
+    (dev, net)
+}
+
+fn frame(len: usize, seed: u8) -> Vec<u8> {
+    (0..len)
+        .map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed))
+        .collect()
+}
+
+#[test]
+fn probe_reads_the_device() {
+    let bench = Bench::new(Options::default());
+    let net = bench.net.borrow();
+    assert_eq!(net.negotiated(), Feature::SUPPORTED);
+    assert_eq!(net.mac(), [2, 0, 0, 0, 0, 0x0b]);
+    assert_eq!((net.mtu(), net.link_up()), (1500, true));
+    assert_eq!(
+        (net.config().speed, net.config().duplex),
+        (Some(10_000), Some(Duplex::Full))
+    );
+    assert_eq!(net.queue_sizes(), (256, 256));
+    let dev = bench.dev.borrow();
+    assert_eq!(dev.status, 0x0f);
+    assert_eq!((dev.regs[0].vector, dev.regs[1].vector), (1, 2));
+    assert_eq!(dev.config[4] & 6, 6, "memory space and bus master");
+    assert_eq!(dev.violations, [""; 0]);
+}
+
+#[test]
+fn features_can_be_switched_off() {
+    for off in [
+        Feature::CSUM,
+        Feature::IN_ORDER,
+        Feature::MAC | Feature::MTU,
+        Feature::STATUS,
+    ] {
+        let options = Options {
+            features: !off,
+            mtu: 1400,
+            ..Options::default()
+        };
+        let bench = Bench::new(options);
+        let net = bench.net.borrow();
+        assert_eq!(net.negotiated(), Feature::SUPPORTED.without(off));
+        assert_eq!(
+            net.mtu(),
+            if off.contains(Feature::MTU) {
+                1400
+            } else {
+                1500
+            }
+        );
+        assert_eq!(net.mac()[1] == 0x57, off.contains(Feature::MAC));
+        assert_eq!(net.features().hw_csum, off != Feature::CSUM);
+        bench.assert_clean();
+    }
+}
+
+#[test]
+fn frames_arrive_without_a_copy() {
+    let mut bench = Bench::new(Options::default());
+    for n in 0..1000usize {
+        let sent = frame(60 + n % 1455, n as u8);
+        let hdr = if n % 2 == 0 { DATA_VALID } else { HDR_PLAIN };
+        assert!(bench.dev.borrow_mut().receive(hdr, &sent));
+        assert!(bench.interrupts());
+        let got = bench.napi(64);
+        assert_eq!(got.len(), 1);
+        assert_eq!(got[0].data(), sent);
+        assert!(got[0].is_in(&bench.net.borrow().rx_pool()));
+        let csum = if n % 2 == 0 {
+            CsumState::Unnecessary
+        } else {
+            CsumState::None
+        };
+        assert_eq!(got[0].csum, csum);
+    }
+    let stats = *bench.net.borrow().stats();
+    assert_eq!(
+        (stats.rx_packets, stats.rx_csum_valid, stats.interrupts),
+        (1000, 500, 1000)
+    );
+    bench.assert_clean();
+}
+
+#[test]
+fn a_burst_costs_one_interrupt() {
+    let mut bench = Bench::new(Options::default());
+    for n in 0..200 {
+        assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, n)));
+    }
+    assert_eq!(bench.dev.borrow().messages.len(), 1);
+    assert!(bench.interrupts());
+    let mut rx = Vec::new();
+    for expected in [64, 64, 64, 8] {
+        rx.clear();
+        assert_eq!(bench.net.poll(64, &mut rx), expected);
+    }
+    // What arrives before the interrupt is on again is found by the last look.
+    assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, 0)));
+    assert!(!bench.net.complete());
+    assert_eq!(bench.napi(64).len(), 1);
+    assert_eq!(bench.dev.borrow().messages.len(), 0);
+    assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, 0)));
+    assert_eq!(bench.dev.borrow().messages.len(), 1);
+    let stats = *bench.net.borrow().stats();
+    assert_eq!(
+        (
+            stats.interrupts,
+            stats.complete_races,
+            stats.polls_exhausted
+        ),
+        (1, 1, 3)
+    );
+}
+
+#[test]
+fn frames_leave_with_the_header_in_front() {
+    let mut bench = Bench::new(Options::default());
+    for n in 0..1000usize {
+        let skb = bench.skb(60 + n % 1455, n as u8);
+        let expected = skb.data().to_vec();
+        bench.net.start_xmit(skb).unwrap();
+        bench.net.flush();
+        bench.dev.borrow_mut().transmit();
+        assert_eq!(
+            bench.sent(),
+            [Sent {
+                hdr: [0; 12],
+                frame: expected,
+                ndesc: 1
+            }]
+        );
+        if bench.interrupts() {
+            assert!(bench.napi(64).is_empty());
+        }
+    }
+    let pool = bench.net.tx_pool();
+    assert_eq!(pool.available(), pool.count(), "all buffers came back");
+    let stats = *bench.net.borrow().stats();
+    assert_eq!(
+        (stats.tx_packets, stats.tx_completed, stats.tx_kicks),
+        (1000, 1000, 1000)
+    );
+    bench.assert_clean();
+}
+
+#[test]
+fn more_frames_one_doorbell() {
+    let mut bench = Bench::new(Options::default());
+    for n in 0..50 {
+        let skb = bench.skb(64, n);
+        bench.net.start_xmit(skb).unwrap();
+    }
+    assert_eq!(bench.dev.borrow().doorbells[1], 0);
+    bench.net.flush();
+    bench.net.flush();
+    assert_eq!(bench.dev.borrow().doorbells[1], 1);
+    bench.dev.borrow_mut().set_wish(1, Wish::Never);
+    let skb = bench.skb(64, 0);
+    bench.net.start_xmit(skb).unwrap();
+    bench.net.flush();
+    assert_eq!(bench.dev.borrow().doorbells[1], 1);
+    let stats = *bench.net.borrow().stats();
+    assert_eq!((stats.tx_kicks, stats.tx_kicks_suppressed), (1, 1));
+}
+
+#[test]
+fn a_full_queue_stops_and_is_woken() {
+    for (features, tx_completion) in [
+        (Feature::SUPPORTED, TxCompletion::Interrupt),
+        (Feature::SUPPORTED, TxCompletion::WhenStopped),
+        (!Feature::EVENT_IDX, TxCompletion::Interrupt),
+        (
+            !(Feature::EVENT_IDX | Feature::IN_ORDER),
+            TxCompletion::WhenStopped,
+        ),
+    ] {
+        let options = Options {
+            features,
+            tx_completion,
+            tx_queue_size: 11,
+            ..Options::default()
+        };
+        let mut bench = Bench::new(options);
+        let mut skb = bench.skb(64, 0);
+        for n in 1.. {
+            match bench.net.start_xmit(skb) {
+                Ok(()) => skb = bench.skb(64, n),
+                Err(back) => {
+                    skb = back;
+                    break;
+                }
+            }
+        }
+        let stats = *bench.net.borrow().stats();
+        assert_eq!(
+            (stats.tx_packets, stats.tx_busy, stats.tx_stopped),
+            (10, 1, 1)
+        );
+        assert_eq!(bench.dev.borrow().messages.len(), 0);
+        bench.dev.borrow_mut().transmit();
+        assert!(bench.interrupts(), "nothing wakes the stack");
+        bench.napi(64);
+        bench.net.start_xmit(skb).unwrap();
+        bench.net.flush();
+        bench.dev.borrow_mut().transmit();
+        assert_eq!(bench.sent().len(), 11);
+        assert_eq!(bench.net.borrow().stats().tx_woken, 1);
+        bench.assert_clean();
+    }
+}
+
+#[test]
+fn checksum_is_left_to_the_device_or_done() {
+    for offload in [true, false] {
+        let features = if offload {
+            Feature::SUPPORTED
+        } else {
+            !Feature::CSUM
+        };
+        let mut bench = Bench::new(Options {
+            features,
+            ..Options::default()
+        });
+        let mut skb = bench.skb(60, 0x11);
+        skb.csum = CsumState::Partial {
+            start: 34,
+            offset: 6,
+        };
+        bench.net.start_xmit(skb).unwrap();
+        // Beyond the end.
+        let mut bad = bench.skb(60, 0);
+        bad.csum = CsumState::Partial {
+            start: 34,
+            offset: 25,
+        };
+        bench.net.start_xmit(bad).unwrap();
+        bench.net.flush();
+        bench.dev.borrow_mut().transmit();
+        let [sent] = &bench.sent()[..] else {
+            panic!("one frame")
+        };
+        if offload {
+            assert_eq!(sent.hdr, [1, 0, 0, 0, 0, 0, 34, 0, 6, 0, 0, 0]);
+            assert_eq!(sent.frame, [0x11; 60]);
+        } else {
+            assert_eq!(sent.hdr, [0; 12]);
+            // 13 words of 0x1111 and nothing else: their sum is 0xdddd.
+            assert_eq!(sent.frame[40..42], (!0xddddu16).to_be_bytes());
+        }
+        let stats = *bench.net.borrow().stats();
+        assert_eq!(stats.tx_csum_offload, u64::from(offload));
+        assert_eq!(
+            (stats.tx_csum_software, stats.tx_csum_errors),
+            (u64::from(!offload), 1)
+        );
+    }
+}
+
+#[test]
+fn unreachable_buffers_are_copied_and_short_headroom_is_no_obstacle() {
+    let mut bench = Bench::new(Options::default());
+    let heap = SkBuff::from_vec(frame(100, 1));
+    let foreign = {
+        let pool = PagePool::heap(1, 2048);
+        let mut skb = SkBuff::alloc(&pool, 64, 100).unwrap();
+        skb.put_slice(&frame(100, 2)).unwrap();
+        skb
+    };
+    let mut tight = SkBuff::alloc(&bench.net.tx_pool(), 11, 100).unwrap();
+    tight.put_slice(&frame(100, 3)).unwrap();
+    for skb in [heap, foreign, tight] {
+        bench.net.start_xmit(skb).unwrap();
+    }
+    bench.net.flush();
+    bench.dev.borrow_mut().transmit();
+    let sent: Vec<_> = bench
+        .sent()
+        .into_iter()
+        .map(|s| (s.frame, s.ndesc))
+        .collect();
+    assert_eq!(
+        sent,
+        [(frame(100, 1), 1), (frame(100, 2), 1), (frame(100, 3), 2)]
+    );
+    let stats = *bench.net.borrow().stats();
+    assert_eq!((stats.tx_bounce, stats.tx_header_desc), (2, 1));
+    bench.assert_clean();
+}
+
+#[test]
+fn a_received_frame_can_be_sent_back_in_its_own_buffer() {
+    let mut bench = Bench::new(Options::default());
+    assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(1514, 9)));
+    assert!(bench.interrupts());
+    let skb = bench.napi(64).remove(0);
+    bench.net.start_xmit(skb).unwrap();
+    bench.net.flush();
+    bench.dev.borrow_mut().transmit();
+    assert_eq!(
+        bench.sent(),
+        [Sent {
+            hdr: [0; 12],
+            frame: frame(1514, 9),
+            ndesc: 1
+        }]
+    );
+    assert_eq!(bench.net.borrow().stats().tx_bounce, 0);
+}
+
+#[test]
+fn illegal_frames_are_dropped_and_counted() {
+    let mut bench = Bench::new(Options::default());
+    for (len, dropped) in [(13, 1), (14, 0), (1522, 0), (1523, 1)] {
+        let before = bench.net.borrow().stats().tx_length_errors;
+        let skb = bench.skb(len, 0);
+        bench.net.start_xmit(skb).unwrap();
+        assert_eq!(
+            bench.net.borrow().stats().tx_length_errors - before,
+            dropped,
+            "{len} bytes"
+        );
+    }
+    // Received: header only, two buffers, GSO, checksum beyond the end.
+    let hdr = |flags, gso, start, buffers| [flags, gso, 0, 0, 0, 0, start, 0, 6, 0, buffers, 0];
+    for (hdr, len) in [
+        (HDR_PLAIN, 13),
+        (hdr(0, 0, 0, 2), 64),
+        (hdr(0, 0, 0, 0), 64),
+        (hdr(0, 1, 0, 1), 64),
+        (hdr(1, 0, 57, 1), 64),
+        (hdr(1, 0, 56, 1), 64),
+    ] {
+        assert!(bench.dev.borrow_mut().receive(hdr, &frame(len, 0)));
+    }
+    bench.interrupts();
+    let got: Vec<_> = bench.napi(64).into_iter().map(|skb| skb.csum).collect();
+    assert_eq!(
+        got,
+        [
+            CsumState::None,
+            CsumState::Partial {
+                start: 56,
+                offset: 6
+            }
+        ]
+    );
+    let stats = *bench.net.borrow().stats();
+    assert_eq!(
+        (stats.rx_length_errors, stats.rx_num_buffers_errors),
+        (1, 2)
+    );
+    assert_eq!(
+        (
+            stats.rx_gso_errors,
+            stats.rx_csum_errors,
+            stats.rx_csum_partial
+        ),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn without_guest_csum_flags_do_not_count() {
+    let mut bench = Bench::new(Options {
+        features: !Feature::GUEST_CSUM,
+        ..Options::default()
+    });
+    assert!(bench.dev.borrow_mut().receive(DATA_VALID, &frame(64, 0)));
+    bench.interrupts();
+    assert_eq!(bench.napi(64)[0].csum, CsumState::None);
+}
+
+#[test]
+fn jumbo_frames_fit() {
+    let mut bench = Bench::with(
+        Options {
+            rx_queue_size: 16,
+            ..Options::default()
+        },
+        |f| f.mtu = 9216,
+    );
+    assert_eq!(bench.net.mtu(), 9216);
+    let jumbo = frame(9216 + 14, 5);
+    assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &jumbo));
+    bench.interrupts();
+    assert_eq!(bench.napi(64)[0].data(), jumbo);
+    bench
+        .net
+        .start_xmit(SkBuff::from_vec(jumbo.clone()))
+        .unwrap();
+    bench.net.flush();
+    bench.dev.borrow_mut().transmit();
+    assert_eq!(bench.sent()[0].frame, jumbo);
+}
+
+#[test]
+fn a_dry_pool_is_survived() {
+    let options = Options {
+        rx_queue_size: 8,
+        rx_buffers: 8,
+        ..Options::default()
+    };
+    let mut bench = Bench::new(options);
+    for n in 0..8 {
+        assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, n)));
+    }
+    bench.interrupts();
+    let held = bench.napi(64);
+    assert_eq!(held.len(), 8);
+    assert!(
+        !bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, 0)),
+        "no buffer"
+    );
+    assert!(bench.net.borrow().rx_starved());
+    assert!(bench.net.borrow().stats().rx_refill_failed > 0);
+    drop(held);
+    bench.net.borrow_mut().refill();
+    assert!(!bench.net.borrow().rx_starved());
+    assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, 0)));
+    assert!(bench.interrupts());
+    assert_eq!(bench.napi(64).len(), 1);
+}
+
+#[test]
+fn link_and_mtu_follow_the_configuration() {
+    let bench = Bench::new(Options::default());
+    let action = |bench: &Bench| {
+        let message = bench.dev.borrow_mut().messages.pop_front().unwrap();
+        assert_eq!(vector_of(message), bench.net.borrow().vectors().config);
+        bench.net.borrow_mut().handle_irq(0)
+    };
+    bench.dev.borrow_mut().change_config(|f| f.net_status = 0);
+    assert_eq!(action(&bench).link_changed, Some(false));
+    assert!(!bench.net.link_up());
+    bench.dev.borrow_mut().change_config(|f| f.net_status = 1);
+    assert_eq!(action(&bench).link_changed, Some(true));
+    bench.dev.borrow_mut().change_config(|f| f.mtu = 1280);
+    assert_eq!(action(&bench).link_changed, None);
+    assert_eq!(bench.net.mtu(), 1280);
+    // The receive buffers are not made for this.
+    bench.dev.borrow_mut().change_config(|f| f.mtu = 9000);
+    action(&bench);
+    assert_eq!(bench.net.mtu(), 1500);
+    bench.dev.borrow_mut().change_config(|f| f.mtu = 20);
+    action(&bench);
+    assert_eq!(
+        (bench.net.mtu(), bench.net.borrow().stats().config_errors),
+        (1500, 1)
+    );
+    bench.assert_clean();
+}
+
+#[test]
+fn a_torn_configuration_is_read_again() {
+    let bench = Bench::with(Options::default(), |f| f.tear = 5);
+    let torn = bench.net.borrow().mac()[5];
+    assert_eq!(torn, bench.dev.borrow().mac[5]);
+    let (_, net) = probe(
+        Options {
+            poll_limit: 20,
+            ..Options::default()
+        },
+        3,
+        |f| f.tear = 100,
+    );
+    assert!(matches!(net, Err(Error::ConfigUnstable)));
+}
+
+#[test]
+fn needs_reset_is_recovered_from() {
+    let mut bench = Bench::new(Options::default());
+    assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, 0)));
+    for _ in 0..5 {
+        let skb = bench.skb(64, 0);
+        bench.net.start_xmit(skb).unwrap();
+    }
+    bench.dev.borrow_mut().change_config(|f| f.status |= 64);
+    let mut action = driver::IrqAction::default();
+    while let Some(message) = { bench.dev.borrow_mut().messages.pop_front() } {
+        action.needs_reset |= bench
+            .net
+            .borrow_mut()
+            .handle_irq(vector_of(message))
+            .needs_reset;
+    }
+    assert!(action.needs_reset && bench.net.borrow().needs_reset());
+    // Nothing moves until then.
+    let skb = bench.skb(64, 0);
+    bench.net.start_xmit(skb).unwrap();
+    assert_eq!(bench.net.poll(64, &mut Vec::new()), 0);
+    assert!(bench.net.complete());
+
+    bench.net.borrow_mut().reset_and_recover().unwrap();
+    let stats = *bench.net.borrow().stats();
+    assert_eq!(
+        (stats.resets, stats.reset_rx_buffers, stats.reset_tx_packets),
+        (1, 256, 5)
+    );
+    assert_eq!(stats.tx_dead, 1);
+    let pool = bench.net.tx_pool();
+    assert_eq!(pool.available(), pool.count());
+    works(&mut bench);
+    bench.assert_clean();
+}
+
+/// A frame in and a frame out.
+fn works(bench: &mut Bench) {
+    assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(333, 7)));
+    assert!(bench.interrupts());
+    let got = bench.napi(64);
+    assert_eq!(got[0].data(), frame(333, 7));
+    let skb = bench.skb(99, 3);
+    bench.net.start_xmit(skb).unwrap();
+    bench.net.flush();
+    bench.dev.borrow_mut().transmit();
+    assert_eq!(bench.sent().pop().unwrap().frame, [3; 99]);
+}
+
+#[test]
+fn a_device_that_does_not_come_back_is_given_up() {
+    let mut bench = Bench::with(
+        Options {
+            poll_limit: 50,
+            ..Options::default()
+        },
+        |_| (),
+    );
+    bench.dev.borrow_mut().reset_takes = 1000;
+    let recovered = bench.net.borrow_mut().reset_and_recover();
+    assert!(matches!(
+        recovered,
+        Err(Error::ResetTimeout { status: 0x80 })
+    ));
+    assert_eq!(bench.dev.borrow().config[4] & 4, 0, "no bus master");
+    let skb = bench.skb(64, 0);
+    bench.net.start_xmit(skb).unwrap();
+    bench.net.flush();
+    assert_eq!(bench.net.poll(64, &mut Vec::new()), 0);
+    bench.dev.borrow_mut().reset_takes = 0;
+    bench.dev.borrow_mut().status = 0;
+    bench.net.borrow_mut().reset_and_recover().unwrap();
+    works(&mut bench);
+}
+
+#[test]
+fn a_device_with_fewer_features_after_a_reset_is_refused() {
+    let bench = Bench::new(Options::default());
+    bench.dev.borrow_mut().offered &= !Feature::CSUM.bits();
+    let recovered = bench.net.borrow_mut().reset_and_recover();
+    assert!(matches!(
+        recovered,
+        Err(Error::MissingFeature {
+            missing: Feature::CSUM
+        })
+    ));
+}
+
+#[test]
+fn single_queues_are_reset() {
+    let mut bench = Bench::new(Options::default());
+    for queue in [Queue::Receive, Queue::Transmit, Queue::Receive] {
+        let skb = bench.skb(64, 0);
+        bench.net.start_xmit(skb).unwrap();
+        assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, 0)));
+        bench.net.borrow_mut().reset_queue(queue).unwrap();
+        bench.interrupts();
+        bench.napi(64);
+        works(&mut bench);
+    }
+    let stats = *bench.net.borrow().stats();
+    assert_eq!((stats.queue_resets, stats.reset_tx_packets), (3, 1));
+    bench.assert_clean();
+    let bench = Bench::new(Options {
+        features: !Feature::RING_RESET,
+        ..Options::default()
+    });
+    let refused = bench.net.borrow_mut().reset_queue(Queue::Receive);
+    assert!(matches!(refused, Err(Error::NoQueueReset)));
+}
+
+#[test]
+fn remove_leaves_nothing_behind() {
+    let mut bench = Bench::new(Options::default());
+    let (rx_pool, tx_pool) = (bench.net.borrow().rx_pool(), bench.net.tx_pool());
+    let skb = bench.skb(64, 0);
+    bench.net.start_xmit(skb).unwrap();
+    bench.net.borrow_mut().remove().unwrap();
+    bench.net.borrow_mut().remove().unwrap();
+    assert_eq!(
+        (rx_pool.available(), tx_pool.available()),
+        (rx_pool.count(), tx_pool.count())
+    );
+    {
+        let dev = bench.dev.borrow();
+        assert_eq!(
+            (dev.status, dev.config[4] & 4, dev.config[0x43] & 0x80),
+            (0, 0, 0)
+        );
+    }
+    assert!(!bench.net.link_up());
+    bench.assert_clean();
+    let dev = bench.dev.clone();
+    drop(bench);
+    assert_eq!(Rc::strong_count(&dev), 1);
+}
+
+#[test]
+fn vectors_are_shared_when_there_are_few() {
+    for vectors in [1, 2] {
+        let (dev, net) = probe(Options::default(), vectors, |_| ());
+        let mut bench = Bench {
+            dev,
+            net: Rc::new(RefCell::new(net.unwrap())),
+        };
+        works(&mut bench);
+        bench.assert_clean();
+    }
+    assert!(matches!(
+        VirtioNet::probe(
+            Pci(probe(Options::default(), 3, |_| ()).0),
+            memory::shared(1 << 20).0,
+            Msi { vectors: 0 },
+            Options::default()
+        ),
+        Err(Error::NoVectors)
+    ));
+}
+
+#[test]
+fn queue_sizes_are_what_both_can() {
+    let options = Options {
+        rx_queue_size: 7,
+        tx_queue_size: 1000,
+        ..Options::default()
+    };
+    let mut bench = Bench::with(options, |f| f.queue_max = [256, 100]);
+    assert_eq!(bench.net.borrow().queue_sizes(), (7, 100));
+    for _ in 0..50 {
+        works(&mut bench);
+    }
+    bench.assert_clean();
+}
+
+#[test]
+fn unusable_devices_are_refused() {
+    type Prepare = fn(&mut Function);
+    let cases: [(Prepare, &str); 14] = [
+        (|f| f.config[0] = 0x86, "not a virtio network device"),
+        (|f| f.config[2] = 0x42, "not a virtio network device"),
+        (|f| f.config[6] = 0, "notification capability"),
+        (|f| f.config[0x51] = 0x50, "capability list is broken"),
+        (|f| f.config[0x34] = 0x10, "capability list is broken"),
+        (|f| f.config[0x40] = 0, "MSI-X capability"),
+        (|f| f.config[0x8c] = 0x30, "48 bytes, 56 are needed"),
+        (|f| f.config[0xcc] = 8, "8 bytes, 12 are needed"),
+        (
+            |f| f.offered &= !Feature::RING_PACKED.bits(),
+            "does not offer RING_PACKED",
+        ),
+        (|f| f.refuse_features = true, "refused the features"),
+        (|f| f.refuse_vector = true, "refused MSI-X vector"),
+        (|f| f.queue_max[1] = 0, "virtqueue 1 does not exist"),
+        (|f| f.num_queues = 1, "does not exist"),
+        (
+            |f| f.config[0x9c..0xa0].copy_from_slice(&[25, 0, 0, 0]),
+            "doorbell of virtqueue 1",
+        ),
+    ];
+    for (i, (prepare, expected)) in cases.into_iter().enumerate() {
+        let (dev, net) = probe(Options::default(), 3, prepare);
+        let error = net.map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(expected), "case {i}: {error}");
+        let dev = dev.borrow();
+        assert_eq!(dev.config[4] & 4, 0, "case {i}: still bus master");
+        assert!(i < 8 || dev.status & 0x80 != 0, "case {i}: FAILED not set");
+    }
+    assert_eq!(DEVICE % 4, 0);
+}
+
+#[test]
+fn impossible_options_are_refused() {
+    let d = Options::default;
+    for options in [
+        Options {
+            rx_queue_size: 0,
+            ..d()
+        },
+        Options {
+            tx_queue_size: 1,
+            ..d()
+        },
+        Options {
+            rx_queue_size: 40_000,
+            ..d()
+        },
+        Options { mtu: 67, ..d() },
+        Options {
+            fallback_mac: [1, 0, 0, 0, 0, 0],
+            ..d()
+        },
+        Options {
+            features: !Feature::VERSION_1,
+            ..d()
+        },
+    ] {
+        assert!(matches!(
+            probe(options, 3, |_| ()).1,
+            Err(Error::Options { .. })
+        ));
+    }
+    let huge = Options {
+        rx_buffers: usize::MAX,
+        ..d()
+    };
+    assert!(matches!(probe(huge, 3, |_| ()).1, Err(Error::Dma { .. })));
+}
+
+#[test]
+fn a_dead_bus_is_noticed() {
+    let mut bench = Bench::new(Options::default());
+    bench.dev.borrow_mut().fail_writes = true;
+    let skb = bench.skb(64, 0);
+    bench.net.start_xmit(skb).unwrap();
+    bench.net.flush();
+    assert!(bench.net.borrow().needs_reset());
+    assert_eq!(bench.net.borrow().stats().register_errors, 1);
+}
+
+#[test]
+fn nonsense_in_the_ring_is_counted() {
+    let mut bench = Bench::new(Options::default());
+    let desc = bench.dev.borrow().regs[0].desc;
+    // Length beyond what was offered: the frame is lost, the queue goes on.
+    bench
+        .dev
+        .borrow()
+        .mem
+        .write(desc + 8, &[0xff, 0xff, 0, 0, 0, 0, 0x80, 0x80])
+        .unwrap();
+    assert!(bench.napi(64).is_empty());
+    assert_eq!(bench.net.borrow().stats().bad_used_len, 1);
+    // An id that is not there: only a reset helps.
+    bench
+        .dev
+        .borrow()
+        .mem
+        .write(desc + 24, &[64, 0, 0, 0, 0xff, 0xff, 0x80, 0x80])
+        .unwrap();
+    assert!(bench.napi(64).is_empty());
+    assert_eq!(bench.net.borrow().stats().bad_used_id, 1);
+    assert!(bench.net.borrow().needs_reset());
+    bench.net.borrow_mut().reset_and_recover().unwrap();
+    works(&mut bench);
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Receive(usize),
+    Send(usize),
+    Heap(usize),
+    Flush,
+    Transmit,
+    Interrupts,
+    Hold(bool),
+    Reset,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => (14..1515usize).prop_map(Op::Receive),
+        8 => (14..1515usize).prop_map(Op::Send),
+        1 => (14..1515usize).prop_map(Op::Heap),
+        4 => Just(Op::Flush),
+        4 => Just(Op::Transmit),
+        6 => Just(Op::Interrupts),
+        1 => any::<bool>().prop_map(Op::Hold),
+        1 => Just(Op::Reset),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// Whatever is done in whatever order: what goes in comes out, in order, and at the end, with
+    /// nothing but interrupts as a reason to look, nothing is left.
+    #[test]
+    fn traffic_is_complete_and_in_order(
+        rx_queue_size in 1..40u16,
+        tx_queue_size in 2..40u16,
+        off in any::<u64>(),
+        when_stopped: bool,
+        ops in prop::collection::vec(op(), 1..200),
+    ) {
+        let optional = Feature::EVENT_IDX | Feature::IN_ORDER | Feature::CSUM;
+        let tx_completion =
+            if when_stopped { TxCompletion::WhenStopped } else { TxCompletion::Interrupt };
+        let features = !(optional & Feature::from_bits(off));
+        let options =
+            Options { features, rx_queue_size, tx_queue_size, tx_completion, ..Options::default() };
+        let mut bench = Bench::new(options);
+        let (mut received, mut expected) = (Vec::new(), Vec::new());
+        let (mut sent, mut handed) = (Vec::new(), Vec::new());
+        let mut held = Vec::new();
+        let mut hold = false;
+        let mut waiting: Option<SkBuff> = None;
+        for (n, op) in ops.iter().enumerate() {
+            match op {
+                Op::Receive(len) => {
+                    let frame = frame(*len, n as u8);
+                    if bench.dev.borrow_mut().receive(HDR_PLAIN, &frame) {
+                        expected.push(frame);
+                    }
+                }
+                Op::Send(len) | Op::Heap(len) if waiting.is_none() => {
+                    let bytes = frame(*len, n as u8);
+                    let skb = SkBuff::alloc(&bench.net.tx_pool(), 64, *len);
+                    let skb = match (op, skb) {
+                        (Op::Send(_), Some(mut skb)) => {
+                            skb.put_slice(&bytes).unwrap();
+                            skb
+                        }
+                        _ => SkBuff::from_vec(bytes.clone()),
+                    };
+                    let no_buffer = bench.net.borrow().stats().tx_no_buffer;
+                    match bench.net.start_xmit(skb) {
+                        Ok(()) if bench.net.borrow().stats().tx_no_buffer > no_buffer => {}
+                        Ok(()) => handed.push(bytes),
+                        Err(skb) => waiting = Some(skb),
+                    }
+                }
+                Op::Send(_) | Op::Heap(_) => {}
+                Op::Flush => bench.net.flush(),
+                Op::Transmit => {
+                    bench.dev.borrow_mut().transmit();
+                    sent.extend(bench.sent().into_iter().map(|s| s.frame));
+                }
+                Op::Interrupts => {
+                    if bench.interrupts() {
+                        for skb in bench.napi(3) {
+                            received.push(skb.data().to_vec());
+                            if hold { held.push(skb); }
+                        }
+                        if let Some(skb) = waiting.take() {
+                            let bytes = skb.data().to_vec();
+                            match bench.net.start_xmit(skb) {
+                                Ok(()) => handed.push(bytes),
+                                Err(skb) => waiting = Some(skb),
+                            }
+                            bench.net.flush();
+                        }
+                    }
+                }
+                Op::Hold(on) => { hold = *on; held.clear(); }
+                Op::Reset => {
+                    bench.net.borrow_mut().reset_and_recover().unwrap();
+                    // What was under way in either direction is lost.
+                    expected.truncate(received.len());
+                    handed.truncate(sent.len());
+                    let rx_pool = bench.net.borrow().rx_pool();
+                    prop_assert!(rx_pool.available() + held.len() + usize::from(rx_queue_size) >= rx_pool.count());
+                }
+            }
+        }
+        bench.net.flush();
+        loop {
+            bench.dev.borrow_mut().transmit();
+            sent.extend(bench.sent().into_iter().map(|s| s.frame));
+            if !bench.interrupts() { break; }
+            received.extend(bench.napi(3).iter().map(|skb| skb.data().to_vec()));
+        }
+        prop_assert_eq!(received, expected);
+        prop_assert_eq!(sent, handed);
+        bench.assert_clean();
+        let stats = *bench.net.borrow().stats();
+        prop_assert_eq!((stats.bad_used_id, stats.bad_used_len), (0, 0));
+        prop_assert_eq!(stats.tx_packets >= stats.tx_completed, true);
+        let (rx_pool, tx_pool) = (bench.net.borrow().rx_pool(), bench.net.tx_pool());
+        drop((waiting, held));
+        bench.net.borrow_mut().remove().unwrap();
+        prop_assert_eq!(rx_pool.available(), rx_pool.count());
+        prop_assert_eq!(tx_pool.available(), tx_pool.count());
+    }
+
+    /// A device that answers register reads with anything: probe ends, with or without an error,
+    /// and what it makes of it can be used and removed without harm.
+    #[test]
+    fn lying_registers_do_no_harm(
+        lies in prop::collection::vec(prop::option::weighted(0.1, any::<u32>()), 1..300),
+        config in prop::collection::vec((0x34..256usize, any::<u8>()), 0..4),
+        ring in prop::collection::vec(any::<[u8; 16]>(), 1..16),
+    ) {
+        let options = Options { poll_limit: 20, ..Options::default() };
+        let (dev, net) = probe(options, 3, |f| {
+            f.lies = lies.into();
+            for (at, value) in config { f.config[at] = value; }
+        });
+        let Ok(net) = net else { return Ok(()) };
+        let mut bench = Bench { dev, net: Rc::new(RefCell::new(net)) };
+        bench.net.borrow_mut().handle_irq(0);
+        for (i, garbage) in (0u64..).zip(&ring) {
+            for q in 0..2 {
+                let dev = bench.dev.borrow();
+                _ = dev.mem.write(dev.regs[q].desc + 16 * i, garbage);
+            }
+            let vector = u16::from(garbage[0] % 4);
+            bench.net.borrow_mut().handle_irq(vector);
+            let skb = SkBuff::from_vec(vec![0; 64]);
+            _ = bench.net.start_xmit(skb);
+            bench.net.flush();
+            bench.napi(2);
+        }
+        _ = bench.net.borrow_mut().reset_and_recover();
+        _ = bench.net.borrow_mut().remove();
+        let (rx_pool, tx_pool) = (bench.net.borrow().rx_pool(), bench.net.tx_pool());
+        prop_assert_eq!(rx_pool.available(), rx_pool.count());
+        prop_assert_eq!(tx_pool.available(), tx_pool.count());
+    }
+}

@@ -1,0 +1,97 @@
+//! In the steady state the driver allocates nothing per packet.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use common::function::{Function, Msi, Pci, vector_of};
+use common::memory;
+use driver::{Feature, Options, VirtioNet};
+use stack::{NetDeviceOps, SkBuff};
+
+thread_local! {
+    static COUNTING: Cell<bool> = const { Cell::new(false) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if COUNTING.get() {
+            ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        }
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs the driver's part with the counter on; the device's part is free to allocate.
+fn counted<T>(part: impl FnOnce() -> T) -> T {
+    COUNTING.set(true);
+    let result = part();
+    COUNTING.set(false);
+    result
+}
+
+#[test]
+fn no_allocation_per_packet() {
+    let (dma, mem) = memory::shared(16 << 20);
+    let dev = Rc::new(RefCell::new(Function::new(
+        mem,
+        Feature::SUPPORTED.bits(),
+        3,
+    )));
+    let options = Options {
+        rx_queue_size: 100,
+        tx_queue_size: 30,
+        ..Options::default()
+    };
+    let mut net = VirtioNet::probe(Pci(dev.clone()), dma, Msi { vectors: 3 }, options).unwrap();
+    let pool = net.tx_pool();
+    let mut rx: Vec<SkBuff> = Vec::with_capacity(64);
+    let hdr = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+    for round in 0..2000 {
+        for n in 0..=round % 7 {
+            assert!(dev.borrow_mut().receive(hdr, &[n as u8; 200]));
+        }
+        while let Some(message) = { dev.borrow_mut().messages.pop_front() } {
+            counted(|| {
+                if !net.handle_irq(vector_of(message)).schedule_napi {
+                    return;
+                }
+                loop {
+                    while net.poll(64, &mut rx) == 64 {}
+                    // Every frame goes back, and one of our own with each.
+                    for skb in rx.drain(..) {
+                        assert!(net.start_xmit(skb).is_ok());
+                        let mut own = SkBuff::alloc(&pool, 64, 100).unwrap();
+                        own.put(100).unwrap().fill(1);
+                        assert!(net.start_xmit(own).is_ok());
+                    }
+                    net.flush();
+                    if net.complete() {
+                        return;
+                    }
+                }
+            });
+        }
+        dev.borrow_mut().transmit();
+        dev.borrow_mut().sent.clear();
+    }
+    let stats = net.stats();
+    assert!(stats.rx_packets > 7000 && stats.tx_packets == 2 * stats.rx_packets);
+    assert_eq!((stats.tx_bounce, stats.tx_busy), (0, 0));
+    assert_eq!(ALLOCATIONS.get(), 0);
+}
