@@ -23,6 +23,13 @@ use verilate::{
 
 fn table() -> Vec<Block> {
     vec![
+        Block::new("mac_crc32")
+            .input("init_i", 1)
+            .input("word_i", 64)
+            .input("word_valid_i", 1)
+            .input("tail_valid_i", 1)
+            .input("tail_bytes_i", 4)
+            .output("crc_o", 32),
         Block::new("mac_rx")
             .input("xgmii_rxd_i", 64)
             .input("xgmii_rxc_i", 8)
@@ -44,7 +51,113 @@ fn table() -> Vec<Block> {
             .output("xgmii_txc_o", 8)
             .output("busy_o", 1)
             .output("stat_o", 16), // mac_tx_stat_t
+        packet_fifo("packet_fifo", false),
+        packet_fifo("packet_fifo_keep", true),
+        Block::new("rx_csum")
+            .input("s_axis_tdata_i", 64)
+            .input("s_axis_tkeep_i", 8)
+            .input("s_axis_tvalid_i", 1)
+            .input("s_axis_tlast_i", 1)
+            .input("s_axis_tuser_i", 1)
+            .output("m_axis_tdata_o", 64)
+            .output("m_axis_tkeep_o", 8)
+            .output("m_axis_tvalid_o", 1)
+            .output("m_axis_tlast_o", 1)
+            .output("m_axis_tuser_o", 1)
+            .output("csum_valid_o", 1)
+            .output("busy_o", 1),
+        Block::new("tx_csum")
+            .input("flush_i", 1)
+            .input("csum_en_i", 1)
+            .input("max_frame_i", 16)
+            .input("s_axis_tdata_i", 64)
+            .input("s_axis_tkeep_i", 8)
+            .input("s_axis_tvalid_i", 1)
+            .input("s_axis_tlast_i", 1)
+            .output("s_axis_tready_o", 1)
+            .output("free_words_o", 12)
+            .output("m_axis_tdata_o", 64)
+            .output("m_axis_tkeep_o", 8)
+            .output("m_axis_tvalid_o", 1)
+            .output("m_axis_tlast_o", 1)
+            .input("m_axis_tready_i", 1)
+            .output("malformed_o", 1)
+            .output("csum_inserted_o", 1)
+            .output("busy_o", 1),
+        virtqueue("virtqueue_rx", true, 128),
+        virtqueue("virtqueue_tx", false, 128),
+        virtqueue("virtqueue_rx_256", true, 256),
+        virtqueue("virtqueue_tx_64", false, 64),
     ]
+}
+
+/// A small `packet_fifo`, so that it is full often.
+fn packet_fifo(name: &str, flush_keeps_open: bool) -> Block {
+    Block::new("packet_fifo")
+        .named(name)
+        .parameter("Depth", "64")
+        .parameter("MetaDepth", "8")
+        .parameter("MetaWidth", "16")
+        .parameter("FlushKeepsOpen", if flush_keeps_open { "1'b1" } else { "1'b0" })
+        .input("flush_i", 1)
+        .input("s_axis_tdata_i", 64)
+        .input("s_axis_tkeep_i", 8)
+        .input("s_axis_tvalid_i", 1)
+        .input("s_axis_tlast_i", 1)
+        .input("s_axis_tuser_i", 1)
+        .input("s_meta_i", 16)
+        .output("ready_o", 1)
+        .output("free_words_o", 7)
+        .output("free_metas_o", 4)
+        .output("drop_o", 1)
+        .output("meta_valid_o", 1)
+        .output("meta_len_o", 14)
+        .output("meta_data_o", 16)
+        .input("meta_ready_i", 1)
+        .output("data_valid_o", 1)
+        .output("data_o", 64)
+        .input("data_ready_i", 1)
+        .output("busy_o", 1)
+}
+
+/// `virtqueue` as a receive (`write_dir`) or transmit queue; `r_data_i` is last, so that all widths
+/// have the other ports at the same places.
+fn virtqueue(name: &str, write_dir: bool, width: u32) -> Block {
+    Block::new("virtqueue")
+        .named(name)
+        .parameter("WriteDir", if write_dir { "1'b1" } else { "1'b0" })
+        .parameter("HostDataWidth", &width.to_string())
+        .input("cfg_i", 209) // vq_cfg_t
+        .input("event_idx_i", 1)
+        .input("in_order_i", 1)
+        .input("kick_i", 1)
+        .input("desc_ready_i", 1)
+        .input("used_i", 64) // vq_used_t
+        .input("used_valid_i", 1)
+        .input("desc_ar_ready_i", 1)
+        .input("desc_r_valid_i", 1)
+        .input("event_ar_ready_i", 1)
+        .input("event_r_valid_i", 1)
+        .input("r_error_i", 1)
+        .input("r_last_i", 1)
+        .input("write_ready_i", 1)
+        .input("write_done_i", 1)
+        .input("write_error_i", 1)
+        .input("r_data_i", width)
+        .output("desc_o", 113) // vq_desc_t
+        .output("desc_valid_o", 1)
+        .output("used_ready_o", 1)
+        .output("desc_ar_addr_o", 64)
+        .output("desc_ar_len_o", 8)
+        .output("desc_ar_valid_o", 1)
+        .output("event_ar_addr_o", 64)
+        .output("event_ar_valid_o", 1)
+        .output("write_o", 131) // word_write_t
+        .output("write_valid_o", 1)
+        .output("irq_o", 1)
+        .output("error_o", 1)
+        .output("idle_o", 1)
+        .output("busy_o", 1)
 }
 
 fn main() {

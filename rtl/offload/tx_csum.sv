@@ -68,7 +68,6 @@ module tx_csum
   //////////////////
 
   logic                  space_q;
-  logic                  hold;
   logic [CountW-1:0]     free_words;
   logic [MetaCountW-1:0] free_metas;
   logic [11:0]           credit_words, credit_metas;
@@ -88,7 +87,7 @@ module tx_csum
     end
   end
 
-  assign s_axis_tready_o = space_q && !hold;
+  assign s_axis_tready_o = space_q;
 
   ///////////////////////////
   // Cycle 1: strip, align //
@@ -108,19 +107,18 @@ module tx_csum
     .flush_i,
     .s_axis_tdata_i,
     .s_axis_tkeep_i,
+    .s_axis_tvalid_i(s_axis_tvalid_i && s_axis_tready_o),
     .s_axis_tlast_i,
-    .accept_i     (s_axis_tvalid_i && s_axis_tready_o),
-    .hold_o       (hold),
-    .valid_o      (word_valid),
-    .first_o      (word_first),
-    .last_o       (word_last),
-    .data_o       (word_data),
-    .keep_o       (word_keep),
-    .needs_csum_o (needs_csum),
-    .gso_type_o   (gso_type),
-    .csum_start_o (csum_start),
-    .csum_offset_o(csum_offset),
-    .busy_o       (strip_busy)
+    .valid_o        (word_valid),
+    .first_o        (word_first),
+    .last_o         (word_last),
+    .data_o         (word_data),
+    .keep_o         (word_keep),
+    .needs_csum_o   (needs_csum),
+    .gso_type_o     (gso_type),
+    .csum_start_o   (csum_start),
+    .csum_offset_o  (csum_offset),
+    .busy_o         (strip_busy)
   );
 
   //////////////////////////////////////////////////////////

@@ -1,12 +1,12 @@
-// Takes struct virtio_net_hdr (virtio 1.2, 5.1.6: 12 bytes) off the front of a stream and shifts
-// the Ethernet frame behind it to lane 0.
+// Takes struct virtio_net_hdr (virtio 1.2, 5.1.6: 12 bytes) off the front of a stream and shifts the
+// Ethernet frame behind it to lane 0.
 //
-// accept_i: the beat is taken in this cycle; it must be 0 while hold_o = 1 (state only: one cycle
-// after a stream of a single beat). Out, one cycle later: words of 8 bytes without back-pressure. A
-// word that the last beat does not complete comes one cycle later, in the slot of the next header's
-// first beat, so no cycle is lost. A stream that ends within the header gives one word with keep_o
-// = 0. The header's fields are valid with every word of their frame. flush_i: the next beat is a
-// first one.
+// In: a beat is taken in every cycle with s_axis_tvalid_i. Out, one cycle later: words of 8 bytes,
+// also without tready. A word that the last beat does not complete comes one cycle later, in the slot
+// of the next header's first beat, so no cycle is lost. A stream that ends within the header gives
+// one word with keep_o = 0. The header's fields are valid with every word of their frame (but not with
+// that one).
+// flush_i: the next beat is a first one.
 module tx_hdr_strip (
   input  logic        clk_i,
   input  logic        rst_ni,
@@ -14,9 +14,8 @@ module tx_hdr_strip (
 
   input  logic [63:0] s_axis_tdata_i,
   input  logic [7:0]  s_axis_tkeep_i,
+  input  logic        s_axis_tvalid_i,
   input  logic        s_axis_tlast_i,
-  input  logic        accept_i,
-  output logic        hold_o,
 
   output logic        valid_o,
   output logic        first_o,
@@ -59,6 +58,7 @@ module tx_hdr_strip (
         keep_o  <= {4'h0, flush_keep_q};
         data_o  <= {32'd0, prev_q};
       end else if (short_q) begin
+        // The beat in this cycle, if any, is a first one and gives no word.
         short_q <= 1'b0;
         valid_o <= 1'b1;
         first_o <= 1'b1;
@@ -66,7 +66,7 @@ module tx_hdr_strip (
         keep_o  <= 8'h00;
       end
 
-      if (accept_i) begin
+      if (s_axis_tvalid_i) begin
         prev_q <= s_axis_tdata_i[63:32];
         if (s_axis_tlast_i) beat_q <= 2'd0;
         else if (!beat_q[1]) beat_q <= beat_q + 2'd1;
@@ -106,13 +106,11 @@ module tx_hdr_strip (
     end
   end
 
-  assign hold_o = short_q;
   assign busy_o = valid_o || flush_q || short_q;
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
-    if (rst_ni && accept_i) begin
-      assert (!hold_o) else $fatal(1, "tx_hdr_strip: accept_i while hold_o");
+    if (rst_ni && s_axis_tvalid_i) begin
       assert (s_axis_tlast_i ? s_axis_tkeep_i[0] : s_axis_tkeep_i == 8'hff)
       else $fatal(1, "tx_hdr_strip: a beat that is neither full nor the last");
     end

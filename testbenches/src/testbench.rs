@@ -27,7 +27,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 1, effort: 1, waves: None }
+        Self {
+            seed: 1,
+            effort: 1,
+            waves: None,
+        }
     }
 }
 
@@ -52,7 +56,10 @@ impl Report {
     /// The count called `what`, 0 when nothing was counted.
     #[must_use]
     pub fn count(&self, what: &str) -> u64 {
-        self.counts.iter().find(|(name, _)| *name == what).map_or(0, |(_, n)| *n)
+        self.counts
+            .iter()
+            .find(|(name, _)| *name == what)
+            .map_or(0, |(_, n)| *n)
     }
 
     /// Adds the cycles and counts of `other`.
@@ -65,7 +72,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} cycles", self.cycles)?;
-        self.counts.iter().try_for_each(|(what, n)| write!(f, ", {n} {what}"))
+        self.counts
+            .iter()
+            .try_for_each(|(what, n)| write!(f, ", {n} {what}"))
     }
 }
 
