@@ -10,9 +10,12 @@ pub fn sum(bytes: &[u8]) -> u32 {
     // 8 bytes at a time in native order: the sum is independent of byte order but for a final swap (RFC 1071 2.B), and of the word
     // size but for the final fold (2.C). Two accumulators of half words never overflow: 2^32 additions of 32-bit values would be needed.
     let (mut low, mut high) = (0u64, 0u64);
-    let (words, rest) = bytes.as_chunks::<8>();
+    let words = bytes.chunks_exact(8);
+    let rest = words.remainder();
     for word in words {
-        let word = u64::from_ne_bytes(*word);
+        let mut eight = [0u8; 8];
+        eight.copy_from_slice(word);
+        let word = u64::from_ne_bytes(eight);
         low += word & 0xffff_ffff;
         high += word >> 32;
     }

@@ -132,6 +132,9 @@ impl Stack {
             }
         }
         match skb.protocol {
+            ETH_P_IP => self.ip_rcv(skb),
+            ETH_P_IPV6 if self.config.ipv6 => self.ipv6_rcv(skb),
+            ETH_P_ARP => self.arp_rcv(skb),
             _ => {
                 self.count_rx_drop(dev);
                 self.kfree_skb(skb, DropReason::UnhandledProto);

@@ -109,6 +109,16 @@ impl Sockets {
             .copied()
     }
 
+    /// All sockets that take what is sent to group or broadcast address `dst`, by address.
+    pub fn group_receivers(&self, dst: SocketAddr) -> Vec<SocketId> {
+        let fits =
+            |ip: IpAddr| ip == dst.ip() || (ip.is_unspecified() && ip.is_ipv4() == dst.is_ipv4());
+        self.on_port(dst.port())
+            .filter(|(ip, _)| fits(*ip))
+            .map(|(_, id)| id)
+            .collect()
+    }
+
     pub fn insert(&mut self, socket: UdpSocket) -> SocketId {
         let id = SocketId(self.next);
         self.next += 1;

@@ -5,9 +5,13 @@ use crate::drop_reason::DropReason;
 use crate::error::StackError;
 use crate::fib::{Fib, RouteSpec, RouteType, TableId};
 use crate::hook::{Family, Hook, HookFn, HookId, HookState, Hooks, Verdict};
+use crate::icmp::IcmpLimiter;
 use crate::loopback::Loopback;
+use crate::neigh::Neighbours;
 use crate::netdev::{NetDevice, NetDeviceOps};
 use crate::page_pool::PagePool;
+use crate::pmtu::PathMtu;
+use crate::reassembly::FragQueues;
 use crate::skb::{IfIndex, NET_SKB_PAD, PacketId, PktType, SkBuff};
 use crate::socket::Sockets;
 use crate::stats::{LinkStats, StackStats};
@@ -107,6 +111,12 @@ pub struct Stack {
     pub(crate) hooks: Hooks,
     pub(crate) sockets: Sockets,
     pub(crate) timers: Timers,
+    pub(crate) neighbours: Neighbours,
+    pub(crate) frags: FragQueues,
+    pub(crate) pmtu: PathMtu,
+    pub(crate) icmp_limiter: IcmpLimiter,
+    /// Last IPv4 identification used.
+    pub(crate) ip_id: u16,
     pub(crate) stats: StackStats,
     pub(crate) poll_list: VecDeque<IfIndex>,
     pub(crate) rx_list: Vec<SkBuff>,
@@ -126,6 +136,11 @@ impl Stack {
             hooks: Hooks::default(),
             sockets: Sockets::default(),
             timers: Timers::default(),
+            neighbours: Neighbours::default(),
+            frags: FragQueues::default(),
+            pmtu: PathMtu::default(),
+            icmp_limiter: IcmpLimiter::default(),
+            ip_id: 0,
             stats: StackStats::default(),
             poll_list: VecDeque::new(),
             rx_list: Vec::new(),
@@ -290,12 +305,9 @@ impl Stack {
     /// All counters.
     pub fn stats(&self) -> StackStats {
         let mut stats = self.stats.clone();
-        stats.held = self
-            .devices
-            .iter()
-            .map(|d| d.qdisc.len() as u64)
-            .sum::<u64>()
-            + self.sockets.held() as u64;
+        let queued: usize = self.devices.iter().map(|d| d.qdisc.len()).sum();
+        stats.held =
+            (queued + self.sockets.held() + self.neighbours.held() + self.frags.held()) as u64;
         stats
     }
 
@@ -332,7 +344,8 @@ impl Stack {
         self.now = self.now.max(now);
         while let Some(key) = self.timers.take_due(self.now) {
             match key {
-                TimerKey::Neighbour(..) | TimerKey::Fragments(_) => {}
+                TimerKey::Neighbour(dev, address) => self.neigh_timer(dev, address),
+                TimerKey::Fragments(key) => self.frag_expire(key),
             }
         }
         self.flush_devices();
@@ -393,14 +406,17 @@ impl Stack {
         self.trace(&skb, Stage::Consume(how));
     }
 
-    /// A new packet of this host, to leave through `dev`: in a page of the device's pool when it fits there, on the heap otherwise.
-    /// `len`: IP packet in bytes. Headroom for the link-layer and virtio headers is kept.
-    pub(crate) fn alloc_skb(&mut self, dev: IfIndex, len: usize) -> Option<SkBuff> {
-        let headroom = NET_SKB_PAD + crate::xmit::ETH_HLEN;
+    /// A new, empty packet of this host, to leave through `dev`: in a page of the device's pool when it fits there, on the heap
+    /// otherwise; `None` without such a device. `reserve`: bytes of network headers to be pushed; `len`: bytes to be put. Headroom for the link-layer and virtio
+    /// headers is kept besides.
+    pub(crate) fn alloc_skb(&mut self, dev: IfIndex, reserve: usize, len: usize) -> Option<SkBuff> {
+        let headroom = NET_SKB_PAD + crate::xmit::ETH_HLEN + reserve;
         let pool: Option<&PagePool> = self.device(dev).map(|d| &d.pool);
         let skb = match pool {
-            Some(pool) if headroom + len <= pool.buf_size() => SkBuff::alloc(pool, headroom, len)?,
-            _ => SkBuff::alloc_heap(headroom, len),
+            // With every page in flight the packet is made on the heap and waits in front of the driver for a page.
+            Some(pool) => SkBuff::alloc(pool, headroom, len)
+                .unwrap_or_else(|| SkBuff::alloc_heap(headroom, len)),
+            None => return None,
         };
         Some(self.adopt(skb, dev))
     }

@@ -32,7 +32,7 @@ pub struct LinkStats {
 pub struct StackStats {
     /// Packets that drivers handed over.
     pub received: u64,
-    /// Packets made here: sent by sockets, replies, errors, fragments, reassembled datagrams, copies.
+    /// Packets made here: sent by sockets, replies, errors, fragments, reassembled datagrams, copies for further sockets.
     pub built: u64,
     /// Packets that ended well.
     pub consumed: u64,

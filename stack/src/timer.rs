@@ -1,6 +1,7 @@
 //! Everything that is due at a later time, in one ordered set.
 
 use crate::Ps;
+use crate::reassembly::FragKey;
 use crate::skb::IfIndex;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,8 +11,8 @@ use std::net::IpAddr;
 pub(crate) enum TimerKey {
     /// A neighbour's state changes or a solicitation is repeated.
     Neighbour(IfIndex, IpAddr),
-    /// A datagram's fragments did not all come in time; the number of its queue.
-    Fragments(u64),
+    /// A datagram's fragments did not all come in time.
+    Fragments(FragKey),
 }
 
 /// All running timers. Who starts one keeps its time, to stop it.

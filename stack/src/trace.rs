@@ -90,8 +90,6 @@ pub enum Consume {
     Defrag,
     /// Its bytes went on in fragments.
     Fragment,
-    /// Its bytes went on in a copy that the device can reach.
-    Copy,
     /// Its socket was closed before anybody read it.
     SocketClose,
 }
@@ -105,7 +103,6 @@ impl fmt::Display for Consume {
             Consume::Ndisc => "ndisc",
             Consume::Defrag => "defrag",
             Consume::Fragment => "fragment",
-            Consume::Copy => "copy",
             Consume::SocketClose => "socket close",
         })
     }

@@ -6,7 +6,7 @@ use crate::hook::{Family, Hook};
 use crate::netdev::TX_QUEUE_LEN;
 use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
-use crate::trace::{Consume, Stage};
+use crate::trace::Stage;
 
 /// Bytes of an Ethernet header.
 pub(crate) const ETH_HLEN: usize = 14;
@@ -71,12 +71,18 @@ impl Stack {
     /// `validate_xmit_skb()` and `ndo_start_xmit()`.
     fn sch_direct_xmit(&mut self, skb: SkBuff) {
         let dev = skb.dev;
-        let Some(mut skb) = self.make_dma_able(skb) else {
-            self.count_tx_drop(dev);
-            return;
-        };
-        let Some(device) = self.device_mut(dev) else {
+        let Some(device) = self.device(dev) else {
             return self.kfree_skb(skb, DropReason::DevReady);
+        };
+        let mut skb = skb;
+        if !device.is_loopback() && !skb.is_in(&device.pool) {
+            let Some(copy) = self.copy_for_device(skb) else {
+                return;
+            };
+            skb = copy;
+        }
+        let Some(device) = self.device_mut(dev) else {
+            return;
         };
         if !device.features.hw_csum {
             skb_checksum_help(&mut skb);
@@ -104,23 +110,24 @@ impl Stack {
         }
     }
 
-    /// A buffer of the device's own pool stays; any other (heap, or received by another device) is copied into one, as its bus address
-    /// means nothing to this device.
-    fn make_dma_able(&mut self, skb: SkBuff) -> Option<SkBuff> {
-        let Some(device) = self.device(skb.dev) else {
-            self.kfree_skb(skb, DropReason::DevReady);
-            return None;
-        };
-        if device.is_loopback() || skb.is_in(&device.pool) {
-            return Some(skb);
-        }
-        let Some(mut copy) = skb.copy_into(&device.pool, NET_SKB_PAD) else {
+    /// A packet in a buffer that is not of the device's pool (heap, or received by another device, so that its bus address means nothing
+    /// here) is copied into one that is. Without a free page it goes back to the queue, which is tried again after the next poll.
+    fn copy_for_device(&mut self, skb: SkBuff) -> Option<SkBuff> {
+        let dev = skb.dev;
+        let device = self.device_mut(dev)?;
+        if NET_SKB_PAD + skb.len() > device.pool.buf_size() {
+            self.count_tx_drop(dev);
             self.kfree_skb(skb, DropReason::NoMem);
             return None;
+        }
+        let Some(copy) = skb.copy_into(&device.pool, NET_SKB_PAD) else {
+            device.tx_stopped = true;
+            device.stats.tx_busy += 1;
+            device.qdisc.push_front(skb);
+            self.napi_schedule(dev);
+            return None;
         };
-        self.stats.built += 1;
-        copy.parent = skb.parent;
-        self.consume_skb(skb, Consume::Copy);
+        // One packet in another buffer: it is neither made nor ended.
         Some(copy)
     }
 

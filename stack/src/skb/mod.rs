@@ -89,6 +89,8 @@ pub struct SkBuff {
     pub parent: PacketId,
     /// The route that was chosen for it.
     pub dst: Option<Route>,
+    /// It came with an IPv6 fragment header (`IP6SKB_FRAGMENTED`).
+    pub(crate) fragmented: bool,
 }
 
 impl SkBuff {
@@ -116,6 +118,7 @@ impl SkBuff {
             id: PacketId::NONE,
             parent: PacketId::NONE,
             dst: None,
+            fragmented: false,
         }
     }
 
@@ -288,6 +291,7 @@ impl SkBuff {
         self.id = from.id;
         self.parent = from.parent;
         self.dst = from.dst;
+        self.fragmented = from.fragmented;
     }
 
     /// Marks the current start of data as the Ethernet header.
@@ -307,17 +311,17 @@ impl SkBuff {
 
     /// The bytes from the Ethernet header to the end of data.
     pub fn mac_bytes(&self) -> &[u8] {
-        self.from_offset(self.mac_header)
+        self.bytes_from(self.mac_header)
     }
 
     /// The bytes from the network header to the end of data, wherever data starts now.
     pub fn network_bytes(&self) -> &[u8] {
-        self.from_offset(self.network_header)
+        self.bytes_from(self.network_header)
     }
 
     /// The bytes from the transport header to the end of data.
     pub fn transport_bytes(&self) -> &[u8] {
-        self.from_offset(self.transport_header)
+        self.bytes_from(self.transport_header)
     }
 
     /// Bytes from the network header to the transport header: the IP header with options or extension headers.
@@ -342,7 +346,7 @@ impl SkBuff {
         self.len = end - self.data;
     }
 
-    fn from_offset(&self, start: usize) -> &[u8] {
+    fn bytes_from(&self, start: usize) -> &[u8] {
         self.head
             .bytes()
             .get(start..self.data + self.len)

@@ -1,0 +1,298 @@
+//! ICMP (RFC 792, RFC 1122 3.2.2): echo, and errors about packets that could not go on.
+
+use crate::checksum;
+use crate::drop_reason::DropReason;
+use crate::fib::RouteType;
+use crate::ipv4::header::Ipv4Header;
+use crate::ipv4::{IPV4_HLEN, Ipv4Send};
+use crate::skb::{IfIndex, PktType, SkBuff};
+use crate::stack::Stack;
+use crate::trace::{Consume, Stage};
+use crate::{Ps, SEC};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Echo reply.
+const ECHOREPLY: u8 = 0;
+/// Destination unreachable.
+pub(crate) const DEST_UNREACH: u8 = 3;
+/// Redirect.
+const REDIRECT: u8 = 5;
+/// Echo request.
+const ECHO: u8 = 8;
+/// Time exceeded; code 0: in transit.
+pub(crate) const TIME_EXCEEDED: u8 = 11;
+/// Code of time exceeded: during reassembly.
+pub(crate) const EXC_FRAGTIME: u8 = 1;
+/// Parameter problem.
+pub(crate) const PARAMETERPROB: u8 = 12;
+/// Timestamp request.
+const TIMESTAMP: u8 = 13;
+/// Last type that Linux knows (`NR_ICMP_TYPES`).
+const NR_ICMP_TYPES: u8 = 18;
+
+/// Codes of destination unreachable.
+pub(crate) mod unreach {
+    pub const NET: u8 = 0;
+    pub const HOST: u8 = 1;
+    pub const PROTOCOL: u8 = 2;
+    pub const PORT: u8 = 3;
+    pub const FRAG_NEEDED: u8 = 4;
+    pub const PKT_FILTERED: u8 = 13;
+}
+
+/// Header of every message in bytes.
+const ICMP_HLEN: usize = 8;
+/// Longest error message, IP header included (RFC 1812 4.3.2.3).
+const MAX_ERROR_LEN: usize = 576;
+/// Errors in a burst to one destination (`XRLIM_BURST_FACTOR`).
+const XRLIM_BURST_FACTOR: u64 = 6;
+/// Errors in a burst to all destinations (`icmp_msgs_burst`).
+const MSGS_BURST: u64 = 50;
+/// Destinations that are remembered.
+const MAX_PEERS: usize = 1024;
+
+/// How many ICMP and ICMPv6 errors may be sent.
+#[derive(Default)]
+pub(crate) struct IcmpLimiter {
+    /// Credit in picoseconds, and when it was last filled up.
+    global: Option<(Ps, Ps)>,
+    peers: BTreeMap<IpAddr, (Ps, Ps)>,
+}
+
+impl IcmpLimiter {
+    /// Takes one token from `bucket`, which gains one per `interval` and holds `burst`; new buckets are full.
+    fn take(bucket: &mut Option<(Ps, Ps)>, now: Ps, interval: Ps, burst: u64) -> bool {
+        let full = interval.saturating_mul(burst);
+        let (credit, last) = bucket.unwrap_or((full, now));
+        let credit = credit.saturating_add(now.saturating_sub(last)).min(full);
+        let allowed = credit >= interval;
+        *bucket = Some((if allowed { credit - interval } else { credit }, now));
+        allowed
+    }
+
+    /// `icmp_global_allow()`. `rate`: messages per second.
+    pub fn allow_global(&mut self, now: Ps, rate: u32) -> bool {
+        rate == 0 || Self::take(&mut self.global, now, SEC / u64::from(rate), MSGS_BURST)
+    }
+
+    /// `inet_peer_xrlim_allow()`.
+    pub fn allow_peer(&mut self, now: Ps, peer: IpAddr, interval: Ps) -> bool {
+        if interval == 0 {
+            return true;
+        }
+        if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&peer) {
+            // Who was quiet long enough to have a full bucket need not be remembered.
+            self.peers.retain(|_, (_, last)| {
+                now.saturating_sub(*last) < interval.saturating_mul(XRLIM_BURST_FACTOR)
+            });
+            if self.peers.len() >= MAX_PEERS {
+                return false;
+            }
+        }
+        let mut bucket = self.peers.get(&peer).copied();
+        let allowed = Self::take(&mut bucket, now, interval, XRLIM_BURST_FACTOR);
+        if let Some(bucket) = bucket {
+            self.peers.insert(peer, bucket);
+        }
+        allowed
+    }
+}
+
+impl Stack {
+    /// `icmp_rcv()`: data at the ICMP header.
+    pub(crate) fn icmp_rcv(&mut self, skb: SkBuff, flow: crate::ipv4::Flow) {
+        self.trace(&skb, Stage::IcmpReceive);
+        if !crate::udp::csum_ok(&skb, 0) {
+            return self.kfree_skb(skb, DropReason::IcmpCsum);
+        }
+        let Some(&[kind, code, ..]) = skb.data().first_chunk::<ICMP_HLEN>() else {
+            return self.kfree_skb(skb, DropReason::PktTooSmall);
+        };
+        if kind > NR_ICMP_TYPES {
+            // RFC 1122 3.2.2: unknown types must be silently discarded.
+            return self.kfree_skb(skb, DropReason::UnhandledProto);
+        }
+        if flow.to_many {
+            // RFC 1122 3.2.2.6: an echo request to many may be discarded silently.
+            let refused = match kind {
+                ECHO | TIMESTAMP => self.config.icmp_echo_ignore_broadcasts,
+                17 | 18 => false,
+                _ => true,
+            };
+            if refused {
+                return self.kfree_skb(skb, DropReason::InvalidProto);
+            }
+        }
+        match kind {
+            ECHO => {
+                self.icmp_echo(&skb, flow);
+                self.consume_skb(skb, Consume::Icmp);
+            }
+            // There are no ping sockets that could have asked.
+            ECHOREPLY => self.kfree_skb(skb, DropReason::NoSocket),
+            DEST_UNREACH if skb.len() < ICMP_HLEN + IPV4_HLEN => {
+                self.kfree_skb(skb, DropReason::PktTooSmall)
+            }
+            DEST_UNREACH if code == unreach::FRAG_NEEDED => {
+                self.icmp_frag_needed(&skb);
+                self.consume_skb(skb, Consume::Icmp);
+            }
+            _ => self.consume_skb(skb, Consume::Icmp),
+        }
+    }
+
+    /// `icmp_echo()`: the same bytes back, from the address that was asked.
+    fn icmp_echo(&mut self, skb: &SkBuff, flow: crate::ipv4::Flow) {
+        let (IpAddr::V4(asker), IpAddr::V4(asked)) = (flow.src, flow.dst) else {
+            return;
+        };
+        // RFC 1122 3.2.2.6: the reply's source is the request's destination; if that was many, an address of ours.
+        let own = self.fib.is_local(flow.dst).then_some(asked);
+        let oif = if flow.to_many { skb.dev } else { IfIndex::NONE };
+        let Ok((route, saddr)) = self.ip_route_output(asker, own, oif) else {
+            return;
+        };
+        let tos = Ipv4Header::new(skb.network_bytes()).map_or(0, |h| h.tos());
+        let Some(mut reply) = self.alloc_skb(route.oif, IPV4_HLEN, skb.len()) else {
+            return;
+        };
+        if reply.put_slice(skb.data()).is_none() {
+            return self.kfree_skb(reply, DropReason::NoMem);
+        }
+        let message = reply.data_mut();
+        message[0] = ECHOREPLY;
+        finish_checksum(message);
+        reply.parent = skb.id;
+        reply.mark = 0;
+        self.trace(&reply, Stage::Send);
+        let send = Ipv4Send {
+            saddr,
+            daddr: asker,
+            protocol: crate::ipv4::IPPROTO_ICMP,
+            tos,
+            dont_fragment: false,
+            route,
+        };
+        self.ip_send_skb(reply, send);
+    }
+
+    /// `icmp_unreach()` with "fragmentation needed": remembers the path's MTU (RFC 1191).
+    fn icmp_frag_needed(&mut self, skb: &SkBuff) {
+        let message = skb.data();
+        let mtu = message
+            .get(6..8)
+            .map_or(0, |m| u32::from(u16::from_be_bytes([m[0], m[1]])));
+        let Some(inner) = message.get(ICMP_HLEN..).and_then(Ipv4Header::new) else {
+            return;
+        };
+        // Only believed about packets that this host can have sent.
+        if self.fib.is_local(inner.saddr().into()) && mtu != 0 {
+            self.pmtu.learn(inner.daddr().into(), mtu, self.now);
+        }
+    }
+
+    /// `icmp_send()`: an error about `about`, whose network header must be in place. RFC 1122 3.2.2 says when none is sent.
+    pub(crate) fn icmp_send(&mut self, about: &SkBuff, kind: u8, code: u8, info: u32) {
+        let Some(header) = Ipv4Header::new(about.network_bytes()) else {
+            return;
+        };
+        let (sender, tos) = (header.saddr(), header.tos());
+        if !may_complain(about, &header) {
+            return;
+        }
+        let asked = header.daddr();
+        // The error comes from the address that was asked, if it is ours, else from the one that fits the way back.
+        let own = self.fib.is_local(asked.into()).then_some(asked);
+        let Ok((route, saddr)) = self.ip_route_output(sender, own, IfIndex::NONE) else {
+            return;
+        };
+        // Path MTU discovery must work: frag-needed is never held back (icmpv4_mask_allow()). Nor is what goes to ourselves.
+        let limited =
+            route.oif != IfIndex::LO && !(kind == DEST_UNREACH && code == unreach::FRAG_NEEDED);
+        if limited && !self.icmp_allow(sender.into()) {
+            return;
+        }
+        let quoted = about.network_bytes();
+        let room = MAX_ERROR_LEN.min(self.mtu(route.oif)) - IPV4_HLEN - ICMP_HLEN;
+        let quoted = &quoted[..quoted.len().min(room)];
+        let Some(mut skb) = self.alloc_skb(route.oif, IPV4_HLEN, ICMP_HLEN + quoted.len()) else {
+            return;
+        };
+        let mut head = [0u8; ICMP_HLEN];
+        head[..2].copy_from_slice(&[kind, code]);
+        head[4..].copy_from_slice(&info.to_be_bytes());
+        if skb
+            .put_slice(&head)
+            .and_then(|()| skb.put_slice(quoted))
+            .is_none()
+        {
+            return self.kfree_skb(skb, DropReason::NoMem);
+        }
+        finish_checksum(skb.data_mut());
+        skb.parent = about.id;
+        self.trace(&skb, Stage::Send);
+        // RFC 1812 4.3.2.5: precedence internetwork control, the rest as in the packet.
+        let tos = (tos & 0x1e) | 0xc0;
+        let protocol = crate::ipv4::IPPROTO_ICMP;
+        self.ip_send_skb(
+            skb,
+            Ipv4Send {
+                saddr,
+                daddr: sender,
+                protocol,
+                tos,
+                dont_fragment: false,
+                route,
+            },
+        );
+    }
+
+    /// Both rate limits, for both families.
+    pub(crate) fn icmp_allow(&mut self, peer: IpAddr) -> bool {
+        let (rate, interval, now) = (
+            self.config.icmp_msgs_per_sec,
+            self.config.icmp_ratelimit,
+            self.now,
+        );
+        let allowed = self.icmp_limiter.allow_global(now, rate)
+            && self.icmp_limiter.allow_peer(now, peer, interval);
+        if !allowed {
+            self.stats.icmp_ratelimited += 1;
+        }
+        allowed
+    }
+}
+
+/// RFC 1122 3.2.2: no error about an error, about a packet to many or from nobody, or about a fragment other than the first.
+fn may_complain(about: &SkBuff, header: &Ipv4Header<'_>) -> bool {
+    let to_many = !matches!(about.pkt_type, PktType::Host | PktType::Outgoing)
+        || matches!(about.dst, Some(r) if matches!(r.kind, RouteType::Broadcast | RouteType::Multicast))
+        || header.daddr().is_multicast()
+        || header.daddr().is_broadcast();
+    let from = header.saddr();
+    let from_nobody = from.is_unspecified() || from.is_multicast() || from.is_broadcast();
+    if to_many || from_nobody || crate::ipv4::is_later_fragment(header) {
+        return false;
+    }
+    if header.protocol() == crate::ipv4::IPPROTO_ICMP {
+        let kind = about.network_bytes().get(header.header_len()).copied();
+        return kind.is_some_and(|kind| {
+            kind <= NR_ICMP_TYPES
+                && !matches!(
+                    kind,
+                    DEST_UNREACH | 4 | REDIRECT | TIME_EXCEEDED | PARAMETERPROB
+                )
+        });
+    }
+    true
+}
+
+/// Sets the checksum of a whole ICMP message.
+fn finish_checksum(message: &mut [u8]) {
+    if let Some(field) = message.get_mut(2..4) {
+        field.fill(0);
+    }
+    let check = checksum::checksum(message);
+    crate::ipv4::header::put16(message, 2, check);
+}

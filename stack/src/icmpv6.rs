@@ -1,0 +1,226 @@
+//! ICMPv6 (RFC 4443): echo, errors, and the way to neighbour discovery.
+
+use crate::checksum;
+use crate::drop_reason::DropReason;
+use crate::fib::RouteType;
+use crate::ipv4::Flow;
+use crate::ipv6::header::Ipv6Header;
+use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN, Ipv6Send, find_upper};
+use crate::pmtu::IPV6_MIN_MTU;
+use crate::skb::{IfIndex, PktType, SkBuff};
+use crate::stack::Stack;
+use crate::trace::{Consume, Stage};
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Destination unreachable.
+pub(crate) const DEST_UNREACH: u8 = 1;
+/// Packet too big.
+pub(crate) const PKT_TOOBIG: u8 = 2;
+/// Time exceeded; code 0: in transit.
+pub(crate) const TIME_EXCEED: u8 = 3;
+/// Parameter problem.
+pub(crate) const PARAMPROB: u8 = 4;
+const ECHO_REQUEST: u8 = 128;
+const ECHO_REPLY: u8 = 129;
+const REDIRECT: u8 = 137;
+
+/// Codes of destination unreachable.
+pub(crate) const NOROUTE: u8 = 0;
+pub(crate) const ADM_PROHIBITED: u8 = 1;
+pub(crate) const NOT_NEIGHBOUR: u8 = 2;
+pub(crate) const ADDR_UNREACH: u8 = 3;
+pub(crate) const PORT_UNREACH: u8 = 4;
+/// Code of time exceeded: during reassembly.
+pub(crate) const EXC_FRAGTIME: u8 = 1;
+/// Codes of parameter problem.
+pub(crate) const HDR_FIELD: u8 = 0;
+pub(crate) const UNK_NEXTHDR: u8 = 1;
+pub(crate) const UNK_OPTION: u8 = 2;
+pub(crate) const HDR_INCOMP: u8 = 3;
+
+/// Header of every message in bytes.
+const ICMPV6_HLEN: usize = 8;
+
+impl Stack {
+    /// `icmpv6_rcv()`: data at the ICMPv6 header.
+    pub(crate) fn icmpv6_rcv(&mut self, skb: SkBuff, flow: Flow) {
+        self.trace(&skb, Stage::IcmpReceive);
+        let pseudo = checksum::pseudo_header(flow.src, flow.dst, IPPROTO_ICMPV6, skb.len() as u32);
+        if !crate::udp::csum_ok(&skb, pseudo) {
+            return self.kfree_skb(skb, DropReason::IcmpCsum);
+        }
+        let Some(&[kind, ..]) = skb.data().first_chunk::<ICMPV6_HLEN>() else {
+            return self.kfree_skb(skb, DropReason::PktTooSmall);
+        };
+        match kind {
+            ECHO_REQUEST => {
+                self.icmpv6_echo(&skb, flow);
+                self.consume_skb(skb, Consume::Icmp);
+            }
+            // There are no ping sockets that could have asked.
+            ECHO_REPLY => self.kfree_skb(skb, DropReason::NoSocket),
+            PKT_TOOBIG => {
+                self.icmpv6_too_big(&skb);
+                self.consume_skb(skb, Consume::Icmp);
+            }
+            133..=137 => self.ndisc_rcv(skb, flow),
+            // RFC 4443 2.4: unknown errors go to the upper layers (nobody listens), unknown information is discarded silently.
+            _ => self.consume_skb(skb, Consume::Icmp),
+        }
+    }
+
+    /// `icmpv6_echo_reply()`.
+    fn icmpv6_echo(&mut self, skb: &SkBuff, flow: Flow) {
+        let (IpAddr::V6(asker), IpAddr::V6(asked)) = (flow.src, flow.dst) else {
+            return;
+        };
+        if asker.is_unspecified() {
+            return;
+        }
+        // RFC 4443 4.2: from the address that was asked, unless that was a group.
+        let own = (!flow.to_many).then_some(asked);
+        let Ok((route, saddr)) = self.ip6_route_output(asker, own, scope(asker, skb)) else {
+            return;
+        };
+        let Some(mut reply) = self.alloc_skb(route.oif, IPV6_HLEN, skb.len()) else {
+            return;
+        };
+        if reply.put_slice(skb.data()).is_none() {
+            return self.kfree_skb(reply, DropReason::NoMem);
+        }
+        reply.data_mut()[0] = ECHO_REPLY;
+        reply.parent = skb.id;
+        self.trace(&reply, Stage::Send);
+        let traffic_class = Ipv6Header::new(skb.network_bytes()).map_or(0, |h| h.traffic_class());
+        self.icmpv6_push(
+            reply,
+            saddr,
+            asker,
+            traffic_class,
+            route,
+            self.config.default_ttl,
+        );
+    }
+
+    /// Sets the checksum of a whole message and sends it.
+    pub(crate) fn icmpv6_push(
+        &mut self,
+        mut skb: SkBuff,
+        saddr: Ipv6Addr,
+        daddr: Ipv6Addr,
+        traffic_class: u8,
+        route: crate::fib::Route,
+        hop_limit: u8,
+    ) {
+        let message = skb.data_mut();
+        crate::ipv4::header::put16(message, 2, 0);
+        let pseudo = checksum::pseudo_header_v6(saddr, daddr, IPPROTO_ICMPV6, message.len() as u32);
+        let check = !checksum::fold(checksum::add(pseudo, checksum::sum(message)));
+        crate::ipv4::header::put16(message, 2, check);
+        let device_mtu = self.mtu(route.oif);
+        let mtu = self.pmtu.lookup(daddr.into(), device_mtu, self.now);
+        let send = Ipv6Send {
+            saddr,
+            daddr,
+            next_header: IPPROTO_ICMPV6,
+            traffic_class,
+            hop_limit,
+            route,
+            mtu,
+        };
+        self.ip6_send_skb(skb, send);
+    }
+
+    /// Remembers the path's MTU (RFC 8201).
+    fn icmpv6_too_big(&mut self, skb: &SkBuff) {
+        let Some(&[.., m0, m1, m2, m3]) = skb.data().first_chunk::<ICMPV6_HLEN>() else {
+            return;
+        };
+        let mtu = u32::from_be_bytes([m0, m1, m2, m3]);
+        let Some(inner) = skb.data().get(ICMPV6_HLEN..).and_then(Ipv6Header::new) else {
+            return;
+        };
+        if self.fib.is_local(inner.saddr().into()) {
+            self.pmtu.learn(inner.daddr().into(), mtu, self.now);
+        }
+    }
+
+    /// `icmp6_send()`: an error about `about`, whose network header must be in place. RFC 4443 2.4 says when none is sent.
+    pub(crate) fn icmpv6_send(&mut self, about: &SkBuff, kind: u8, code: u8, info: u32) {
+        let quoted = about.network_bytes();
+        let Some(header) = Ipv6Header::new(quoted) else {
+            return;
+        };
+        let (sender, asked) = (header.saddr(), header.daddr());
+        // (e): not about what went to many, but for packet too big and unknown options.
+        let to_many =
+            asked.is_multicast() || !matches!(about.pkt_type, PktType::Host | PktType::Outgoing);
+        let excepted = kind == PKT_TOOBIG || (kind == PARAMPROB && code == UNK_OPTION);
+        // (e.6): not to nobody or to many.
+        if (to_many && !excepted)
+            || sender.is_unspecified()
+            || sender.is_multicast()
+            || is_error(quoted)
+        {
+            return;
+        }
+        let own = self.is_own_unicast(about, asked).then_some(asked);
+        let Ok((route, saddr)) = self.ip6_route_output(sender, own, scope(sender, about)) else {
+            return;
+        };
+        let limited = route.oif != IfIndex::LO && kind != PKT_TOOBIG;
+        if limited && !self.icmp_allow(sender.into()) {
+            return;
+        }
+        // (c): as much as fits the least MTU.
+        let room = IPV6_MIN_MTU as usize - IPV6_HLEN - ICMPV6_HLEN;
+        let quoted = &quoted[..quoted.len().min(room)];
+        let Some(mut skb) = self.alloc_skb(route.oif, IPV6_HLEN, ICMPV6_HLEN + quoted.len()) else {
+            return;
+        };
+        let mut head = [0u8; ICMPV6_HLEN];
+        head[..2].copy_from_slice(&[kind, code]);
+        head[4..].copy_from_slice(&info.to_be_bytes());
+        if skb
+            .put_slice(&head)
+            .and_then(|()| skb.put_slice(quoted))
+            .is_none()
+        {
+            return self.kfree_skb(skb, DropReason::NoMem);
+        }
+        skb.parent = about.id;
+        self.trace(&skb, Stage::Send);
+        self.icmpv6_push(skb, saddr, sender, 0, route, self.config.default_ttl);
+    }
+
+    fn is_own_unicast(&self, about: &SkBuff, asked: Ipv6Addr) -> bool {
+        !asked.is_multicast()
+            && !matches!(about.dst, Some(r) if r.kind == RouteType::Unicast)
+            && self.fib.is_local(asked.into())
+    }
+}
+
+/// Answers to link-local addresses go out of the device that the packet came through.
+fn scope(peer: Ipv6Addr, skb: &SkBuff) -> IfIndex {
+    if peer.is_unicast_link_local() {
+        if skb.iif == IfIndex::NONE {
+            skb.dev
+        } else {
+            skb.iif
+        }
+    } else {
+        IfIndex::NONE
+    }
+}
+
+/// `is_ineligible()`: the packet is an ICMPv6 error or redirect itself, or cannot be told from one.
+fn is_error(packet: &[u8]) -> bool {
+    match find_upper(packet) {
+        Some(upper) if upper.protocol == IPPROTO_ICMPV6 => {
+            let kind = packet.get(upper.offset);
+            upper.later_fragment || kind.is_none_or(|&kind| kind < ECHO_REQUEST || kind == REDIRECT)
+        }
+        // A chain that is cut off is no ICMPv6 message, as far as anybody can see.
+        _ => false,
+    }
+}

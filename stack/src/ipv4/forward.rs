@@ -1,0 +1,68 @@
+//! `ip_forward()`. Redirects are not sent.
+
+use super::header::{IP_DF, Ipv4Header, decrease_ttl, send_check};
+use super::options;
+use crate::drop_reason::DropReason;
+use crate::hook::{Family, Hook};
+use crate::icmp::{self, unreach};
+use crate::skb::{CsumState, PktType, SkBuff};
+use crate::stack::Stack;
+use crate::trace::Stage;
+use std::net::IpAddr;
+
+impl Stack {
+    pub(super) fn ip_forward(&mut self, mut skb: SkBuff) {
+        self.trace(&skb, Stage::Forward);
+        let (Some(route), PktType::Host) = (skb.dst, skb.pkt_type) else {
+            return self.kfree_skb(skb, DropReason::NotSpecified);
+        };
+        let Some(header) = Ipv4Header::new(skb.data()) else {
+            return self.kfree_skb(skb, DropReason::IpInHdr);
+        };
+        if header.ttl() <= 1 {
+            self.icmp_send(&skb, icmp::TIME_EXCEEDED, 0, 0);
+            return self.kfree_skb(skb, DropReason::IpInHdr);
+        }
+        let mtu = self.mtu(route.oif);
+        if header.frag_off() & IP_DF != 0 && skb.len() > mtu {
+            self.icmp_send(&skb, icmp::DEST_UNREACH, unreach::FRAG_NEEDED, mtu as u32);
+            return self.kfree_skb(skb, DropReason::PktTooBig);
+        }
+        let header_len = header.header_len();
+        // skb_forward_csum(): what the device summed includes the TTL.
+        if let CsumState::Complete(_) = skb.csum {
+            skb.csum = CsumState::None;
+        }
+        decrease_ttl(skb.data_mut());
+        skb.dev = route.oif;
+        let (iif, oif) = (skb.iif, route.oif);
+        let Some(mut skb) = self.nf_hook(Hook::Forward, Family::Ipv4, skb, iif, oif) else {
+            return;
+        };
+        if header_len > 20 {
+            self.ip_forward_options(&mut skb, header_len);
+        }
+        self.ip_output(skb);
+    }
+
+    /// Enters this router into a record-route option.
+    fn ip_forward_options(&mut self, skb: &mut SkBuff, header_len: usize) {
+        let Some(route) = skb.dst else { return };
+        let Some(daddr) = Ipv4Header::new(skb.data()).map(|h| h.daddr()) else {
+            return;
+        };
+        let IpAddr::V4(nexthop) = route.nexthop(daddr.into()) else {
+            return;
+        };
+        let Some(own) = self.inet_select_addr(route.oif, nexthop) else {
+            return;
+        };
+        let packet = skb.data_mut();
+        if packet
+            .get_mut(20..header_len)
+            .is_some_and(|list| options::record_route(list, own))
+        {
+            send_check(packet, header_len);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `ip_fragment()`: cutting a packet that is too long for its way out (RFC 791 2.3).
+
+use super::header::{IP_DF, IP_MF, IP_OFFSET, Ipv4Header};
+use super::options;
+use super::output::rewrite_lengths;
+use crate::drop_reason::DropReason;
+use crate::icmp::{self, unreach};
+use crate::skb::{CsumState, SkBuff};
+use crate::stack::Stack;
+use crate::trace::{Consume, Stage};
+use crate::xmit::{ETH_HLEN, fill_checksum};
+
+impl Stack {
+    /// Sends `skb` (data at the IP header) in pieces of at most `mtu` bytes.
+    pub(super) fn ip_fragment(&mut self, mut skb: SkBuff, mtu: usize) {
+        let Some(header) = Ipv4Header::new(skb.data()) else {
+            return self.kfree_skb(skb, DropReason::IpInHdr);
+        };
+        let (header_len, frag_off) = (header.header_len(), header.frag_off());
+        if frag_off & IP_DF != 0 {
+            self.icmp_send(&skb, icmp::DEST_UNREACH, unreach::FRAG_NEEDED, mtu as u32);
+            return self.kfree_skb(skb, DropReason::PktTooBig);
+        }
+        let step = mtu.saturating_sub(header_len) & !7;
+        if step == 0 {
+            return self.kfree_skb(skb, DropReason::PktTooBig);
+        }
+        // The device cannot sum over several frames.
+        if let CsumState::Partial { start, offset } = skb.csum {
+            let start = usize::from(start).saturating_sub(ETH_HLEN);
+            fill_checksum(skb.data_mut(), start, usize::from(offset));
+            skb.csum = CsumState::None;
+        }
+        self.trace(&skb, Stage::Fragment);
+        self.stats.fragmented += 1;
+        let (base, more_after) = (frag_off & IP_OFFSET, frag_off & IP_MF);
+        let total = skb.len() - header_len;
+        let mut at = 0;
+        while at < total {
+            let len = step.min(total - at);
+            let more = if at + len < total { IP_MF } else { more_after };
+            // at ≤ 65535, so at / 8 fits 13 bits; base + at / 8 does as the whole datagram is at most 65535 bytes.
+            let field = base.wrapping_add((at / 8) as u16) & IP_OFFSET | more;
+            match self.ip_frag_next(&skb, header_len, at, len, field) {
+                Some(piece) => self.ip_finish_output2(piece),
+                None => return self.kfree_skb(skb, DropReason::NoMem),
+            }
+            at += len;
+        }
+        self.consume_skb(skb, Consume::Fragment);
+    }
+
+    /// `ip_frag_next()`: the piece with payload bytes `at..at + len`.
+    fn ip_frag_next(
+        &mut self,
+        skb: &SkBuff,
+        header_len: usize,
+        at: usize,
+        len: usize,
+        field: u16,
+    ) -> Option<SkBuff> {
+        let mut piece = self.alloc_skb(skb.dev, 0, header_len + len)?;
+        let id = piece.id;
+        piece.copy_meta(skb);
+        piece.id = id;
+        piece.parent = skb.id;
+        let bytes = skb.data();
+        let filled = piece
+            .put_slice(bytes.get(..header_len)?)
+            .and_then(|()| piece.put_slice(bytes.get(header_len + at..header_len + at + len)?));
+        if filled.is_none() {
+            self.kfree_skb(piece, DropReason::NoMem);
+            return None;
+        }
+        let packet = piece.data_mut();
+        if at > 0 {
+            options::blank_uncopied(packet.get_mut(20..header_len).unwrap_or_default());
+        }
+        rewrite_lengths(packet, header_len, header_len + len, field);
+        piece.reset_network_header();
+        piece.set_transport_header(header_len);
+        Some(piece)
+    }
+}

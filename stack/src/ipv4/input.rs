@@ -1,0 +1,150 @@
+//! `ip_rcv()` to the transport protocols.
+
+use super::header::{IP_OFFSET, Ipv4Header};
+use super::options;
+use crate::drop_reason::DropReason;
+use crate::fib::RouteType;
+use crate::hook::{Family, Hook};
+use crate::icmp::{self, unreach};
+use crate::skb::{IfIndex, PktType, SkBuff};
+use crate::stack::Stack;
+use crate::trace::Stage;
+use std::net::IpAddr;
+
+/// Protocol number of ICMP.
+pub(crate) const IPPROTO_ICMP: u8 = 1;
+/// Protocol number of TCP.
+pub(crate) const IPPROTO_TCP: u8 = 6;
+/// Protocol number of UDP.
+pub(crate) const IPPROTO_UDP: u8 = 17;
+
+/// Where a datagram came from and goes to, for the transport protocols of both families.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flow {
+    pub src: IpAddr,
+    pub dst: IpAddr,
+    /// To a group or to everybody: nothing is answered, and several sockets may get it.
+    pub to_many: bool,
+}
+
+impl Stack {
+    /// `ip_rcv()`.
+    pub(crate) fn ip_rcv(&mut self, mut skb: SkBuff) {
+        if let Err(reason) = ip_rcv_core(&mut skb) {
+            return self.kfree_skb(skb, reason);
+        }
+        let dev = skb.dev;
+        if let Some(skb) = self.nf_hook(Hook::PreRouting, Family::Ipv4, skb, dev, IfIndex::NONE) {
+            self.ip_rcv_finish(skb);
+        }
+    }
+
+    /// `ip_rcv_finish()`: routing, options, then local delivery or forwarding.
+    fn ip_rcv_finish(&mut self, mut skb: SkBuff) {
+        // A hook may have changed the packet: its header is looked at again.
+        let Some(header) = Ipv4Header::new(skb.data()) else {
+            return self.kfree_skb(skb, DropReason::IpInHdr);
+        };
+        let (saddr, daddr, has_options) =
+            (header.saddr(), header.daddr(), header.header_len() > 20);
+        let route = match self.ip_route_input(saddr, daddr, skb.dev) {
+            Ok(route) => route,
+            Err(no_route) => {
+                if let Some(code) = no_route.unreach_code {
+                    self.icmp_send(&skb, icmp::DEST_UNREACH, code, 0);
+                }
+                return self.kfree_skb(skb, no_route.reason);
+            }
+        };
+        skb.dst = Some(route);
+        self.trace(&skb, Stage::RouteInput);
+        if has_options {
+            let header = Ipv4Header::new(skb.data()).map(|h| options::compile(h.options()));
+            if let Some(Err(error)) = header {
+                if let Some(pointer) = error.pointer {
+                    // The pointer is the high byte of the message's second word.
+                    self.icmp_send(&skb, icmp::PARAMETERPROB, 0, u32::from(pointer) << 24);
+                }
+                return self.kfree_skb(skb, DropReason::IpInHdr);
+            }
+        }
+        match route.kind {
+            RouteType::Unicast => self.ip_forward(skb),
+            _ => self.ip_local_deliver(skb),
+        }
+    }
+
+    /// `ip_local_deliver()`: fragments are put together before the hook sees them.
+    fn ip_local_deliver(&mut self, skb: SkBuff) {
+        self.trace(&skb, Stage::LocalDeliver);
+        let fragment = Ipv4Header::new(skb.data()).is_some_and(|h| h.is_fragment());
+        let whole = if fragment {
+            self.ip_defrag(skb)
+        } else {
+            Some(skb)
+        };
+        let Some(skb) = whole else { return };
+        let dev = skb.dev;
+        if let Some(skb) = self.nf_hook(Hook::LocalIn, Family::Ipv4, skb, dev, IfIndex::NONE) {
+            self.ip_local_deliver_finish(skb);
+        }
+    }
+
+    /// `ip_local_deliver_finish()` and `ip_protocol_deliver_rcu()`.
+    fn ip_local_deliver_finish(&mut self, mut skb: SkBuff) {
+        let Some(header) = Ipv4Header::new(skb.data()) else {
+            return self.kfree_skb(skb, DropReason::IpInHdr);
+        };
+        let to_many = matches!(skb.dst, Some(r) if r.kind != RouteType::Local);
+        let flow = Flow {
+            src: header.saddr().into(),
+            dst: header.daddr().into(),
+            to_many,
+        };
+        let (protocol, header_len) = (header.protocol(), header.header_len());
+        if skb.pull(header_len).is_none() {
+            return self.kfree_skb(skb, DropReason::PktTooSmall);
+        }
+        skb.set_transport_header(0);
+        match protocol {
+            IPPROTO_ICMP => self.icmp_rcv(skb, flow),
+            IPPROTO_UDP => self.udp_rcv(skb, flow),
+            IPPROTO_TCP => self.tcp_rcv(skb, flow),
+            _ => {
+                self.icmp_send(&skb, icmp::DEST_UNREACH, unreach::PROTOCOL, 0);
+                self.kfree_skb(skb, DropReason::IpNoProto);
+            }
+        }
+    }
+
+    /// `arp_error_report()` / `ipv4_link_failure()`: the next hop does not answer.
+    pub(crate) fn ipv4_link_failure(&mut self, skb: &SkBuff) {
+        self.icmp_send(skb, icmp::DEST_UNREACH, unreach::HOST, 0);
+    }
+}
+
+/// `ip_rcv_core()`: the header is sound, and the packet is as long as it says. Ethernet padding is cut off.
+fn ip_rcv_core(skb: &mut SkBuff) -> Result<(), DropReason> {
+    if skb.pkt_type == PktType::OtherHost {
+        return Err(DropReason::OtherHost);
+    }
+    let header = Ipv4Header::new(skb.data()).ok_or(DropReason::IpInHdr)?;
+    if !header.checksum_ok() {
+        return Err(DropReason::IpCsum);
+    }
+    let (tot_len, header_len) = (header.tot_len(), header.header_len());
+    if skb.len() < tot_len {
+        return Err(DropReason::PktTooSmall);
+    }
+    if tot_len < header_len {
+        return Err(DropReason::IpInHdr);
+    }
+    skb.trim(tot_len);
+    skb.set_transport_header(header_len);
+    Ok(())
+}
+
+/// Whether the packet that begins with `network` is a fragment other than the first.
+pub(crate) fn is_later_fragment(header: &Ipv4Header<'_>) -> bool {
+    header.frag_off() & IP_OFFSET != 0
+}

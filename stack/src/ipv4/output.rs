@@ -1,0 +1,144 @@
+//! From a transport protocol to the neighbour: `ip_local_out()`, `ip_output()`.
+
+use super::IPV4_HLEN;
+use super::header::{IP_DF, Ipv4Header, put16, send_check};
+use crate::drop_reason::DropReason;
+use crate::fib::Route;
+use crate::hook::{Family, Hook};
+use crate::napi::ETH_P_IP;
+use crate::skb::{IfIndex, SkBuff};
+use crate::stack::Stack;
+use crate::trace::Stage;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// What the header of a locally made packet says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ipv4Send {
+    pub saddr: Ipv4Addr,
+    pub daddr: Ipv4Addr,
+    pub protocol: u8,
+    pub tos: u8,
+    /// Set the don't-fragment bit.
+    pub dont_fragment: bool,
+    pub route: Route,
+}
+
+/// What a hook may change so that another route is needed.
+#[derive(PartialEq, Eq)]
+struct RouteInput {
+    saddr: Ipv4Addr,
+    daddr: Ipv4Addr,
+    tos: u8,
+    mark: u32,
+}
+
+impl RouteInput {
+    fn of(skb: &SkBuff) -> Option<Self> {
+        let header = Ipv4Header::new(skb.data())?;
+        Some(Self {
+            saddr: header.saddr(),
+            daddr: header.daddr(),
+            tos: header.tos(),
+            mark: skb.mark,
+        })
+    }
+}
+
+impl Stack {
+    /// Puts the header in front of a transport packet and sends it. `false`: it did not get past the output hook.
+    pub(crate) fn ip_send_skb(&mut self, mut skb: SkBuff, send: Ipv4Send) -> bool {
+        let (tot_len, ttl) = (skb.len() + IPV4_HLEN, self.config.default_ttl);
+        let id = self.ip_select_ident();
+        skb.set_transport_header(0);
+        let Some(header) = skb
+            .push(IPV4_HLEN)
+            .and_then(|h| h.first_chunk_mut::<IPV4_HLEN>())
+        else {
+            self.kfree_skb(skb, DropReason::NoMem);
+            return false;
+        };
+        header[0] = 0x45;
+        header[1] = send.tos;
+        // Longer datagrams are refused before they are built.
+        header[2..4].copy_from_slice(&(tot_len as u16).to_be_bytes());
+        header[4..6].copy_from_slice(&id.to_be_bytes());
+        header[6..8].copy_from_slice(&(if send.dont_fragment { IP_DF } else { 0 }).to_be_bytes());
+        header[8] = ttl;
+        header[9] = send.protocol;
+        header[12..16].copy_from_slice(&send.saddr.octets());
+        header[16..20].copy_from_slice(&send.daddr.octets());
+        send_check(header, IPV4_HLEN);
+        skb.reset_network_header();
+        skb.protocol = ETH_P_IP;
+        skb.dst = Some(send.route);
+        skb.dev = send.route.oif;
+        self.ip_local_out(skb)
+    }
+
+    /// `ip_local_out()`: the output hook, another look at the route if it changed mark or addresses, and on.
+    fn ip_local_out(&mut self, skb: SkBuff) -> bool {
+        self.trace(&skb, Stage::RouteOutput);
+        let (before, oif) = (RouteInput::of(&skb), skb.dev);
+        let Some(mut skb) = self.nf_hook(Hook::LocalOut, Family::Ipv4, skb, IfIndex::NONE, oif)
+        else {
+            return false;
+        };
+        let after = RouteInput::of(&skb);
+        if let Some(now) = after.filter(|after| before.as_ref() != Some(after)) {
+            // ip_route_me_harder()
+            let own = self.fib.is_local(now.saddr.into()).then_some(now.saddr);
+            match self.ip_route_output(now.daddr, own, IfIndex::NONE) {
+                Ok((route, _)) => {
+                    skb.dst = Some(route);
+                    skb.dev = route.oif;
+                    self.trace(&skb, Stage::RouteOutput);
+                }
+                Err(_) => {
+                    self.kfree_skb(skb, DropReason::IpOutNoRoutes);
+                    return false;
+                }
+            }
+        }
+        self.ip_output(skb);
+        true
+    }
+
+    /// `ip_output()`: the postrouting hook, then the MTU, then the neighbour.
+    pub(crate) fn ip_output(&mut self, skb: SkBuff) {
+        let (iif, oif) = (skb.iif, skb.dev);
+        let Some(skb) = self.nf_hook(Hook::PostRouting, Family::Ipv4, skb, iif, oif) else {
+            return;
+        };
+        let mtu = self.mtu(oif);
+        if skb.len() > mtu {
+            return self.ip_fragment(skb, mtu);
+        }
+        self.ip_finish_output2(skb);
+    }
+
+    pub(super) fn ip_finish_output2(&mut self, skb: SkBuff) {
+        let next = Ipv4Header::new(skb.data())
+            .zip(skb.dst)
+            .map(|(header, route)| {
+                let daddr = IpAddr::V4(header.daddr());
+                route.nexthop(daddr)
+            });
+        match next {
+            Some(nexthop) => self.neigh_output(skb, nexthop),
+            None => self.kfree_skb(skb, DropReason::IpOutNoRoutes),
+        }
+    }
+
+    /// `ip_select_ident()`: one counter for all destinations, from a seeded start.
+    pub(crate) fn ip_select_ident(&mut self) -> u16 {
+        self.ip_id = self.ip_id.wrapping_add(1);
+        self.ip_id
+    }
+}
+
+/// Sets total length and fragment field, and the header checksum anew.
+pub(super) fn rewrite_lengths(packet: &mut [u8], header_len: usize, tot_len: usize, frag_off: u16) {
+    put16(packet, 2, tot_len as u16);
+    put16(packet, 6, frag_off);
+    send_check(packet, header_len);
+}

@@ -1,0 +1,41 @@
+//! `ip6_forward()`. Redirects are not sent.
+
+use super::header::Ipv6Header;
+use crate::drop_reason::DropReason;
+use crate::hook::{Family, Hook};
+use crate::icmpv6;
+use crate::skb::{CsumState, PktType, SkBuff};
+use crate::stack::Stack;
+use crate::trace::Stage;
+
+impl Stack {
+    pub(super) fn ip6_forward(&mut self, mut skb: SkBuff) {
+        self.trace(&skb, Stage::Forward);
+        let (Some(route), PktType::Host) = (skb.dst, skb.pkt_type) else {
+            return self.kfree_skb(skb, DropReason::NotSpecified);
+        };
+        let Some(hop_limit) = Ipv6Header::new(skb.data()).map(|h| h.hop_limit()) else {
+            return self.kfree_skb(skb, DropReason::IpInHdr);
+        };
+        if let CsumState::Complete(_) = skb.csum {
+            skb.csum = CsumState::None;
+        }
+        if hop_limit <= 1 {
+            self.icmpv6_send(&skb, icmpv6::TIME_EXCEED, 0, 0);
+            return self.kfree_skb(skb, DropReason::IpInHdr);
+        }
+        let mtu = self.mtu(route.oif);
+        if skb.len() > mtu {
+            self.icmpv6_send(&skb, icmpv6::PKT_TOOBIG, 0, mtu as u32);
+            return self.kfree_skb(skb, DropReason::PktTooBig);
+        }
+        if let Some(field) = skb.data_mut().get_mut(7) {
+            *field = hop_limit - 1;
+        }
+        skb.dev = route.oif;
+        let (iif, oif) = (skb.iif, route.oif);
+        if let Some(skb) = self.nf_hook(Hook::Forward, Family::Ipv6, skb, iif, oif) {
+            self.ip6_output(skb, mtu);
+        }
+    }
+}

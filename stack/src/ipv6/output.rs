@@ -1,0 +1,117 @@
+//! From a transport protocol to the neighbour: `ip6_local_out()`, `ip6_output()`.
+
+use super::IPV6_HLEN;
+use super::header::Ipv6Header;
+use crate::drop_reason::DropReason;
+use crate::fib::Route;
+use crate::hook::{Family, Hook};
+use crate::napi::ETH_P_IPV6;
+use crate::skb::{IfIndex, SkBuff};
+use crate::stack::Stack;
+use crate::trace::Stage;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// What the header of a locally made packet says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ipv6Send {
+    pub saddr: Ipv6Addr,
+    pub daddr: Ipv6Addr,
+    pub next_header: u8,
+    pub traffic_class: u8,
+    pub hop_limit: u8,
+    pub route: Route,
+    /// Longest packet that the path takes, in bytes.
+    pub mtu: usize,
+}
+
+impl Stack {
+    /// Puts the header in front of a transport packet and sends it. `false`: it did not get past the output hook.
+    pub(crate) fn ip6_send_skb(&mut self, mut skb: SkBuff, send: Ipv6Send) -> bool {
+        let payload_len = skb.len();
+        skb.set_transport_header(0);
+        let Some(header) = skb
+            .push(IPV6_HLEN)
+            .and_then(|h| h.first_chunk_mut::<IPV6_HLEN>())
+        else {
+            self.kfree_skb(skb, DropReason::NoMem);
+            return false;
+        };
+        header[0] = 0x60 | send.traffic_class >> 4;
+        header[1] = send.traffic_class << 4;
+        header[2..4].fill(0);
+        header[4..6].copy_from_slice(&(payload_len as u16).to_be_bytes());
+        header[6] = send.next_header;
+        header[7] = send.hop_limit;
+        header[8..24].copy_from_slice(&send.saddr.octets());
+        header[24..].copy_from_slice(&send.daddr.octets());
+        skb.reset_network_header();
+        skb.protocol = ETH_P_IPV6;
+        skb.dst = Some(send.route);
+        skb.dev = send.route.oif;
+        self.ip6_local_out(skb, send.mtu)
+    }
+
+    /// `ip6_local_out()`: the output hook, and another look at the route if it changed mark or addresses (`ip6_route_me_harder()`).
+    fn ip6_local_out(&mut self, skb: SkBuff, mtu: usize) -> bool {
+        self.trace(&skb, Stage::RouteOutput);
+        let input = |skb: &SkBuff| {
+            Some((
+                Ipv6Header::new(skb.data()).map(|h| (h.saddr(), h.daddr()))?,
+                skb.mark,
+            ))
+        };
+        let (before, oif) = (input(&skb), skb.dev);
+        let Some(mut skb) = self.nf_hook(Hook::LocalOut, Family::Ipv6, skb, IfIndex::NONE, oif)
+        else {
+            return false;
+        };
+        let after = input(&skb);
+        if let Some(((saddr, daddr), _)) = after.filter(|_| after != before) {
+            let own = self.fib.is_local(saddr.into()).then_some(saddr);
+            let scope = if daddr.is_multicast() || daddr.is_unicast_link_local() {
+                oif
+            } else {
+                IfIndex::NONE
+            };
+            match self.ip6_route_output(daddr, own, scope) {
+                Ok((route, _)) => {
+                    skb.dst = Some(route);
+                    skb.dev = route.oif;
+                    self.trace(&skb, Stage::RouteOutput);
+                }
+                Err(_) => {
+                    self.kfree_skb(skb, DropReason::IpOutNoRoutes);
+                    return false;
+                }
+            }
+        }
+        let mtu = mtu.min(self.mtu(skb.dev));
+        self.ip6_output(skb, mtu);
+        true
+    }
+
+    /// `ip6_output()`: the postrouting hook, then the MTU, then the neighbour.
+    pub(super) fn ip6_output(&mut self, skb: SkBuff, mtu: usize) {
+        let (iif, oif) = (skb.iif, skb.dev);
+        let Some(skb) = self.nf_hook(Hook::PostRouting, Family::Ipv6, skb, iif, oif) else {
+            return;
+        };
+        if skb.len() > mtu {
+            return self.ip6_fragment(skb, mtu);
+        }
+        self.ip6_finish_output2(skb);
+    }
+
+    pub(super) fn ip6_finish_output2(&mut self, skb: SkBuff) {
+        let next = Ipv6Header::new(skb.data())
+            .zip(skb.dst)
+            .map(|(header, route)| {
+                let daddr = IpAddr::V6(header.daddr());
+                route.nexthop(daddr)
+            });
+        match next {
+            Some(nexthop) => self.neigh_output(skb, nexthop),
+            None => self.kfree_skb(skb, DropReason::IpOutNoRoutes),
+        }
+    }
+}

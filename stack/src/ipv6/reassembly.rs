@@ -1,0 +1,155 @@
+//! `ipv6_frag_rcv()`: IPv6's side of putting datagrams together (RFC 8200 4.5); the queue itself is [`crate::reassembly`].
+
+use super::IPV6_HLEN;
+use super::exthdr::{FRAG_HLEN, find_upper};
+use super::header::Ipv6Header;
+use crate::drop_reason::DropReason;
+use crate::icmpv6::{HDR_FIELD, HDR_INCOMP, PARAMPROB};
+use crate::ipv4::header::put16;
+use crate::reassembly::{FragKey, Fragment, Inserted};
+use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
+use crate::stack::Stack;
+use crate::trace::{Consume, Stage};
+use crate::xmit::ETH_HLEN;
+
+/// Longest payload.
+const IPV6_MAXPLEN: usize = 65535;
+
+impl Stack {
+    /// Keeps a fragment; the whole datagram, without fragment header, when it was the last one missing. `offset`: of the fragment header;
+    /// `named_at`: of the field that named it.
+    pub(super) fn ip6_defrag(
+        &mut self,
+        mut skb: SkBuff,
+        offset: usize,
+        named_at: usize,
+    ) -> Option<SkBuff> {
+        let parsed = Ipv6Header::new(skb.data()).zip(
+            skb.data()
+                .get(offset..)
+                .and_then(|r| r.first_chunk::<FRAG_HLEN>()),
+        );
+        let Some((header, &fragment)) = parsed else {
+            self.kfree_skb(skb, DropReason::IpInHdr);
+            return None;
+        };
+        let (saddr, daddr, ecn) = (header.saddr(), header.daddr(), header.traffic_class() & 3);
+        let field = u16::from_be_bytes([fragment[2], fragment[3]]);
+        let (start, more) = (usize::from(field & !7), field & 1 != 0);
+        let len = skb.len() - offset - FRAG_HLEN;
+        let local =
+            saddr.is_unicast_link_local() || daddr.is_unicast_link_local() || daddr.is_multicast();
+        let key = FragKey {
+            src: saddr.into(),
+            dst: daddr.into(),
+            id: u32::from_be_bytes([fragment[4], fragment[5], fragment[6], fragment[7]]),
+            protocol: 0,
+            dev: if local { skb.dev } else { IfIndex::NONE },
+        };
+        // RFC 8200 4.5: a fragment with more to follow has a multiple of 8 bytes (the length field is at fault), and none reaches beyond
+        // the longest payload (the offset field is).
+        let problem = if start + len > IPV6_MAXPLEN {
+            Some(offset + 2)
+        } else if more && len % 8 != 0 {
+            Some(4)
+        } else {
+            None
+        };
+        if let Some(pointer) = problem {
+            self.icmpv6_send(&skb, PARAMPROB, HDR_FIELD, pointer as u32);
+            self.kfree_skb(skb, DropReason::IpInHdr);
+            return None;
+        }
+        // The first fragment must hold the whole header chain (RFC 7112).
+        if start == 0 && !has_upper_header(skb.data()) {
+            self.icmpv6_send(&skb, PARAMPROB, HDR_INCOMP, 0);
+            self.kfree_skb(skb, DropReason::IpInHdr);
+            return None;
+        }
+        if skb.pull(offset + FRAG_HLEN).is_none() {
+            self.kfree_skb(skb, DropReason::PktTooSmall);
+            return None;
+        }
+        self.trace(&skb, Stage::DefragQueue);
+        let fragment = Fragment {
+            start,
+            end: start + len,
+            more,
+            ecn,
+            header_len: offset,
+            dont_fragment: false,
+            named_at,
+            skb,
+        };
+        match self.frag_insert(key, fragment) {
+            Inserted::Waiting => None,
+            Inserted::Complete(fragments, ecn) => self.ip6_frag_reasm(fragments, ecn),
+        }
+    }
+
+    /// `ip6_frag_reasm()`: what preceded the first fragment's header, then all payloads.
+    fn ip6_frag_reasm(&mut self, fragments: Vec<Fragment>, ecn: u8) -> Option<SkBuff> {
+        let first = fragments.first()?;
+        let (header_len, named_at) = (first.header_len, first.named_at);
+        let payload: usize = fragments.iter().map(|f| f.skb.len()).sum();
+        if header_len - IPV6_HLEN + payload > IPV6_MAXPLEN {
+            for fragment in fragments {
+                self.kfree_skb(fragment.skb, DropReason::NotSpecified);
+            }
+            return None;
+        }
+        let mut whole = SkBuff::alloc_heap(NET_SKB_PAD + ETH_HLEN, header_len + payload);
+        whole.copy_meta(&first.skb);
+        whole.csum = CsumState::None;
+        whole.parent = first.skb.id;
+        whole.fragmented = true;
+        // The fragment header goes: what named it now names what it named.
+        let next_header = first
+            .skb
+            .network_bytes()
+            .get(header_len)
+            .copied()
+            .unwrap_or_default();
+        whole.id = self.new_packet_id();
+        self.stats.built += 1;
+        self.stats.reassembled += 1;
+        // The capacity was computed from the same lengths.
+        let _ = whole.put_slice(
+            first
+                .skb
+                .network_bytes()
+                .get(..header_len)
+                .unwrap_or_default(),
+        );
+        for fragment in fragments {
+            let _ = whole.put_slice(fragment.skb.data());
+            self.consume_skb(fragment.skb, Consume::Defrag);
+        }
+        let packet = whole.data_mut();
+        put16(packet, 4, (header_len - IPV6_HLEN + payload) as u16);
+        if let Some(name) = packet.get_mut(named_at) {
+            *name = next_header;
+        }
+        if let Some(byte) = packet.get_mut(1) {
+            *byte |= ecn << 4;
+        }
+        whole.reset_network_header();
+        whole.set_transport_header(header_len);
+        self.trace(&whole, Stage::Defrag);
+        Some(whole)
+    }
+}
+
+/// Whether the packet holds its upper-layer header, as far as the protocol is known here.
+fn has_upper_header(packet: &[u8]) -> bool {
+    let Some(upper) = find_upper(packet) else {
+        return false;
+    };
+    let needed = match upper.protocol {
+        crate::ipv4::IPPROTO_TCP => 20,
+        crate::ipv4::IPPROTO_UDP => 8,
+        super::IPPROTO_ICMPV6 => 8,
+        _ => 0,
+    };
+    packet.len() >= upper.offset + needed
+}

@@ -1,0 +1,310 @@
+//! Neighbour discovery (RFC 4861): solicitations and advertisements. Router solicitations, router advertisements and redirects are
+//! validated and then ignored; duplicate address detection (RFC 4862) is not done for own addresses, but answered.
+
+use crate::addr::solicited_node;
+use crate::drop_reason::DropReason;
+use crate::fib::{Route, RouteType};
+use crate::ipv4::Flow;
+use crate::ipv6::IPV6_HLEN;
+use crate::ipv6::header::Ipv6Header;
+use crate::neigh::{NeighUpdate, NudState};
+use crate::skb::{IfIndex, SkBuff};
+use crate::stack::Stack;
+use crate::trace::{Consume, Stage};
+use std::net::{IpAddr, Ipv6Addr};
+
+const ROUTER_SOLICITATION: u8 = 133;
+const ROUTER_ADVERTISEMENT: u8 = 134;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+
+/// Bytes of a solicitation or advertisement before its options.
+const ND_HLEN: usize = 24;
+/// Option: source link-layer address.
+const OPT_SOURCE_LL: u8 = 1;
+/// Option: target link-layer address.
+const OPT_TARGET_LL: u8 = 2;
+/// Flags of advertisements (RFC 4861 4.4).
+const NA_ROUTER: u8 = 0x80;
+const NA_SOLICITED: u8 = 0x40;
+const NA_OVERRIDE: u8 = 0x20;
+
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// The options of a message that matter here.
+#[derive(Default)]
+struct Options {
+    source_ll: Option<[u8; 6]>,
+    target_ll: Option<[u8; 6]>,
+}
+
+impl Options {
+    /// `ndisc_parse_options()`: RFC 4861 4.6; lengths count 8 bytes each and none is 0.
+    fn parse(mut bytes: &[u8]) -> Option<Self> {
+        let mut options = Self::default();
+        while !bytes.is_empty() {
+            let (&kind, &len) = (bytes.first()?, bytes.get(1)?);
+            let option = bytes
+                .get(..usize::from(len) * 8)
+                .filter(|o| !o.is_empty())?;
+            let mac = option
+                .get(2..)
+                .and_then(|rest| rest.first_chunk::<6>())
+                .copied();
+            match kind {
+                OPT_SOURCE_LL => options.source_ll = mac,
+                OPT_TARGET_LL => options.target_ll = mac,
+                _ => {}
+            }
+            bytes = &bytes[option.len()..];
+        }
+        Some(options)
+    }
+}
+
+/// The address at bytes 8 to 23 of a message.
+fn target(message: &[u8]) -> Option<Ipv6Addr> {
+    let octets = message.get(8..ND_HLEN)?.first_chunk::<16>()?;
+    Some(Ipv6Addr::from(*octets))
+}
+
+impl Stack {
+    /// `ndisc_rcv()`: data at the ICMPv6 header, checksum already verified.
+    pub(crate) fn ndisc_rcv(&mut self, skb: SkBuff, flow: Flow) {
+        self.trace(&skb, Stage::NdiscReceive);
+        match self.ndisc_process(&skb, flow) {
+            Ok(()) => self.consume_skb(skb, Consume::Ndisc),
+            Err(reason) => self.kfree_skb(skb, reason),
+        }
+    }
+
+    fn ndisc_process(&mut self, skb: &SkBuff, flow: Flow) -> Result<(), DropReason> {
+        let (IpAddr::V6(src), IpAddr::V6(dst)) = (flow.src, flow.dst) else {
+            return Err(DropReason::NotSpecified);
+        };
+        // RFC 6980: not in fragments.
+        if skb.fragmented {
+            return Err(DropReason::Ipv6NdiscFrag);
+        }
+        // RFC 4861 6.1, 7.1: a hop limit of 255 proves that no router forwarded it.
+        if Ipv6Header::new(skb.network_bytes()).is_none_or(|h| h.hop_limit() != 255) {
+            return Err(DropReason::Ipv6NdiscHopLimit);
+        }
+        let message = skb.data();
+        let (kind, code) = (
+            message.first().copied().unwrap_or(0),
+            message.get(1).copied().unwrap_or(0),
+        );
+        if code != 0 {
+            return Err(DropReason::Ipv6NdiscBadCode);
+        }
+        match kind {
+            NEIGHBOUR_SOLICITATION => self.ndisc_recv_ns(skb, src, dst),
+            NEIGHBOUR_ADVERTISEMENT => self.ndisc_recv_na(skb, dst),
+            ROUTER_SOLICITATION | ROUTER_ADVERTISEMENT => {
+                let fixed = if kind == ROUTER_SOLICITATION { 8 } else { 16 };
+                let options = message.get(fixed..).ok_or(DropReason::PktTooSmall)?;
+                Options::parse(options)
+                    .map(|_| ())
+                    .ok_or(DropReason::Ipv6NdiscBadOptions)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `ndisc_recv_ns()`: RFC 4861 7.1.1 and 7.2.3.
+    fn ndisc_recv_ns(
+        &mut self,
+        skb: &SkBuff,
+        src: Ipv6Addr,
+        dst: Ipv6Addr,
+    ) -> Result<(), DropReason> {
+        let message = skb.data();
+        let wanted = target(message).ok_or(DropReason::PktTooSmall)?;
+        if wanted.is_multicast() {
+            return Err(DropReason::NotSpecified);
+        }
+        let dad = src.is_unspecified();
+        if dad && !is_solicited_node(dst) {
+            return Err(DropReason::NotSpecified);
+        }
+        let options = message
+            .get(ND_HLEN..)
+            .and_then(Options::parse)
+            .ok_or(DropReason::Ipv6NdiscBadOptions)?;
+        if dad && options.source_ll.is_some() {
+            return Err(DropReason::NotSpecified);
+        }
+        if !self.has_addr(skb.dev, wanted) {
+            return Err(DropReason::Ipv6NdiscNsOtherHost);
+        }
+        if dad {
+            // Somebody wants our address: everybody is told that it is taken.
+            self.ndisc_send_na(skb, wanted, ALL_NODES, false);
+            return Ok(());
+        }
+        // Only a solicitation to the group must say who asks; a probe by unicast need not.
+        if let Some(mac) = options.source_ll {
+            let update = NeighUpdate {
+                mac: Some(mac),
+                state: NudState::Stale,
+                overrides: true,
+                weak_override: false,
+                create: true,
+            };
+            self.neigh_update(skb.dev, src.into(), update);
+        } else if dst.is_multicast() {
+            return Err(DropReason::NotSpecified);
+        }
+        self.ndisc_send_na(skb, wanted, src, true);
+        Ok(())
+    }
+
+    /// `ndisc_recv_na()`: RFC 4861 7.1.2 and 7.2.5.
+    fn ndisc_recv_na(&mut self, skb: &SkBuff, dst: Ipv6Addr) -> Result<(), DropReason> {
+        let message = skb.data();
+        let about = target(message).ok_or(DropReason::PktTooSmall)?;
+        let flags = message.get(4).copied().unwrap_or(0);
+        let solicited = flags & NA_SOLICITED != 0;
+        if about.is_multicast() || (dst.is_multicast() && solicited) {
+            return Err(DropReason::NotSpecified);
+        }
+        let options = message
+            .get(ND_HLEN..)
+            .and_then(Options::parse)
+            .ok_or(DropReason::Ipv6NdiscBadOptions)?;
+        // Somebody else claims our address; there is nothing to do about it but to say that this is so.
+        if self.has_addr(skb.dev, about) {
+            return Err(DropReason::NotSpecified);
+        }
+        let update = NeighUpdate {
+            mac: options.target_ll,
+            state: if solicited {
+                NudState::Reachable
+            } else {
+                NudState::Stale
+            },
+            overrides: flags & NA_OVERRIDE != 0,
+            weak_override: true,
+            create: false,
+        };
+        self.neigh_update(skb.dev, about.into(), update);
+        Ok(())
+    }
+
+    /// `ndisc_send_na()`: tells `dst` that `address` is here.
+    fn ndisc_send_na(&mut self, cause: &SkBuff, address: Ipv6Addr, dst: Ipv6Addr, solicited: bool) {
+        let mut flags = NA_OVERRIDE;
+        if solicited {
+            flags |= NA_SOLICITED;
+        }
+        if self.config.ipv6_forward {
+            flags |= NA_ROUTER;
+        }
+        let message = (NEIGHBOUR_ADVERTISEMENT, flags, address, OPT_TARGET_LL);
+        self.ndisc_send(cause.dev, message, address, dst, cause);
+    }
+
+    /// `ndisc_solicit()`: asks for `wanted`, from `source` if that is an address of the device, else from one that fits. Unicast probes
+    /// find their way through the neighbour table, which still has the old MAC address.
+    pub(crate) fn ndisc_solicit(
+        &mut self,
+        dev: IfIndex,
+        wanted: Ipv6Addr,
+        source: Option<Ipv6Addr>,
+        unicast: Option<[u8; 6]>,
+    ) {
+        let own = source
+            .filter(|&s| self.has_addr(dev, s))
+            .or_else(|| self.ipv6_select_addr(dev, wanted));
+        let Some(own) = own else { return };
+        let dst = if unicast.is_some() {
+            wanted
+        } else {
+            solicited_node(wanted)
+        };
+        let none = SkBuff::default();
+        self.ndisc_send(
+            dev,
+            (NEIGHBOUR_SOLICITATION, 0, wanted, OPT_SOURCE_LL),
+            own,
+            dst,
+            &none,
+        );
+    }
+
+    /// Builds and sends a message: (type, flags, target, kind of the option with our MAC address).
+    fn ndisc_send(
+        &mut self,
+        dev: IfIndex,
+        (kind, flags, about, option): (u8, u8, Ipv6Addr, u8),
+        src: Ipv6Addr,
+        dst: Ipv6Addr,
+        cause: &SkBuff,
+    ) {
+        let Some(mac) = self.device(dev).map(|d| d.mac) else {
+            return;
+        };
+        let Some(mut skb) = self.alloc_skb(dev, IPV6_HLEN, ND_HLEN + 8) else {
+            return;
+        };
+        let mut message = [0u8; ND_HLEN + 8];
+        message[0] = kind;
+        message[4] = flags;
+        message[8..ND_HLEN].copy_from_slice(&about.octets());
+        message[ND_HLEN..ND_HLEN + 2].copy_from_slice(&[option, 1]);
+        message[ND_HLEN + 2..].copy_from_slice(&mac);
+        if skb.put_slice(&message).is_none() {
+            return self.kfree_skb(skb, DropReason::NoMem);
+        }
+        skb.parent = cause.id;
+        self.trace(&skb, Stage::Send);
+        let kind = if dst.is_multicast() {
+            RouteType::Multicast
+        } else {
+            RouteType::Unicast
+        };
+        let route = Route {
+            kind,
+            oif: dev,
+            gateway: None,
+            src: None,
+        };
+        self.icmpv6_push(skb, src, dst, 0, route, 255);
+    }
+}
+
+/// Whether `group` is a solicited-node group, `ff02::1:ff00:0/104`.
+fn is_solicited_node(group: Ipv6Addr) -> bool {
+    let o = group.octets();
+    solicited_node(Ipv6Addr::from([
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, o[13], o[14], o[15],
+    ])) == group
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_have_lengths_and_macs() {
+        let ok = Options::parse(&[1, 1, 2, 0, 0, 0, 0, 9, 14, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+        assert_eq!(
+            (ok.source_ll, ok.target_ll),
+            (Some([2, 0, 0, 0, 0, 9]), None)
+        );
+        for bad in [
+            &[1u8, 0, 0, 0, 0, 0, 0, 0][..],
+            &[1, 2, 0, 0, 0, 0, 0, 0],
+            &[1],
+        ] {
+            assert!(Options::parse(bad).is_none());
+        }
+    }
+
+    #[test]
+    fn solicited_node_groups() {
+        assert!(is_solicited_node("ff02::1:ff12:3456".parse().unwrap()));
+        assert!(!is_solicited_node("ff02::1".parse().unwrap()));
+    }
+}

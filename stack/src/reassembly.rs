@@ -1,0 +1,254 @@
+//! Fragments that wait for each other, for both families (net/ipv4/inet_fragment.c).
+//!
+//! A fragment that is there already is dropped; one that overlaps others in part makes the whole datagram suspect, and all of it is
+//! dropped (RFC 5722, and Linux for IPv4 too).
+
+use crate::Ps;
+use crate::drop_reason::DropReason;
+use crate::skb::{IfIndex, SkBuff};
+use crate::stack::Stack;
+use crate::timer::TimerKey;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Which datagram a fragment belongs to (RFC 791 3.2, RFC 8200 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FragKey {
+    pub src: IpAddr,
+    pub dst: IpAddr,
+    pub id: u32,
+    /// IPv4's protocol; 0 in IPv6, where fragments of one datagram may differ in it.
+    pub protocol: u8,
+    /// Device, where addresses mean something only with it (IPv6 link-local); none otherwise.
+    pub dev: IfIndex,
+}
+
+/// One fragment; the packet's data is its payload, its network header is still there before it.
+pub(crate) struct Fragment {
+    /// Payload bytes of the datagram: from here …
+    pub start: usize,
+    /// … to here.
+    pub end: usize,
+    /// More fragments follow.
+    pub more: bool,
+    /// The two ECN bits.
+    pub ecn: u8,
+    /// Bytes from the network header to the payload.
+    pub header_len: usize,
+    /// IPv4: the don't-fragment bit.
+    pub dont_fragment: bool,
+    /// IPv6: offset of the byte that names the fragment header, from the network header.
+    pub named_at: usize,
+    pub skb: SkBuff,
+}
+
+/// What became of a fragment.
+pub(crate) enum Inserted {
+    /// It was kept, or dropped and counted.
+    Waiting,
+    /// It completed the datagram: all fragments in order, and the ECN bits to be set in the header.
+    Complete(Vec<Fragment>, u8),
+}
+
+/// `struct inet_frag_queue`.
+struct FragQueue {
+    /// Sorted by start, without overlaps.
+    fragments: Vec<Fragment>,
+    /// Largest end seen; the datagram's length once `last_in`.
+    len: usize,
+    last_in: bool,
+    /// Payload bytes that are there.
+    meat: usize,
+    /// Set of ECN codepoints seen, one bit each (`ip4_frag_ecn`).
+    ecn: u8,
+    expires: Ps,
+    /// Buffer memory in bytes.
+    mem: usize,
+}
+
+/// All waiting fragments.
+#[derive(Default)]
+pub(crate) struct FragQueues {
+    queues: BTreeMap<FragKey, FragQueue>,
+    /// Buffer memory per family: IPv4, IPv6.
+    mem: [usize; 2],
+}
+
+impl FragQueues {
+    pub fn held(&self) -> usize {
+        self.queues.values().map(|q| q.fragments.len()).sum()
+    }
+
+    fn mem(&mut self, key: &FragKey) -> &mut usize {
+        &mut self.mem[usize::from(key.src.is_ipv6())]
+    }
+}
+
+/// What is wrong with a fragment.
+enum Refused {
+    /// It is there already: drop it alone.
+    Duplicate,
+    /// It contradicts the others: drop all.
+    Contradiction,
+}
+
+impl FragQueue {
+    /// Whether the fragment fits, and at which index it goes.
+    fn place(&self, fragment: &Fragment) -> Result<usize, Refused> {
+        let (start, end) = (fragment.start, fragment.end);
+        let length_known = self.last_in && (end > self.len || (!fragment.more && end != self.len));
+        let too_short = !fragment.more && end < self.len;
+        if length_known || too_short || start == end {
+            return Err(Refused::Contradiction);
+        }
+        let at = self.fragments.partition_point(|f| f.end <= start);
+        match self.fragments.get(at) {
+            Some(next) if next.start < end => {
+                // Wholly inside of a gapless run (`fragrun`): a repetition. Else it is partly new: an attack or nonsense.
+                let mut covered = next.start <= start;
+                let mut reach = next.end;
+                for f in &self.fragments[at + 1..] {
+                    if reach >= end || f.start != reach {
+                        break;
+                    }
+                    reach = f.end;
+                }
+                covered &= reach >= end;
+                Err(if covered {
+                    Refused::Duplicate
+                } else {
+                    Refused::Contradiction
+                })
+            }
+            _ => Ok(at),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.last_in && self.meat == self.len
+    }
+
+    /// `ip_frag_ecn_table`: ECN bits of the whole; `None` when codepoints mix that must not.
+    fn ecn(&self) -> Option<u8> {
+        const NOT_ECT: u8 = 1;
+        const CE: u8 = 1 << 3;
+        match self.ecn {
+            NOT_ECT => Some(0),
+            seen if seen & NOT_ECT != 0 => None,
+            seen if seen & CE != 0 => Some(3),
+            _ => Some(0),
+        }
+    }
+}
+
+impl Stack {
+    /// `inet_frag_find()`, `inet_frag_queue_insert()`: adds a fragment to its datagram.
+    pub(crate) fn frag_insert(&mut self, key: FragKey, mut fragment: Fragment) -> Inserted {
+        let lifetime = if key.src.is_ipv4() {
+            self.config.ipfrag_time
+        } else {
+            self.config.ip6frag_time
+        };
+        if !self.frags.queues.contains_key(&key) {
+            if *self.frags.mem(&key) > self.config.frag_high_thresh {
+                self.kfree_skb(fragment.skb, DropReason::NotSpecified);
+                return Inserted::Waiting;
+            }
+            let expires = self.now.saturating_add(lifetime);
+            self.timers.start(expires, TimerKey::Fragments(key));
+            self.frags.queues.insert(
+                key,
+                FragQueue {
+                    fragments: Vec::new(),
+                    len: 0,
+                    last_in: false,
+                    meat: 0,
+                    ecn: 0,
+                    expires,
+                    mem: 0,
+                },
+            );
+        }
+        let Some(queue) = self.frags.queues.get_mut(&key) else {
+            return Inserted::Waiting;
+        };
+        let at = match queue.place(&fragment) {
+            Ok(at) => at,
+            Err(Refused::Duplicate) => {
+                self.kfree_skb(fragment.skb, DropReason::DupFrag);
+                return Inserted::Waiting;
+            }
+            Err(Refused::Contradiction) => {
+                self.kfree_skb(fragment.skb, DropReason::NotSpecified);
+                self.frag_discard(&key);
+                return Inserted::Waiting;
+            }
+        };
+        // Fragments wait for up to a minute: a device must not run out of buffers meanwhile.
+        fragment.skb.detach_if_scarce();
+        let mem = fragment.skb.truesize();
+        queue.len = queue.len.max(fragment.end);
+        queue.last_in |= !fragment.more;
+        queue.meat += fragment.end - fragment.start;
+        queue.ecn |= 1 << fragment.ecn;
+        queue.mem += mem;
+        queue.fragments.insert(at, fragment);
+        let complete = queue.is_complete().then(|| queue.ecn());
+        *self.frags.mem(&key) += mem;
+        match complete {
+            None => Inserted::Waiting,
+            Some(None) => {
+                self.frag_discard(&key);
+                Inserted::Waiting
+            }
+            Some(Some(ecn)) => match self.frag_kill(&key) {
+                Some(queue) => Inserted::Complete(queue.fragments, ecn),
+                None => Inserted::Waiting,
+            },
+        }
+    }
+
+    /// `inet_frag_kill()`: takes the queue out.
+    fn frag_kill(&mut self, key: &FragKey) -> Option<FragQueue> {
+        let queue = self.frags.queues.remove(key)?;
+        self.timers.stop(queue.expires, TimerKey::Fragments(*key));
+        *self.frags.mem(key) -= queue.mem;
+        Some(queue)
+    }
+
+    fn frag_discard(&mut self, key: &FragKey) {
+        if let Some(queue) = self.frag_kill(key) {
+            for fragment in queue.fragments {
+                self.kfree_skb(fragment.skb, DropReason::NotSpecified);
+            }
+        }
+    }
+
+    /// `ip_expire()`, `ip6frag_expire_frag_queue()`: time is up. The sender is told if the first fragment came.
+    pub(crate) fn frag_expire(&mut self, key: FragKey) {
+        let Some(queue) = self.frag_kill(&key) else {
+            return;
+        };
+        for mut fragment in queue.fragments {
+            if fragment.start == 0 {
+                fragment.skb.rewind_to_network();
+                if key.src.is_ipv4() {
+                    self.icmp_send(
+                        &fragment.skb,
+                        crate::icmp::TIME_EXCEEDED,
+                        crate::icmp::EXC_FRAGTIME,
+                        0,
+                    );
+                } else {
+                    self.icmpv6_send(
+                        &fragment.skb,
+                        crate::icmpv6::TIME_EXCEED,
+                        crate::icmpv6::EXC_FRAGTIME,
+                        0,
+                    );
+                }
+            }
+            self.kfree_skb(fragment.skb, DropReason::FragReasmTimeout);
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! UDP (RFC 768) over both families: `__udp4_lib_rcv()`, `udp_sendmsg()`, and the sockets' calls.
+
+use crate::Ps;
+use crate::checksum;
+use crate::drop_reason::DropReason;
+use crate::error::StackError;
+use crate::ipv4::{Flow, IPPROTO_UDP, IPV4_HLEN, Ipv4Send};
+use crate::ipv6::{IPV6_HLEN, Ipv6Send};
+use crate::skb::{CsumState, IfIndex, SkBuff};
+use crate::socket::{Datagram, SocketId, UdpSocket};
+use crate::stack::Stack;
+use crate::trace::{Consume, Stage};
+use crate::xmit::{ETH_HLEN, fill_checksum};
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Header in bytes.
+pub(crate) const UDP_HLEN: usize = 8;
+/// Offset of the checksum in the header.
+const CHECK_OFFSET: u16 = 6;
+/// `ip_local_port_range`.
+const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
+
+/// Whether the transport checksum over `skb`'s data is right (`skb_checksum_init()` and `__skb_checksum_complete()`). `pseudo`: sum of the
+/// pseudo header, 0 for ICMP.
+pub(crate) fn csum_ok(skb: &SkBuff, pseudo: u32) -> bool {
+    let data_ok = || checksum::fold(checksum::add(checksum::sum(skb.data()), pseudo)) == 0xffff;
+    match skb.csum {
+        CsumState::Unnecessary | CsumState::Partial { .. } => true,
+        CsumState::Complete(sum) => {
+            // The device summed the network headers too.
+            let network = skb.network_bytes();
+            let headers = network
+                .len()
+                .checked_sub(skb.len())
+                .and_then(|n| network.get(..n))
+                .unwrap_or_default();
+            let rest = checksum::add(checksum::sub(sum, checksum::sum(headers)), pseudo);
+            // An odd header length would swap the bytes; and a device that is wrong must not cost a good packet.
+            (headers.len() % 2 == 0 && checksum::fold(rest) == 0xffff) || data_ok()
+        }
+        CsumState::None => data_ok(),
+    }
+}
+
+impl Stack {
+    /// `__udp4_lib_rcv()`, `__udp6_lib_rcv()`: data at the UDP header.
+    pub(crate) fn udp_rcv(&mut self, mut skb: SkBuff, flow: Flow) {
+        let Some(&[s0, s1, d0, d1, l0, l1, c0, c1]) = skb.data().first_chunk::<UDP_HLEN>() else {
+            return self.kfree_skb(skb, DropReason::NotSpecified);
+        };
+        let len = usize::from(u16::from_be_bytes([l0, l1]));
+        if len > skb.len() || len < UDP_HLEN {
+            return self.kfree_skb(skb, DropReason::PktTooSmall);
+        }
+        skb.trim(len);
+        let absent = (c0, c1) == (0, 0);
+        let good = if absent {
+            // RFC 8200 8.1: only IPv4 may do without.
+            flow.src.is_ipv4()
+        } else {
+            csum_ok(
+                &skb,
+                checksum::pseudo_header(flow.src, flow.dst, IPPROTO_UDP, len as u32),
+            )
+        };
+        if !good {
+            return self.kfree_skb(skb, DropReason::UdpCsum);
+        }
+        let mut src = SocketAddr::new(flow.src, u16::from_be_bytes([s0, s1]));
+        if let SocketAddr::V6(v6) = &mut src {
+            // So that an answer finds the link.
+            if v6.ip().is_unicast_link_local() {
+                v6.set_scope_id(skb.iif.0);
+            }
+        }
+        let dst = SocketAddr::new(flow.dst, u16::from_be_bytes([d0, d1]));
+        self.trace(&skb, Stage::SocketLookup);
+        if flow.to_many {
+            return self.udp_mcast_deliver(skb, src, dst);
+        }
+        match self.sockets.lookup(dst.ip(), dst.port()) {
+            Some(id) => self.udp_queue_rcv_skb(id, skb, src, dst),
+            None => {
+                if flow.src.is_ipv4() {
+                    self.icmp_send(
+                        &skb,
+                        crate::icmp::DEST_UNREACH,
+                        crate::icmp::unreach::PORT,
+                        0,
+                    );
+                } else {
+                    self.icmpv6_send(
+                        &skb,
+                        crate::icmpv6::DEST_UNREACH,
+                        crate::icmpv6::PORT_UNREACH,
+                        0,
+                    );
+                }
+                self.kfree_skb(skb, DropReason::NoSocket);
+            }
+        }
+    }
+
+    /// `__udp4_lib_mcast_deliver()`: every socket on the port gets the packet, all but the last a copy.
+    fn udp_mcast_deliver(&mut self, skb: SkBuff, src: SocketAddr, dst: SocketAddr) {
+        let receivers = self.sockets.group_receivers(dst);
+        let Some((&last, others)) = receivers.split_last() else {
+            // Nobody is told (IGNOREDMULTI); Linux gives no reason.
+            return self.kfree_skb(skb, DropReason::NotSpecified);
+        };
+        for &id in others {
+            let mut copy = SkBuff::from_vec(skb.data().to_vec());
+            copy.copy_meta(&skb);
+            copy.id = self.new_packet_id();
+            copy.parent = skb.id;
+            self.stats.built += 1;
+            self.udp_queue_rcv_skb(id, copy, src, dst);
+        }
+        self.udp_queue_rcv_skb(last, skb, src, dst);
+    }
+
+    /// `__udp_enqueue_schedule_skb()`.
+    fn udp_queue_rcv_skb(
+        &mut self,
+        id: SocketId,
+        mut skb: SkBuff,
+        src: SocketAddr,
+        dst: SocketAddr,
+    ) {
+        skb.detach_if_scarce();
+        let size = skb.truesize();
+        let full = match self.sockets.get(id) {
+            // An empty queue always takes one.
+            Some(socket) => socket.rmem_alloc > 0 && socket.rmem_alloc + size > socket.rcvbuf,
+            None => true,
+        };
+        if full {
+            return self.kfree_skb(skb, DropReason::SocketRcvBuff);
+        }
+        if skb.pull(UDP_HLEN).is_none() {
+            return self.kfree_skb(skb, DropReason::PktTooSmall);
+        }
+        self.trace(&skb, Stage::SocketQueue);
+        let datagram = Datagram {
+            src,
+            dst,
+            iif: skb.iif,
+            tstamp: skb.tstamp,
+            skb,
+        };
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.rmem_alloc += size;
+            socket.queue.push_back(datagram);
+        }
+    }
+
+    /// Makes a UDP socket bound to `addr`:`port`. Port 0: a free ephemeral one. The unspecified address of a family: all addresses of
+    /// that family.
+    pub fn udp_bind(&mut self, addr: IpAddr, port: u16) -> Result<SocketId, StackError> {
+        let broadcast_or_group = addr.is_multicast()
+            || matches!(addr, IpAddr::V4(a) if a.is_broadcast())
+            || self.is_broadcast(addr);
+        if !addr.is_unspecified() && !broadcast_or_group && !self.fib.is_local(addr) {
+            return Err(StackError::AddressNotAvailable(addr));
+        }
+        let port = if port == 0 {
+            self.ephemeral_port(addr)?
+        } else {
+            port
+        };
+        let local = SocketAddr::new(addr, port);
+        if self.sockets.conflicts(local) {
+            return Err(StackError::AddressInUse(local));
+        }
+        Ok(self.sockets.insert(UdpSocket {
+            local,
+            rcvbuf: self.config.rmem_default,
+            rmem_alloc: 0,
+            queue: VecDeque::new(),
+            dont_fragment: false,
+            broadcast: false,
+        }))
+    }
+
+    /// `udp_lib_get_port()`: from a drawn start, the first free port.
+    fn ephemeral_port(&mut self, addr: IpAddr) -> Result<u16, StackError> {
+        let (first, count) = (*EPHEMERAL.start(), EPHEMERAL.end() - EPHEMERAL.start() + 1);
+        let start = (self.random() % u64::from(count)) as u16;
+        (0..count)
+            .map(|i| first + (start + i) % count)
+            .find(|&port| !self.sockets.conflicts(SocketAddr::new(addr, port)))
+            .ok_or(StackError::NoPorts)
+    }
+
+    /// Closes a socket; what nobody read is gone.
+    pub fn udp_close(&mut self, socket: SocketId) -> Result<(), StackError> {
+        let closed = self
+            .sockets
+            .remove(socket)
+            .ok_or(StackError::NoSocket(socket))?;
+        for datagram in closed.queue {
+            self.consume_skb(datagram.skb, Consume::SocketClose);
+        }
+        Ok(())
+    }
+
+    /// `getsockname()`.
+    pub fn udp_local_addr(&self, socket: SocketId) -> Option<SocketAddr> {
+        Some(self.sockets.get(socket)?.local)
+    }
+
+    /// `SO_RCVBUF`: bytes of buffer memory (not payload) that may wait. Unlike the system call this does not double the value.
+    pub fn udp_set_rcvbuf(&mut self, socket: SocketId, bytes: usize) -> Result<(), StackError> {
+        self.sockets
+            .get_mut(socket)
+            .ok_or(StackError::NoSocket(socket))?
+            .rcvbuf = bytes;
+        Ok(())
+    }
+
+    /// `IP_MTU_DISCOVER`: with `true` (`IP_PMTUDISC_DO`) longer datagrams than the path takes are refused instead of fragmented.
+    pub fn udp_set_dont_fragment(&mut self, socket: SocketId, on: bool) -> Result<(), StackError> {
+        self.sockets
+            .get_mut(socket)
+            .ok_or(StackError::NoSocket(socket))?
+            .dont_fragment = on;
+        Ok(())
+    }
+
+    /// `SO_BROADCAST`: permits sending to broadcast addresses.
+    pub fn udp_set_broadcast(&mut self, socket: SocketId, on: bool) -> Result<(), StackError> {
+        self.sockets
+            .get_mut(socket)
+            .ok_or(StackError::NoSocket(socket))?
+            .broadcast = on;
+        Ok(())
+    }
+
+    /// Whether a datagram waits.
+    pub fn udp_readable(&self, socket: SocketId) -> bool {
+        self.sockets
+            .get(socket)
+            .is_some_and(|s| !s.queue.is_empty())
+    }
+
+    /// `recvfrom()`: the oldest datagram that waits; `None` when there is none (or no such socket).
+    pub fn udp_recv_from(&mut self, socket: SocketId) -> Option<Datagram> {
+        let sock = self.sockets.get_mut(socket)?;
+        let datagram = sock.queue.pop_front()?;
+        sock.rmem_alloc -= datagram.skb.truesize();
+        self.stats.consumed += 1;
+        self.trace(&datagram.skb, Stage::Recv);
+        self.trace(&datagram.skb, Stage::Consume(Consume::Recv));
+        Some(datagram)
+    }
+
+    /// `sendto()`: sends `payload` as one datagram. An IPv6 link-local destination names its device in the scope id. Returns the bytes
+    /// sent, which is all of them.
+    pub fn udp_send_to(
+        &mut self,
+        socket: SocketId,
+        dst: SocketAddr,
+        payload: &[u8],
+        now: Ps,
+    ) -> Result<usize, StackError> {
+        self.now = self.now.max(now);
+        let sock = self
+            .sockets
+            .get(socket)
+            .ok_or(StackError::NoSocket(socket))?;
+        let (local, dont_fragment, broadcast) = (sock.local, sock.dont_fragment, sock.broadcast);
+        if dst.port() == 0 || dst.is_ipv4() != local.is_ipv4() || dst.ip().is_unspecified() {
+            return Err(StackError::InvalidDestination(dst));
+        }
+        let result = match (local.ip(), dst) {
+            (IpAddr::V4(own), SocketAddr::V4(to)) => {
+                let limited = to.ip().is_broadcast() || self.is_broadcast(dst.ip());
+                if limited && !broadcast {
+                    Err(StackError::Permission(dst.ip()))
+                } else {
+                    self.udp_send_v4(
+                        own,
+                        local.port(),
+                        *to.ip(),
+                        to.port(),
+                        payload,
+                        dont_fragment,
+                    )
+                }
+            }
+            (IpAddr::V6(own), SocketAddr::V6(to)) => {
+                let scope = IfIndex(to.scope_id());
+                self.udp_send_v6(
+                    own,
+                    local.port(),
+                    *to.ip(),
+                    to.port(),
+                    scope,
+                    payload,
+                    dont_fragment,
+                )
+            }
+            _ => Err(StackError::InvalidDestination(dst)),
+        };
+        self.flush_devices();
+        result.map(|()| payload.len())
+    }
+
+    fn udp_send_v4(
+        &mut self,
+        own: Ipv4Addr,
+        sport: u16,
+        daddr: Ipv4Addr,
+        dport: u16,
+        payload: &[u8],
+        dont_fragment: bool,
+    ) -> Result<(), StackError> {
+        let bound = (!own.is_unspecified() && self.fib.is_local(own.into())).then_some(own);
+        let (route, saddr) = self.ip_route_output(daddr, bound, IfIndex::NONE)?;
+        let device_mtu = self.mtu(route.oif);
+        let mtu = self.pmtu.lookup(daddr.into(), device_mtu, self.now);
+        let len = UDP_HLEN + payload.len();
+        check_size(payload.len(), IPV4_HLEN, mtu, dont_fragment)?;
+        let whole = IPV4_HLEN + len <= mtu;
+        let pseudo = checksum::pseudo_header_v4(saddr, daddr, IPPROTO_UDP, len as u16);
+        let skb = self.udp_build(route.oif, IPV4_HLEN, (sport, dport), payload, pseudo, whole)?;
+        // IP_PMTUDISC_WANT: don't-fragment, unless it must be fragmented here.
+        let send = Ipv4Send {
+            saddr,
+            daddr,
+            protocol: IPPROTO_UDP,
+            tos: 0,
+            dont_fragment: whole,
+            route,
+        };
+        if self.ip_send_skb(skb, send) {
+            Ok(())
+        } else {
+            Err(StackError::Filtered)
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn udp_send_v6(
+        &mut self,
+        own: Ipv6Addr,
+        sport: u16,
+        daddr: Ipv6Addr,
+        dport: u16,
+        scope: IfIndex,
+        payload: &[u8],
+        dont_fragment: bool,
+    ) -> Result<(), StackError> {
+        let bound = (!own.is_unspecified() && self.fib.is_local(own.into())).then_some(own);
+        let (route, saddr) = self.ip6_route_output(daddr, bound, scope)?;
+        let device_mtu = self.mtu(route.oif);
+        let mtu = self.pmtu.lookup(daddr.into(), device_mtu, self.now);
+        let len = UDP_HLEN + payload.len();
+        check_size(payload.len(), IPV6_HLEN, mtu, dont_fragment)?;
+        let whole = IPV6_HLEN + len <= mtu;
+        let pseudo = checksum::pseudo_header_v6(saddr, daddr, IPPROTO_UDP, len as u32);
+        let skb = self.udp_build(route.oif, IPV6_HLEN, (sport, dport), payload, pseudo, whole)?;
+        let hop_limit = if daddr.is_multicast() {
+            1
+        } else {
+            self.config.default_ttl
+        };
+        let send = Ipv6Send {
+            saddr,
+            daddr,
+            next_header: IPPROTO_UDP,
+            traffic_class: 0,
+            hop_limit,
+            route,
+            mtu,
+        };
+        if self.ip6_send_skb(skb, send) {
+            Ok(())
+        } else {
+            Err(StackError::Filtered)
+        }
+    }
+
+    /// `udp_send_skb()`: header and payload. The checksum is left to the device if it can and the datagram stays whole.
+    fn udp_build(
+        &mut self,
+        oif: IfIndex,
+        network_hlen: usize,
+        (sport, dport): (u16, u16),
+        payload: &[u8],
+        pseudo: u32,
+        whole: bool,
+    ) -> Result<SkBuff, StackError> {
+        let offload = whole && self.device(oif).is_some_and(|d| d.features.hw_csum);
+        let len = UDP_HLEN + payload.len();
+        let mut skb = self
+            .alloc_skb(oif, network_hlen, len)
+            .ok_or(StackError::NoBuffers)?;
+        let mut header = [0u8; UDP_HLEN];
+        header[..2].copy_from_slice(&sport.to_be_bytes());
+        header[2..4].copy_from_slice(&dport.to_be_bytes());
+        header[4..6].copy_from_slice(&(len as u16).to_be_bytes());
+        // The pseudo header's sum: what the device, or the line below, adds the rest to.
+        header[6..].copy_from_slice(&checksum::fold(pseudo).to_be_bytes());
+        if skb
+            .put_slice(&header)
+            .and_then(|()| skb.put_slice(payload))
+            .is_none()
+        {
+            self.kfree_skb(skb, DropReason::NoMem);
+            return Err(StackError::NoBuffers);
+        }
+        if offload {
+            skb.csum = CsumState::Partial {
+                start: (ETH_HLEN + network_hlen) as u16,
+                offset: CHECK_OFFSET,
+            };
+        } else {
+            fill_checksum(skb.data_mut(), 0, usize::from(CHECK_OFFSET));
+        }
+        self.trace(&skb, Stage::Send);
+        Ok(skb)
+    }
+
+    /// Whether `address` is the broadcast address of a connected network.
+    fn is_broadcast(&self, address: IpAddr) -> bool {
+        self.fib
+            .lookup_local(address)
+            .is_some_and(|r| r.kind == crate::fib::RouteType::Broadcast)
+    }
+}
+
+/// `EMSGSIZE`: longer than 16-bit lengths allow, or than the path does without fragments. The IPv6 payload length does not count its
+/// own header.
+fn check_size(
+    len: usize,
+    network_hlen: usize,
+    mtu: usize,
+    dont_fragment: bool,
+) -> Result<(), StackError> {
+    let counted = if network_hlen == IPV4_HLEN {
+        IPV4_HLEN
+    } else {
+        0
+    };
+    let most = 65535 - UDP_HLEN - counted;
+    let path = mtu.saturating_sub(network_hlen + UDP_HLEN);
+    let max = if dont_fragment { most.min(path) } else { most };
+    if len > max {
+        Err(StackError::MessageSize { len, max })
+    } else {
+        Ok(())
+    }
+}
