@@ -198,6 +198,7 @@ module tx_csum
 
   logic        cut_q;   // too long: the rest is swallowed
   logic        kill_q;  // after a flush: nothing more comes of what the store was receiving
+  logic        v3_q;    // the store changed: space_q and free_words_o follow in this cycle
   logic [29:0] acc_q;
 
   wire [29:0] acc   = acc_q + 30'(sum2_q);
@@ -210,8 +211,10 @@ module tx_csum
       kill_q      <= 1'b0;
       acc_q       <= '0;
       malformed_o <= 1'b0;
+      v3_q        <= 1'b1;
     end else begin
       kill_q      <= flush_i;
+      v3_q        <= v2_q || kill_q;
       malformed_o <= store && bad && !flush_i;
       if (flush_i) begin
         cut_q <= 1'b0;
@@ -283,7 +286,8 @@ module tx_csum
     .busy_o      (patch_busy)
   );
 
-  assign busy_o = strip_busy || v1_q || v2_q || kill_q || malformed_o || fifo_busy || patch_busy;
+  assign busy_o = strip_busy || v1_q || v2_q || v3_q || kill_q || malformed_o || fifo_busy ||
+                  patch_busy;
 
 `ifndef SYNTHESIS
   initial begin

@@ -78,6 +78,8 @@ struct Bench {
     open: u64,
     ready: bool,
     drop_due: bool,
+    /// The outputs of a cycle without input and busy_o, which the next one must have too.
+    asleep: Option<[u64; port::OUT_WORDS]>,
     report: Report,
 }
 
@@ -112,6 +114,7 @@ fn run(options: &Options) -> Result<Report, Error> {
             open: 0,
             ready: true,
             drop_due: false,
+            asleep: None,
             report: Report::default(),
         };
         for _ in 0..150 * options.effort {
@@ -184,6 +187,13 @@ impl Bench {
         let seed = self.seed;
         let stopped = |stopped: Stopped| Error::Stopped { seed, stopped };
         self.block.step(&i, &mut o).map_err(stopped)?;
+
+        if self.asleep.is_some_and(|before| before != o) {
+            return Err(self.mismatch(format!("changed to {o:x?} without busy_o")));
+        }
+        let input = valid || flush || read_meta || read_data;
+        self.asleep = (o[port::BUSY_O] == 0 && !input).then_some(o);
+        self.report.add("cycles asleep", self.asleep.is_some().into());
 
         let (free_words, free_metas) = self.check_write_side(&o)?;
         self.pop(now, read_meta, read_data, &o)?;

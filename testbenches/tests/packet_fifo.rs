@@ -15,6 +15,7 @@ fn packet_fifo() {
         "drops",
         "flushes",
         "words kept by a flush",
+        "cycles asleep",
     ] {
         assert!(report.count(case) > 50, "too little of: {case}");
     }

@@ -84,6 +84,8 @@ struct Bench {
     inserted: [u64; 2],
     free_words: u64,
     busy: bool,
+    /// The outputs of a cycle without input and busy_o, which the next one must have too.
+    asleep: Option<[u64; port::OUT_WORDS]>,
     report: Report,
 }
 
@@ -113,6 +115,7 @@ pub(super) fn run(options: &Options) -> Result<Report, Error> {
         inserted: [0; 2],
         free_words: 0,
         busy: false,
+        asleep: None,
         report: Report::default(),
     };
     bench.every_length()?;
@@ -448,6 +451,12 @@ impl Bench {
         let seed = self.seed;
         let stopped = |stopped: Stopped| Error::Stopped { seed, stopped };
         self.block.step(&i, &mut o).map_err(stopped)?;
+
+        if self.asleep.is_some_and(|before| before != o) {
+            return Err(self.mismatch(format!("changed to {o:x?} without busy_o")));
+        }
+        self.asleep = (o[port::BUSY_O] == 0 && !flush && !self.offered).then_some(o);
+        self.report.add("cycles asleep", self.asleep.is_some().into());
 
         if self.offered && o[port::S_AXIS_TREADY_O] == 1 {
             self.source.pop_front();
