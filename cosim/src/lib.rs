@@ -5,4 +5,14 @@
 
 pub mod addr;
 pub mod capture;
+pub mod cli;
+pub mod cpu;
 pub mod error;
+pub mod features;
+pub mod host;
+pub mod link;
+pub mod progress;
+pub mod replay;
+pub mod summary;
+pub mod tap;
+pub mod trace;

@@ -51,15 +51,15 @@ impl CaptureWriter {
 
     /// Appends a frame.
     ///
-    /// `time`: since the epoch, whole seconds below 2³². `frame`: FCS not included; `fcs`: the
-    /// value whose least significant byte is sent first.
+    /// `time`: since the epoch, whole seconds below 2³². `frame`: as taken from the wire after its FCS
+    /// was checked; the FCS is written behind it.
     ///
     /// # Errors
     /// [`Error::File`].
-    pub fn write(&mut self, time: Duration, frame: &[u8], fcs: u32) -> Result<(), Error> {
+    pub fn write(&mut self, time: Duration, frame: &[u8]) -> Result<(), Error> {
         let mut data = Vec::with_capacity(frame.len() + 4);
         data.extend_from_slice(frame);
-        data.extend_from_slice(&fcs.to_le_bytes());
+        data.extend_from_slice(&hwmodel::xgmii::fcs(frame));
         let len = data.len() as u32;
         let packet = RawPcapPacket {
             ts_sec: time.as_secs() as u32,
@@ -113,7 +113,7 @@ mod tests {
         let path = dir.path().join("w.pcap");
         let mut writer = CaptureWriter::create(&path).unwrap();
         writer
-            .write(Duration::new(5, 123_456_789), &[9; 60], 0x1234_5678)
+            .write(Duration::new(5, 123_456_789), &[9; 60])
             .unwrap();
         writer.finish().unwrap();
         let capture = Capture::open(&path).unwrap();
@@ -122,6 +122,6 @@ mod tests {
         assert_eq!(capture.frames[0].time, Duration::new(5, 123_456_789));
         let raw = std::fs::read(&path).unwrap();
         assert_eq!(raw[20..24], 0x2400_0001_u32.to_le_bytes());
-        assert_eq!(raw[raw.len() - 4..], [0x78, 0x56, 0x34, 0x12]);
+        assert_eq!(raw[raw.len() - 4..], hwmodel::xgmii::fcs(&[9; 60]));
     }
 }

@@ -1,0 +1,66 @@
+//! `cosim replay`.
+
+use std::time::Instant;
+
+use super::args::{CaptureArgs, ReplayArgs};
+use crate::capture::{Capture, CaptureWriter};
+use crate::error::Error;
+use crate::host::HostConfig;
+use crate::progress::Progress;
+use crate::replay::{ReplayOptions, replay};
+
+/// Runs the command.
+pub fn run(args: &ReplayArgs) -> Result<(), Error> {
+    let capture = Capture::open(&args.capture.input)?;
+    let mut out = args.out.as_deref().map(CaptureWriter::create).transpose()?;
+    let config = HostConfig {
+        waves: args.waves.clone(),
+        record: args.trace.is_some(),
+        ..host_config(&args.capture)
+    };
+    let options = ReplayOptions {
+        fast: args.capture.fast,
+        last: None,
+    };
+
+    let progress = Progress::new(capture.frames.len() as u64);
+    let started = Instant::now();
+    let replayed = replay(
+        &capture,
+        &config,
+        options,
+        |sent| match &mut out {
+            Some(writer) => writer.write(sent.time, &sent.frame.bytes),
+            None => Ok(()),
+        },
+        |frames, simulated| progress.set(frames, simulated as f64 / 1e12),
+    )?;
+    let mut summary = replayed.summary;
+    summary.finish(started.elapsed());
+    progress.finish();
+
+    if let Some(writer) = out {
+        writer.finish()?;
+    }
+    if let Some(path) = &args.trace {
+        let write_error = |source| Error::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        };
+        std::fs::write(path, replayed.host.trace()).map_err(write_error)?;
+    }
+    if let Some(path) = &args.summary {
+        summary.write_json(path)?;
+    }
+    print!("{summary}");
+    Ok(())
+}
+
+/// The host that the options describe.
+pub fn host_config(args: &CaptureArgs) -> HostConfig {
+    HostConfig {
+        addrs: args.addr.clone(),
+        ..args.host.config()
+    }
+}

@@ -1,0 +1,58 @@
+//! The application: UDP sockets that send back what they get (RFC 862).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use stack::{SocketId, Stack};
+
+use super::machine::Shared;
+use crate::error::Error;
+
+/// One process that serves all echo sockets.
+pub struct UdpEcho {
+    sockets: Vec<SocketId>,
+}
+
+impl UdpEcho {
+    /// Binds each port on all addresses, IPv4 and IPv6.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when a port is named twice.
+    pub fn bind(stack: &mut Stack, ports: &[u16]) -> Result<Self, Error> {
+        let mut sockets = Vec::new();
+        for port in ports {
+            for any in [
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            ] {
+                let socket = stack.udp_bind(any, *port).map_err(|e| Error::Option {
+                    option: "--udp-echo",
+                    value: port.to_string(),
+                    reason: e.to_string(),
+                })?;
+                sockets.push(socket);
+            }
+        }
+        Ok(Self { sockets })
+    }
+
+    /// The process was woken: it reads every socket until it is empty and answers each datagram.
+    pub fn run(&mut self, stack: &mut Stack, machine: &Shared) {
+        charge(machine, |costs| costs.wakeup);
+        for socket in &self.sockets {
+            while let Some(datagram) = stack.udp_recv_from(*socket) {
+                machine.borrow_mut().set_cause(Some(datagram.skb().id));
+                charge(machine, |costs| costs.syscall);
+                let now = machine.borrow().cpu.now();
+                // A datagram that cannot be sent is counted by the stack; an echo server goes on.
+                let _ = stack.udp_send_to(*socket, datagram.src, datagram.payload(), now);
+                machine.borrow_mut().set_cause(None);
+            }
+        }
+    }
+}
+
+fn charge(machine: &Shared, cost: impl Fn(&crate::cpu::Costs) -> u64) {
+    let mut machine = machine.borrow_mut();
+    let cost = cost(&machine.costs);
+    machine.work(cost);
+}

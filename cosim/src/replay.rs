@@ -1,0 +1,123 @@
+//! Feeds a capture to a host, frame by frame, and hands on what leaves the NIC.
+
+use std::time::Duration;
+
+use hwmodel::WireFrame;
+
+use crate::addr::Mac;
+use crate::capture::{Capture, CapturedFrame};
+use crate::error::Error;
+use crate::host::{Host, HostConfig};
+use crate::summary::{CaptureCounts, Summary};
+use crate::trace::Ps;
+
+/// Shortest frame that can be fed, bytes: an Ethernet header.
+const ETH_HLEN: usize = 14;
+/// The first frame begins this long after the host is ready.
+const LEAD: Ps = 1_000_000;
+
+/// How to feed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReplayOptions {
+    /// Back to back instead of at capture times.
+    pub fast: bool,
+    /// Only the frames up to this number of the capture; all when `None`.
+    pub last: Option<usize>,
+}
+
+/// A frame that left the NIC.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Time of its first byte: that of the capture's first frame plus the simulated time since then.
+    pub time: Duration,
+    /// The frame.
+    pub frame: WireFrame,
+}
+
+/// A replay that has come to its end.
+pub struct Replayed {
+    /// The host, for its trace.
+    pub host: Host,
+    /// What it came to; [`Summary::finish`] is to be called with the wall time.
+    pub summary: Summary,
+}
+
+/// Whether a frame of the capture is given to the wire, and why not.
+///
+/// # Errors
+/// The reason.
+pub fn check_frame(frame: &CapturedFrame, own: Mac) -> Result<(), &'static str> {
+    if frame.bytes.len() < ETH_HLEN {
+        Err("it is shorter than an Ethernet header")
+    } else if frame.source() == Some(&own.0[..]) {
+        Err("the captured host sent it itself (its source is --mac)")
+    } else {
+        Ok(())
+    }
+}
+
+/// Replays `capture` to a new host. `sent` gets every frame that leaves the NIC; `progress` is called
+/// with the number of frames fed and the simulated time since the first, in picoseconds.
+///
+/// # Errors
+/// [`Error::Machine`], or whatever `sent` returns.
+pub fn replay(
+    capture: &Capture,
+    config: &HostConfig,
+    options: ReplayOptions,
+    mut sent: impl FnMut(Sent) -> Result<(), Error>,
+    mut progress: impl FnMut(u64, Ps),
+) -> Result<Replayed, Error> {
+    let mut host = Host::new(config)?;
+    host.run_until_quiet()?;
+    let start = host.now() + LEAD;
+    let last = options.last.unwrap_or(usize::MAX);
+    let epoch = capture
+        .frames
+        .first()
+        .map_or(Duration::ZERO, |frame| frame.time);
+    let mut counts = CaptureCounts::default();
+
+    let mut hand_on = |host: &mut Host| -> Result<(), Error> {
+        while let Some(frame) = host.take_wire() {
+            let time = epoch + Duration::from_nanos(frame.at.saturating_sub(start) / 1000);
+            sent(Sent { time, frame })?;
+        }
+        Ok(())
+    };
+    for frame in capture
+        .frames
+        .iter()
+        .take_while(|frame| frame.number <= last)
+    {
+        counts.frames += 1;
+        progress(counts.frames, host.now().saturating_sub(start));
+        match check_frame(frame, config.mac) {
+            Ok(()) => counts.fed += 1,
+            Err(_) if frame.bytes.len() < ETH_HLEN => {
+                counts.unusable += 1;
+                continue;
+            }
+            Err(_) => {
+                counts.own += 1;
+                continue;
+            }
+        }
+        // Captures are not always in order of time; the wire is.
+        let since = frame.time.saturating_sub(epoch);
+        let offset = if options.fast {
+            0
+        } else {
+            since.as_nanos() as Ps * 1000
+        };
+        let begins = host.wire_in(frame.number as u64, start + offset, frame.bytes.clone());
+        host.run_until(begins)?;
+        hand_on(&mut host)?;
+    }
+    host.finish()?;
+    hand_on(&mut host)?;
+
+    let mut summary = host.summary(start)?;
+    summary.capture = Some(counts);
+    Ok(Replayed { host, summary })
+}

@@ -1,0 +1,53 @@
+//! The kernel path's stages in words.
+
+use stack::skb::CsumState;
+use stack::{SkBuff, Stage};
+
+use super::Layer;
+
+/// Where a stage happens, its name, and what is worth knowing of the packet there.
+pub fn words(skb: &SkBuff, stage: Stage) -> (Layer, String, String) {
+    let (layer, detail) = match stage {
+        Stage::NapiPoll => {
+            let head = skb
+                .dma_addr()
+                .map_or("on the heap".into(), |a| format!("in place at {a:#x}"));
+            (
+                Layer::Driver,
+                format!("skb of {} bytes {head}, checksum {}", skb.len(), csum(skb)),
+            )
+        }
+        Stage::Xmit => (
+            Layer::Driver,
+            format!("{} bytes, checksum {}", skb.len(), csum(skb)),
+        ),
+        Stage::Recv | Stage::Send => (Layer::App, format!("{} bytes", skb.len())),
+        Stage::NetifReceive => {
+            let vlan = skb
+                .vlan
+                .map_or(String::new(), |v| format!(", vlan {}", v.id()));
+            (
+                Layer::Kernel,
+                format!("ethertype {:#06x}, {:?}{vlan}", skb.protocol, skb.pkt_type),
+            )
+        }
+        Stage::RouteInput | Stage::RouteOutput => {
+            let route = skb.dst.as_ref().map_or(String::new(), |route| {
+                let via = route.gateway.map_or(String::new(), |g| format!(" via {g}"));
+                format!("{:?}, device {}{via}", route.kind, route.oif)
+            });
+            (Layer::Kernel, route)
+        }
+        _ => (Layer::Kernel, String::new()),
+    };
+    (layer, stage.to_string(), detail)
+}
+
+fn csum(skb: &SkBuff) -> &'static str {
+    match skb.csum {
+        CsumState::None => "to be done in software or done",
+        CsumState::Unnecessary => "verified by the NIC",
+        CsumState::Complete(_) => "summed by the NIC",
+        CsumState::Partial { .. } => "left to the NIC",
+    }
+}

@@ -1,0 +1,112 @@
+//! The command line from outside.
+
+mod common;
+
+use common::{cosim, cosim_ok, mixed_pcap, text};
+
+/// What the program says when it fails.
+fn failure(args: &[&str]) -> String {
+    let output = cosim(args);
+    assert!(!output.status.success(), "cosim {args:?} succeeded");
+    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+    text(&output.stderr)
+}
+
+#[test]
+fn help_has_examples() {
+    for command in ["replay", "trace", "tap"] {
+        let help = cosim_ok(&[command, "--help"]);
+        assert!(
+            help.contains("Example") && help.contains("--addr"),
+            "{help}"
+        );
+    }
+    assert!(cosim_ok(&["--help"]).contains("cosim trace cosim/data/mixed.pcap --packet 5"));
+}
+
+#[test]
+fn failures_say_what_where_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| -> String {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let text_file = file("notes.txt", b"this is not a capture, it is a text");
+    let ng = file(
+        "a.pcapng",
+        &[0x0a, 0x0d, 0x0d, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0],
+    );
+    let mut cut = std::fs::read(mixed_pcap()).unwrap();
+    cut.truncate(1000);
+    let cut = file("cut.pcap", &cut);
+    let mixed = mixed_pcap();
+    let mixed = mixed.to_str().unwrap();
+
+    for (args, expected) in [
+        (
+            &["replay", "/nonexistent/in.pcap"][..],
+            "cannot open /nonexistent/in.pcap",
+        ),
+        (&["replay", &text_file], "not a pcap file"),
+        (&["replay", &ng], "editcap -F pcap"),
+        (&["replay", &cut], "the file ends inside frame"),
+        (&["trace", mixed, "--packet", "9999"], "has 537 frames"),
+        (&["trace", mixed, "--packet", "0"], "has 537 frames"),
+        (
+            &["trace", mixed, "--packet", "4"],
+            "the captured host sent it itself",
+        ),
+        (
+            &["replay", mixed, "--udp-echo", "7", "--udp-echo", "7"],
+            "--udp-echo 7",
+        ),
+        (
+            &["replay", mixed, "--out", "/nonexistent/out.pcap"],
+            "cannot create /nonexistent/out.pcap",
+        ),
+    ] {
+        let message = failure(args);
+        assert!(message.contains(expected), "cosim {args:?}: {message}");
+        assert!(!message.contains("panicked"), "{message}");
+    }
+}
+
+#[test]
+fn trace_shows_the_whole_way_and_back() {
+    let mixed = mixed_pcap();
+    let journey = cosim_ok(&["trace", mixed.to_str().unwrap(), "--packet", "5"]);
+    let mut from = 0;
+    for stage in [
+        "first byte",
+        "last byte",
+        "DMA write begins",
+        "DMA write ends",
+        "used descriptor",
+        "MSI-X message",
+        "interrupt",
+        "napi_poll",
+        "hook tc ingress",
+        "hook netdev ingress",
+        "hook prerouting",
+        "route input",
+        "hook input",
+        "icmp_rcv",
+        "send",
+        "hook output",
+        "hook postrouting",
+        "neighbour",
+        "hook tc egress",
+        "qdisc",
+        "xmit",
+        "doorbell",
+        "descriptor read",
+        "DMA read begins",
+        "DMA read ends",
+        "first byte",
+        "last byte",
+    ] {
+        let at = journey[from..].find(stage);
+        from += at.unwrap_or_else(|| panic!("no `{stage}` behind offset {from} in\n{journey}"));
+    }
+}

@@ -1,0 +1,182 @@
+//! A real kernel pings the Verilog NIC through a TAP device, in a network namespace of its own.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+
+use common::{installed, text};
+
+const TAP: &str = "wp0";
+
+/// Why the test cannot run here; `None` when it can.
+fn obstacle() -> Option<String> {
+    let uid = Command::new("id").arg("-u").output().ok()?;
+    if text(&uid.stdout).trim() != "0" {
+        return Some("not root".into());
+    }
+    if !std::path::Path::new("/dev/net/tun").exists() {
+        return Some("there is no /dev/net/tun".into());
+    }
+    for program in ["ip", "ping", "nc"] {
+        if !installed(program) {
+            return Some(format!("{program} is not installed"));
+        }
+    }
+    let netns = Command::new("ip").args(["netns", "list"]).output().ok()?;
+    (!netns.status.success()).then(|| "network namespaces are not allowed here".into())
+}
+
+/// A network namespace that goes away with the test.
+struct Namespace(String);
+
+impl Namespace {
+    fn new() -> Option<Self> {
+        let name = format!("wirepath-{}", std::process::id());
+        let made = Command::new("ip")
+            .args(["netns", "add", &name])
+            .status()
+            .ok()?
+            .success();
+        made.then_some(Self(name))
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.0, program]).args(args);
+        command
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> String {
+        let output = self.command(program, args).output().unwrap();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{program} {args:?}: {}\n{out}{err}",
+            output.status
+        );
+        out
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
+}
+
+/// The program, ended with SIGTERM.
+struct Cosim(Child);
+
+impl Cosim {
+    /// Ends it and returns what it printed.
+    fn finish(mut self) -> String {
+        let ended = Command::new("kill")
+            .args(["-TERM", &self.0.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(ended.success());
+        let mut out = String::new();
+        self.0
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut out)
+            .unwrap();
+        let status = self.0.wait().unwrap();
+        assert!(status.success(), "cosim tap: {status}\n{out}");
+        out
+    }
+}
+
+impl Drop for Cosim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(namespace: &Namespace) -> Cosim {
+    let args = [
+        "tap",
+        "--tap",
+        TAP,
+        "--addr",
+        "10.9.0.2/24",
+        "--addr",
+        "fd00:9::2/64",
+        "--udp-echo",
+        "7",
+    ];
+    let mut child = namespace
+        .command(env!("CARGO_BIN_EXE_cosim"), &args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = child.stdout.as_mut().unwrap();
+    // `ip netns exec` becomes the program, so this is its own output. It is unbuffered here because
+    // nothing may be lost that `finish` wants to read: byte by byte up to the last line of the greeting.
+    let mut reader = BufReader::with_capacity(1, stdout);
+    let mut line = String::new();
+    while !line.contains("Ctrl-C ends it.") {
+        line.clear();
+        assert_ne!(
+            reader.read_line(&mut line).unwrap(),
+            0,
+            "cosim tap ended early"
+        );
+    }
+    Cosim(child)
+}
+
+#[test]
+fn a_real_kernel_gets_its_answers() {
+    if let Some(reason) = obstacle() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let Some(namespace) = Namespace::new() else {
+        println!("skipped: a network namespace cannot be made here");
+        return;
+    };
+    namespace.run("ip", &["tuntap", "add", TAP, "mode", "tap"]);
+    namespace.run("ip", &["address", "add", "10.9.0.1/24", "dev", TAP]);
+    namespace.run(
+        "ip",
+        &["address", "add", "fd00:9::1/64", "dev", TAP, "nodad"],
+    );
+    let cosim = start(&namespace);
+    namespace.run("ip", &["link", "set", TAP, "up"]);
+
+    let mut pings = 0;
+    for address in ["10.9.0.2", "fd00:9::2"] {
+        for size in ["0", "56", "1472"] {
+            let out = namespace.run(
+                "ping",
+                &[
+                    "-n", "-q", "-c", "100", "-i", "0.002", "-W", "5", "-s", size, address,
+                ],
+            );
+            println!(
+                "{address} {size} bytes: {}",
+                out.lines().rev().nth(1).unwrap_or_default()
+            );
+            assert!(out.contains("100 received, 0% packet loss"), "{out}");
+            pings += 100;
+        }
+    }
+    for address in ["10.9.0.2", "fd00:9::2"] {
+        let script = format!("printf 'through the NIC' | nc -u -w 1 {address} 7");
+        assert_eq!(namespace.run("sh", &["-c", &script]), "through the NIC");
+    }
+
+    let summary = cosim.finish();
+    println!("{summary}");
+    assert!(!summary.contains("UNACCOUNTED"), "{summary}");
+    let frames_in: u64 = summary
+        .lines()
+        .find_map(|line| line.strip_prefix("frames in"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap();
+    assert!(frames_in >= pings + 2, "{summary}");
+}
