@@ -231,12 +231,13 @@ module vq_fetch
           end
         end
         PUBLISH: begin
-          if (!cfg_i.enable) begin
-            state_q <= IDLE;
-          end else if (event_ready_i && event_valid_o) begin
+          // A write that was taken is waited for, also when the queue is disabled in that cycle.
+          if (event_ready_i && event_valid_o) begin
             event_out_q <= 1'b1;
             armed_q     <= 1'b1;
             state_q     <= PUBLISHED;
+          end else if (!cfg_i.enable) begin
+            state_q <= IDLE;
           end
         end
         PUBLISHED: begin
