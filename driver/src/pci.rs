@@ -30,7 +30,6 @@ const MAX_CAPABILITIES: usize = 48;
 // cfg_type of struct virtio_pci_cap (virtio 4.1.4).
 const CFG_TYPE_COMMON: u32 = 1;
 const CFG_TYPE_NOTIFY: u32 = 2;
-const CFG_TYPE_ISR: u32 = 3;
 const CFG_TYPE_DEVICE: u32 = 4;
 
 /// A structure in a memory BAR.
@@ -69,7 +68,8 @@ pub struct MsixCapability {
     pub table: Structure,
 }
 
-/// What the capability list of a virtio function says.
+/// What the capability list of a virtio function says. The ISR structure is not among it: it is for
+/// INTx (virtio 4.1.4.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// VIRTIO_PCI_CAP_COMMON_CFG (virtio 4.1.4.3).
@@ -78,8 +78,6 @@ pub struct Capabilities {
     pub notify: Structure,
     /// `notify_off_multiplier`, bytes between doorbells; 0: all queues share one.
     pub notify_off_multiplier: u32,
-    /// VIRTIO_PCI_CAP_ISR_CFG (virtio 4.1.4.5); not read while MSI-X is in use.
-    pub isr: Option<Structure>,
     /// VIRTIO_PCI_CAP_DEVICE_CFG (virtio 4.1.4.6).
     pub device: Option<Structure>,
     /// MSI-X, when the function has it and the table lies in a BAR that can be accessed.
@@ -121,7 +119,6 @@ fn change_command<P: PciRegisters>(pci: &mut P, set: u32, clear: u32) -> Result<
 pub fn find_capabilities<P: PciRegisters>(pci: &mut P) -> Result<Capabilities, Error> {
     let mut common = None;
     let mut notify = None;
-    let mut isr = None;
     let mut device = None;
     let mut msix = None;
 
@@ -145,7 +142,6 @@ pub fn find_capabilities<P: PciRegisters>(pci: &mut P) -> Result<Capabilities, E
                     CFG_TYPE_NOTIFY if notify.is_none() && cap_len >= 20 => {
                         notify = Some((structure, config_read(pci, cap + 16, Width::U32)?));
                     }
-                    CFG_TYPE_ISR => _ = isr.get_or_insert(structure),
                     CFG_TYPE_DEVICE => _ = device.get_or_insert(structure),
                     _ => {}
                 }
@@ -159,7 +155,6 @@ pub fn find_capabilities<P: PciRegisters>(pci: &mut P) -> Result<Capabilities, E
         common: common.ok_or(Error::MissingCapability("common configuration"))?,
         notify,
         notify_off_multiplier,
-        isr,
         device,
         msix,
     })

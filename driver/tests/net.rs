@@ -5,95 +5,12 @@ mod common;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use common::bench::{Bench, DATA_VALID, HDR_PLAIN, frame, probe, works};
 use common::function::{DEVICE, Function, Msi, Pci, Sent, vector_of};
 use common::memory;
 use common::packed::Wish;
-use driver::{
-    Duplex, Error, Feature, FileDma, NetDevHandle, Options, Queue, TxCompletion, VirtioNet,
-};
-use proptest::prelude::*;
+use driver::{Duplex, Error, Feature, Options, Queue, TxCompletion, VirtioNet};
 use stack::{CsumState, NetDeviceOps, PagePool, SkBuff};
-
-const HDR_PLAIN: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-const DATA_VALID: [u8; 12] = [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-
-type Net = VirtioNet<Pci, FileDma, Msi>;
-
-struct Bench {
-    dev: Rc<RefCell<Function>>,
-    net: NetDevHandle<Pci, FileDma, Msi>,
-}
-
-impl Bench {
-    fn new(options: Options) -> Self {
-        Self::with(options, |_| ())
-    }
-
-    fn with(options: Options, prepare: impl FnOnce(&mut Function)) -> Self {
-        let (dev, net) = probe(options, 3, prepare);
-        Self {
-            dev,
-            net: Rc::new(RefCell::new(net.unwrap())),
-        }
-    }
-
-    /// Delivers all messages; true when the device is to be polled.
-    fn interrupts(&self) -> bool {
-        let mut schedule = false;
-        while let Some(message) = { self.dev.borrow_mut().messages.pop_front() } {
-            schedule |= self
-                .net
-                .borrow_mut()
-                .handle_irq(vector_of(message))
-                .schedule_napi;
-        }
-        schedule
-    }
-
-    /// As the stack does on its poll list.
-    fn napi(&mut self, budget: usize) -> Vec<SkBuff> {
-        let mut rx = Vec::new();
-        loop {
-            while self.net.poll(budget, &mut rx) == budget {}
-            if self.net.complete() {
-                return rx;
-            }
-        }
-    }
-
-    fn skb(&self, len: usize, fill: u8) -> SkBuff {
-        let mut skb = SkBuff::alloc(&self.net.tx_pool(), 64, len).unwrap();
-        skb.put_slice(&vec![fill; len]).unwrap();
-        skb
-    }
-
-    fn sent(&self) -> Vec<Sent> {
-        std::mem::take(&mut self.dev.borrow_mut().sent)
-    }
-
-    fn assert_clean(&self) {
-        assert_eq!(self.dev.borrow().violations, [""; 0]);
-    }
-}
-
-fn probe(
-    options: Options,
-    vectors: u16,
-    prepare: impl FnOnce(&mut Function),
-) -> (Rc<RefCell<Function>>, Result<Net, Error>) {
-    let (dma, mem) = memory::shared(16 << 20);
-    let mut function = Function::new(mem, Feature::SUPPORTED.bits() | 1 << 22, vectors);
-    prepare(&mut function);
-    let dev = Rc::new(RefCell::new(function));
-    let net = VirtioNet::probe(Pci(dev.clone()), dma, Msi { vectors }, options);
-    (dev, net)
-}
-
-fn frame(len: usize, seed: u8) -> Vec<u8> {
-    (0..len)
-        .map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed))
-        .collect()
-}
 
 #[test]
 fn probe_reads_the_device() {
@@ -200,6 +117,63 @@ fn a_burst_costs_one_interrupt() {
         ),
         (1, 1, 3)
     );
+}
+
+#[test]
+fn no_interrupt_while_polling() {
+    for features in [Feature::SUPPORTED, !Feature::EVENT_IDX] {
+        let mut bench = Bench::new(Options {
+            features,
+            ..Options::default()
+        });
+        assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, 0)));
+        assert!(bench.interrupts());
+        for n in 0..100 {
+            assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, n)));
+        }
+        assert_eq!(bench.dev.borrow().messages.len(), 0);
+        assert_eq!(bench.napi(64).len(), 101);
+    }
+}
+
+#[test]
+fn a_completion_during_complete_is_not_lost() {
+    for features in [Feature::SUPPORTED, !Feature::EVENT_IDX] {
+        let mut bench = Bench::new(Options {
+            features,
+            ..Options::default()
+        });
+        let skb = bench.skb(64, 0);
+        bench.net.start_xmit(skb).unwrap();
+        bench.net.flush();
+        assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, 0)));
+        assert!(bench.interrupts());
+        let mut rx = Vec::new();
+        assert_eq!(bench.net.poll(64, &mut rx), 1);
+        bench.dev.borrow_mut().transmit();
+        assert!(!bench.net.complete(), "no interrupt will come for it");
+        bench.napi(64);
+        assert_eq!(bench.net.borrow().stats().tx_completed, 1);
+    }
+}
+
+#[test]
+fn a_stopped_queue_is_not_woken_for_one_descriptor() {
+    let mut bench = Bench::new(Options {
+        tx_queue_size: 40,
+        ..Options::default()
+    });
+    let full = |bench: &mut Bench| {
+        let skb = bench.skb(64, 0);
+        bench.net.start_xmit(skb).is_err()
+    };
+    while !full(&mut bench) {}
+    bench.dev.borrow_mut().transmit_up_to(8);
+    bench.napi(64);
+    assert!(full(&mut bench), "9 of 40 are free");
+    bench.dev.borrow_mut().transmit_up_to(1);
+    bench.napi(64);
+    assert!(!full(&mut bench), "10 of 40 are free");
 }
 
 #[test]
@@ -349,31 +323,46 @@ fn checksum_is_left_to_the_device_or_done() {
 #[test]
 fn unreachable_buffers_are_copied_and_short_headroom_is_no_obstacle() {
     let mut bench = Bench::new(Options::default());
-    let heap = SkBuff::from_vec(frame(100, 1));
-    let foreign = {
-        let pool = PagePool::heap(1, 2048);
-        let mut skb = SkBuff::alloc(&pool, 64, 100).unwrap();
-        skb.put_slice(&frame(100, 2)).unwrap();
+    let other = Bench::new(Options::default());
+    let in_pool = |pool: &PagePool, headroom, seed| {
+        let mut skb = SkBuff::alloc(pool, headroom, 100).unwrap();
+        skb.put_slice(&frame(100, seed)).unwrap();
         skb
     };
-    let mut tight = SkBuff::alloc(&bench.net.tx_pool(), 11, 100).unwrap();
-    tight.put_slice(&frame(100, 3)).unwrap();
-    for skb in [heap, foreign, tight] {
+    let heap = SkBuff::from_vec(frame(100, 1));
+    let foreign = in_pool(&other.net.tx_pool(), 64, 2);
+    assert!(
+        foreign.dma_addr().is_some(),
+        "an address, but one of another device"
+    );
+    let tight = in_pool(&bench.net.tx_pool(), 11, 3);
+    let mut partial = in_pool(&bench.net.tx_pool(), 0, 4);
+    partial.csum = CsumState::Partial {
+        start: 34,
+        offset: 16,
+    };
+    for skb in [heap, foreign, tight, partial] {
         bench.net.start_xmit(skb).unwrap();
     }
     bench.net.flush();
     bench.dev.borrow_mut().transmit();
-    let sent: Vec<_> = bench
-        .sent()
-        .into_iter()
-        .map(|s| (s.frame, s.ndesc))
-        .collect();
+    let csum_hdr = [1, 0, 0, 0, 0, 0, 34, 0, 16, 0, 0, 0];
+    let sent = |hdr, seed, ndesc| Sent {
+        hdr,
+        frame: frame(100, seed),
+        ndesc,
+    };
     assert_eq!(
-        sent,
-        [(frame(100, 1), 1), (frame(100, 2), 1), (frame(100, 3), 2)]
+        bench.sent(),
+        [
+            sent([0; 12], 1, 1),
+            sent([0; 12], 2, 1),
+            sent([0; 12], 3, 2),
+            sent(csum_hdr, 4, 2)
+        ]
     );
     let stats = *bench.net.borrow().stats();
-    assert_eq!((stats.tx_bounce, stats.tx_header_desc), (2, 1));
+    assert_eq!((stats.tx_bounce, stats.tx_header_desc), (2, 2));
     bench.assert_clean();
 }
 
@@ -591,19 +580,6 @@ fn needs_reset_is_recovered_from() {
     assert_eq!(pool.available(), pool.count());
     works(&mut bench);
     bench.assert_clean();
-}
-
-/// A frame in and a frame out.
-fn works(bench: &mut Bench) {
-    assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(333, 7)));
-    assert!(bench.interrupts());
-    let got = bench.napi(64);
-    assert_eq!(got[0].data(), frame(333, 7));
-    let skb = bench.skb(99, 3);
-    bench.net.start_xmit(skb).unwrap();
-    bench.net.flush();
-    bench.dev.borrow_mut().transmit();
-    assert_eq!(bench.sent().pop().unwrap().frame, [3; 99]);
 }
 
 #[test]
@@ -841,168 +817,4 @@ fn nonsense_in_the_ring_is_counted() {
     assert!(bench.net.borrow().needs_reset());
     bench.net.borrow_mut().reset_and_recover().unwrap();
     works(&mut bench);
-}
-
-#[derive(Clone, Debug)]
-enum Op {
-    Receive(usize),
-    Send(usize),
-    Heap(usize),
-    Flush,
-    Transmit,
-    Interrupts,
-    Hold(bool),
-    Reset,
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        8 => (14..1515usize).prop_map(Op::Receive),
-        8 => (14..1515usize).prop_map(Op::Send),
-        1 => (14..1515usize).prop_map(Op::Heap),
-        4 => Just(Op::Flush),
-        4 => Just(Op::Transmit),
-        6 => Just(Op::Interrupts),
-        1 => any::<bool>().prop_map(Op::Hold),
-        1 => Just(Op::Reset),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
-
-    /// Whatever is done in whatever order: what goes in comes out, in order, and at the end, with
-    /// nothing but interrupts as a reason to look, nothing is left.
-    #[test]
-    fn traffic_is_complete_and_in_order(
-        rx_queue_size in 1..40u16,
-        tx_queue_size in 2..40u16,
-        off in any::<u64>(),
-        when_stopped: bool,
-        ops in prop::collection::vec(op(), 1..200),
-    ) {
-        let optional = Feature::EVENT_IDX | Feature::IN_ORDER | Feature::CSUM;
-        let tx_completion =
-            if when_stopped { TxCompletion::WhenStopped } else { TxCompletion::Interrupt };
-        let features = !(optional & Feature::from_bits(off));
-        let options =
-            Options { features, rx_queue_size, tx_queue_size, tx_completion, ..Options::default() };
-        let mut bench = Bench::new(options);
-        let (mut received, mut expected) = (Vec::new(), Vec::new());
-        let (mut sent, mut handed) = (Vec::new(), Vec::new());
-        let mut held = Vec::new();
-        let mut hold = false;
-        let mut waiting: Option<SkBuff> = None;
-        for (n, op) in ops.iter().enumerate() {
-            match op {
-                Op::Receive(len) => {
-                    let frame = frame(*len, n as u8);
-                    if bench.dev.borrow_mut().receive(HDR_PLAIN, &frame) {
-                        expected.push(frame);
-                    }
-                }
-                Op::Send(len) | Op::Heap(len) if waiting.is_none() => {
-                    let bytes = frame(*len, n as u8);
-                    let skb = SkBuff::alloc(&bench.net.tx_pool(), 64, *len);
-                    let skb = match (op, skb) {
-                        (Op::Send(_), Some(mut skb)) => {
-                            skb.put_slice(&bytes).unwrap();
-                            skb
-                        }
-                        _ => SkBuff::from_vec(bytes.clone()),
-                    };
-                    let no_buffer = bench.net.borrow().stats().tx_no_buffer;
-                    match bench.net.start_xmit(skb) {
-                        Ok(()) if bench.net.borrow().stats().tx_no_buffer > no_buffer => {}
-                        Ok(()) => handed.push(bytes),
-                        Err(skb) => waiting = Some(skb),
-                    }
-                }
-                Op::Send(_) | Op::Heap(_) => {}
-                Op::Flush => bench.net.flush(),
-                Op::Transmit => {
-                    bench.dev.borrow_mut().transmit();
-                    sent.extend(bench.sent().into_iter().map(|s| s.frame));
-                }
-                Op::Interrupts => {
-                    if bench.interrupts() {
-                        for skb in bench.napi(3) {
-                            received.push(skb.data().to_vec());
-                            if hold { held.push(skb); }
-                        }
-                        if let Some(skb) = waiting.take() {
-                            let bytes = skb.data().to_vec();
-                            match bench.net.start_xmit(skb) {
-                                Ok(()) => handed.push(bytes),
-                                Err(skb) => waiting = Some(skb),
-                            }
-                            bench.net.flush();
-                        }
-                    }
-                }
-                Op::Hold(on) => { hold = *on; held.clear(); }
-                Op::Reset => {
-                    bench.net.borrow_mut().reset_and_recover().unwrap();
-                    // What was under way in either direction is lost.
-                    expected.truncate(received.len());
-                    handed.truncate(sent.len());
-                    let rx_pool = bench.net.borrow().rx_pool();
-                    prop_assert!(rx_pool.available() + held.len() + usize::from(rx_queue_size) >= rx_pool.count());
-                }
-            }
-        }
-        bench.net.flush();
-        loop {
-            bench.dev.borrow_mut().transmit();
-            sent.extend(bench.sent().into_iter().map(|s| s.frame));
-            if !bench.interrupts() { break; }
-            received.extend(bench.napi(3).iter().map(|skb| skb.data().to_vec()));
-        }
-        prop_assert_eq!(received, expected);
-        prop_assert_eq!(sent, handed);
-        bench.assert_clean();
-        let stats = *bench.net.borrow().stats();
-        prop_assert_eq!((stats.bad_used_id, stats.bad_used_len), (0, 0));
-        prop_assert_eq!(stats.tx_packets >= stats.tx_completed, true);
-        let (rx_pool, tx_pool) = (bench.net.borrow().rx_pool(), bench.net.tx_pool());
-        drop((waiting, held));
-        bench.net.borrow_mut().remove().unwrap();
-        prop_assert_eq!(rx_pool.available(), rx_pool.count());
-        prop_assert_eq!(tx_pool.available(), tx_pool.count());
-    }
-
-    /// A device that answers register reads with anything: probe ends, with or without an error,
-    /// and what it makes of it can be used and removed without harm.
-    #[test]
-    fn lying_registers_do_no_harm(
-        lies in prop::collection::vec(prop::option::weighted(0.1, any::<u32>()), 1..300),
-        config in prop::collection::vec((0x34..256usize, any::<u8>()), 0..4),
-        ring in prop::collection::vec(any::<[u8; 16]>(), 1..16),
-    ) {
-        let options = Options { poll_limit: 20, ..Options::default() };
-        let (dev, net) = probe(options, 3, |f| {
-            f.lies = lies.into();
-            for (at, value) in config { f.config[at] = value; }
-        });
-        let Ok(net) = net else { return Ok(()) };
-        let mut bench = Bench { dev, net: Rc::new(RefCell::new(net)) };
-        bench.net.borrow_mut().handle_irq(0);
-        for (i, garbage) in (0u64..).zip(&ring) {
-            for q in 0..2 {
-                let dev = bench.dev.borrow();
-                _ = dev.mem.write(dev.regs[q].desc + 16 * i, garbage);
-            }
-            let vector = u16::from(garbage[0] % 4);
-            bench.net.borrow_mut().handle_irq(vector);
-            let skb = SkBuff::from_vec(vec![0; 64]);
-            _ = bench.net.start_xmit(skb);
-            bench.net.flush();
-            bench.napi(2);
-        }
-        _ = bench.net.borrow_mut().reset_and_recover();
-        _ = bench.net.borrow_mut().remove();
-        let (rx_pool, tx_pool) = (bench.net.borrow().rx_pool(), bench.net.tx_pool());
-        prop_assert_eq!(rx_pool.available(), rx_pool.count());
-        prop_assert_eq!(tx_pool.available(), tx_pool.count());
-    }
 }

@@ -427,11 +427,17 @@ impl Function {
         fits
     }
 
-    /// Sends everything that is available. With IN_ORDER one used descriptor stands for all.
+    /// Sends everything that is available.
     pub fn transmit(&mut self) {
+        self.transmit_up_to(usize::MAX);
+    }
+
+    /// Sends up to `limit` frames. With IN_ORDER one used descriptor stands for all.
+    pub fn transmit_up_to(&mut self, limit: usize) {
         let mut ndesc = 0;
         let mut last = None;
-        while let Some(chain) = self.take(1) {
+        for _ in 0..limit {
+            let Some(chain) = self.take(1) else { break };
             let mut bytes = Vec::new();
             for element in &chain.elements {
                 if element.writable {

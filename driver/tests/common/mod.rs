@@ -4,6 +4,7 @@
 
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod bench;
 pub mod function;
 pub mod memory;
 pub mod packed;
