@@ -6,9 +6,10 @@
 // Output: beats without tready, all full but the last; tuser with tlast = 1: the frame is bad and
 // must be dropped. A frame too short for a beat leaves no beat. A frame over the limit is ended
 // with tlast and tuser at the limit and its rest ignored.
-// stat_o: exactly one pulse for each start character, when the fate of the frame is known. Of the
-// reasons to drop the first that holds counts: error (a control character other than terminate
-// inside, a start without terminate before, a preamble that differs), oversize, runt, bad_fcs.
+// stat_o: exactly one pulse for each start character, when the fate of the frame is known (one that
+// stands in the preamble of another only spoils that preamble). Of the reasons to drop the first
+// that holds counts: error (a control character other than terminate inside, a start without
+// terminate before, a preamble that differs), oversize, runt, bad_fcs.
 // busy_o = 0: nothing of a frame is inside.
 module mac_rx
   import nic_pkg::*;
@@ -67,7 +68,7 @@ module mac_rx
   logic        bad_start_q; // its preamble was wrong
   logic [15:0] len_q;       // octets in whole words so far
   logic        hold_valid_q;
-  logic [63:0] hold_q;      // youngest word; it cannot leave before it is known where the FCS begins
+  logic [63:0] hold_q;      // youngest word; leaves when it is known where the FCS begins
 
   // End of a frame, waiting for its CRC. end1: the tail is in the tree, end2: crc holds.
   logic        end1_q, end2_q;
@@ -159,12 +160,13 @@ module mac_rx
   assign fcs_ok = crc == CRC32_RESIDUE;
 
   // Two frames never want the output at once: a last beat leaves two cycles after the last word,
-  // and the next frame holds its first word back at least as long behind its preamble.
+  // and the next frame holds its first word back at least as long behind its preamble. It may be
+  // cut in that cycle, but without a beat.
   always_ff @(posedge clk_i) begin
     if (active_q || end2_q) begin
       tdata_q <= hold_q;
       tlast_q <= end2_q || cut;
-      tuser_q <= cut || end_runt_q || !fcs_ok;
+      tuser_q <= !end2_q || end_runt_q || !fcs_ok;
       tkeep_q <= end2_q ? end_keep_q : 8'hff;
     end
   end

@@ -1,8 +1,8 @@
 // XGMII columns to words that begin with the first octet of the preamble, whatever the start lane.
 //
 // One word a cycle, meaningless outside frames. sof_o marks the preamble word; a start character
-// counts wherever it comes, also inside a frame. The word of an earlier frame that a start in lane
-// 0 would cut off has no data when the gap is 5 octets or more.
+// counts wherever it comes, also inside a frame, but not 4 octets behind another. The word of an
+// earlier frame that a start in lane 0 cuts off has no data when the gap is 5 octets or more.
 module mac_rx_align
   import xgmii_pkg::*;
 (

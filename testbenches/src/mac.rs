@@ -1,0 +1,124 @@
+//! The MAC: CRC, receive, transmit, and both against each other.
+//!
+//! The reference is the wire model of [`hwmodel::xgmii`] (encoder and checker, `crc32fast` for the
+//! FCS) and, for receive, [`Fate`]: which counter a frame must end in.
+
+mod crc;
+mod fate;
+mod loopback;
+mod rx;
+mod rx_port;
+mod tx;
+mod tx_port;
+
+pub use fate::Fate;
+pub use rx_port::{Received, RxPort, RxStat};
+pub use tx_port::{TxPort, TxStat};
+
+use crate::{Error, Options, Report, Testbench, block};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// For the list of all testbenches.
+pub const TESTBENCHES: [Testbench; 4] = [
+    Testbench {
+        name: "mac_crc32",
+        about: "CRC-32 of every length against crc32fast",
+        run: crc::run,
+    },
+    Testbench {
+        name: "mac_rx",
+        about: "XGMII receive against a scoreboard: every length, both start lanes, faults",
+        run: rx::run,
+    },
+    Testbench {
+        name: "mac_tx",
+        about: "XGMII transmit against the wire checker: every length, gaps, rate, underrun",
+        run: tx::run,
+    },
+    Testbench {
+        name: "mac_loop",
+        about: "what transmit sends is what receive delivers",
+        run: loopback::run,
+    },
+];
+
+/// Longest frame of the tests in bytes, FCS not included.
+const LONGEST: usize = 9216;
+/// Length of the FCS in bytes.
+const FCS: usize = 4;
+/// Shortest frame in bytes, FCS not included.
+const SHORTEST: usize = 60;
+
+/// The part `name` of a testbench has random numbers of its own, so that parts do not disturb each
+/// other.
+fn rng(options: &Options, name: &str) -> ChaCha8Rng {
+    let part = name.bytes().fold(0, |hash: u64, byte| {
+        hash.wrapping_mul(257) + u64::from(byte)
+    });
+    ChaCha8Rng::seed_from_u64(options.seed.wrapping_add(part.rotate_left(32)))
+}
+
+fn random_bytes(rng: &mut ChaCha8Rng, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+/// A block, and what its errors are reported with.
+struct Dut {
+    block: block::Block,
+    seed: u64,
+}
+
+impl Dut {
+    fn open(name: &str, options: &Options) -> Result<Self, Error> {
+        let seed = options.seed;
+        let stopped = |stopped| Error::Stopped { seed, stopped };
+        let mut block = block::Block::open(name).map_err(stopped)?;
+        if let Some(path) = &options.waves {
+            block.open_waves(path).map_err(stopped)?;
+        }
+        Ok(Self { block, seed })
+    }
+
+    fn step(&mut self, inputs: &[u64], outputs: &mut [u64]) -> Result<(), Error> {
+        let seed = self.seed;
+        self.block
+            .step(inputs, outputs)
+            .map_err(|stopped| Error::Stopped { seed, stopped })
+    }
+
+    fn mismatch(&self, message: impl Into<String>) -> Error {
+        Error::Mismatch {
+            seed: self.seed,
+            cycle: self.block.cycle(),
+            message: message.into(),
+        }
+    }
+
+    fn check(&self, good: bool, message: impl FnOnce() -> String) -> Result<(), Error> {
+        if good {
+            Ok(())
+        } else {
+            Err(self.mismatch(message()))
+        }
+    }
+}
+
+/// A part of a testbench, or all of it.
+type Part = fn(&Options) -> Result<Report, Error>;
+
+/// Runs the parts of a testbench, each with a device of its own, and adds up their reports.
+fn run_parts(options: &Options, parts: &[Part]) -> Result<Report, Error> {
+    let mut report = Report::default();
+    for (index, part) in parts.iter().enumerate() {
+        // One FST file can hold one device: the first part's.
+        let waves = options.waves.clone().filter(|_| index == 0);
+        report.merge(&part(&Options {
+            waves,
+            ..options.clone()
+        })?);
+    }
+    Ok(report)
+}
