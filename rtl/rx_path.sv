@@ -69,7 +69,9 @@ module rx_path
     .en_i (!rst_ni || busy_o || b_valid_i),
     .clk_o(clk)
   );
-  assign busy_o = active_q || active2_q || mac_busy || mac_stat_o != '0 || csum_busy || fifo_busy ||
+  wire event_told = mac_stat_o.good || mac_stat_o.bad_fcs || mac_stat_o.runt ||
+                    mac_stat_o.oversize || mac_stat_o.error;
+  assign busy_o = active_q || active2_q || mac_busy || event_told || csum_busy || fifo_busy ||
                   dma_busy;
 
   // ---- frame ------------------------------------------------------------------------------------------

@@ -46,7 +46,8 @@ module tx_path
     .en_i (!rst_ni || busy_o || r_valid_i),
     .clk_o(clk)
   );
-  assign busy_o = dma_busy || csum_busy || mac_busy || mac_stat_o != '0;
+  assign busy_o = dma_busy || csum_busy || mac_busy || mac_stat_o.sent ||
+                  mac_stat_o.underrun;
 
   // ---- frame ------------------------------------------------------------------------------------------
   logic [63:0] dma_tx_data, mac_tx_data;
