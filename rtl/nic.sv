@@ -255,18 +255,11 @@ module nic
   logic [NumQueues-1:0] ring_error, ring_idle;
 
   for (genvar q = 0; q < int'(NumQueues); q++) begin : gen_vq
-    logic clk;
-    clock_gate u_gate (
-      .clk_i,
-      .en_i (!rst_ni || vq_busy[q] || kick[q] || used_valid[q] || (desc_valid[q] && desc_ready[q]) ||
-             r_valid[q] || r_valid[2+q] || word_done[1+q]),
-      .clk_o(clk)
-    );
     virtqueue #(
       .HostDataWidth(HostDataWidth),
       .WriteDir     (q == int'(RX))
     ) u_vq (
-      .clk_i           (clk),
+      .clk_i,
       .rst_ni,
       .cfg_i           (vq_cfg[q]),
       .event_idx_i     (features[F_EVENT_IDX]),

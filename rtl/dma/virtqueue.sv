@@ -2,6 +2,7 @@
 //
 // Joins vq_fetch and vq_used and gives them one single-beat write port. The DMA engine takes
 // descriptors, moves the data, waits for its write responses and returns the finished chain.
+// The queue sleeps behind a clock gate until one of its inputs announces something.
 module virtqueue
   import nic_pkg::*;
 #(
@@ -55,6 +56,14 @@ module virtqueue
   logic event_valid, event_done, used_write_valid, used_write_done;
   logic fetch_error, fetch_idle, fetch_busy, used_error, used_idle, used_busy;
 
+  logic clk;
+  clock_gate u_gate (
+    .clk_i,
+    .en_i (!rst_ni || busy_o || kick_i || used_valid_i || (desc_valid_o && desc_ready_i) ||
+           desc_r_valid_i || event_r_valid_i || write_done_i),
+    .clk_o(clk)
+  );
+
   // Which unit the outstanding writes belong to, oldest first; its depth bounds their number.
   logic owner_ready, owner_is_event, owner_valid;
   wire  grant = write_valid_o && write_ready_i;
@@ -65,7 +74,7 @@ module virtqueue
     .Width(1),
     .Depth(64)
   ) u_owner (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .flush_i(1'b0),
     .data_i (event_valid),
@@ -77,7 +86,6 @@ module virtqueue
     .count_o(owner_count)
   );
 
-
   assign write_o         = event_valid ? event_write : used_write;
   assign write_valid_o   = (event_valid || used_write_valid) && owner_ready;
   assign event_done      = write_done_i && owner_valid && owner_is_event;
@@ -87,7 +95,7 @@ module virtqueue
     .HostDataWidth(HostDataWidth),
     .WriteDir     (WriteDir)
   ) u_fetch (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .cfg_i,
     .event_idx_i,
@@ -116,7 +124,7 @@ module virtqueue
     .HostDataWidth(HostDataWidth),
     .Batch        (!WriteDir)
   ) u_used (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .cfg_i,
     .event_idx_i,

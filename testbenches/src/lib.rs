@@ -8,7 +8,9 @@ pub mod frames;
 pub mod inet;
 pub mod mac;
 pub mod packet_fifo;
+pub mod ring;
 mod testbench;
+pub mod virtqueue;
 
 pub use testbench::{Error, Options, Report, Testbench};
 
