@@ -26,7 +26,10 @@ class ModelImpl final : public Model {
 
     ~ModelImpl() override {
         close_waves();
+        // The model's scopes sign off at the thread's context, which may be another model's.
+        Verilated::threadContextp(&context_);
         if (!failed_) top_->final();
+        top_.reset();
     }
 
     void step(std::uint64_t now, const PinsIn& in, PinsOut& out) override {

@@ -148,7 +148,7 @@ impl XgmiiSink {
         let Some(end) = self.last_end else {
             return Ok(());
         };
-        let gap = at / OCTET_PS - end;
+        let gap = (at / OCTET_PS).saturating_sub(end);
         self.deficit = deficit_after(self.deficit, GAP, gap);
         let deficit = self.deficit;
         if deficit > MAX_DEFICIT {
