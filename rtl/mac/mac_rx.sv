@@ -66,7 +66,9 @@ module mac_rx
 
   logic        active_q;    // inside a frame
   logic        bad_start_q; // its preamble was wrong
-  logic [15:0] len_q;       // octets in whole words so far
+  logic [10:0] words_q;     // whole words so far
+  logic [12:0] room_q;      // whole words that fit into the limit besides
+  logic        full_up_q;   // room_q == 0, early because much hangs on it
   logic        hold_valid_q;
   logic [63:0] hold_q;      // youngest word; leaves when it is known where the FCS begins
 
@@ -77,12 +79,10 @@ module mac_rx
   logic [7:0]  end_keep_q;
   logic [13:0] end_bytes_q;
 
-  logic [16:0] len_next;
   logic        oversize, full, tail, error, cut;
   logic [31:0] crc;
 
-  assign len_next = {1'b0, len_q} + (has_ctrl ? {13'd0, bytes} : 17'd8);
-  assign oversize = len_next > {1'b0, max_frame_i};
+  assign oversize = full_up_q && (!has_ctrl || bytes > {1'b0, max_frame_i[2:0]});
   assign error    = active_q && (sof || bad_start_q || (has_ctrl && !terminate));
   assign cut      = error || (active_q && oversize);
   assign full     = active_q && !cut && !has_ctrl;
@@ -102,18 +102,22 @@ module mac_rx
   always_ff @(posedge clk_i) begin
     if (sof) begin
       bad_start_q <= word != XGMII_PREAMBLE || has_ctrl;
-      len_q       <= '0;
+      words_q     <= '0;
+      room_q      <= max_frame_i[15:3];
+      full_up_q   <= 1'b0;
     end else if (full) begin
-      len_q  <= len_next[15:0];
-      hold_q <= word;
+      words_q   <= words_q + 11'd1;
+      room_q    <= room_q - 13'd1;
+      full_up_q <= room_q == 13'd1;
+      hold_q    <= word;
     end else if (tail) begin
       // The last four octets are the FCS: with up to four octets in this word the frame ends in
       // the held word.
       if (bytes > 4'(FcsBytes)) hold_q <= word;
       end_beat_q  <= hold_valid_q || bytes > 4'(FcsBytes);
       end_keep_q  <= keep_of(bytes);
-      end_runt_q  <= len_next < 17'(MinFrame);
-      end_bytes_q <= len_next[13:0] - 14'(FcsBytes);
+      end_runt_q  <= words_q < 11'(MinFrame / 8);
+      end_bytes_q <= {words_q, 3'd0} + {10'd0, bytes} - 14'(FcsBytes);
     end
   end
 

@@ -150,13 +150,14 @@ impl TxPort {
             self.outputs[port::XGMII_TXD_O] ^ flip.0,
             self.outputs[port::XGMII_TXC_O] as u8 ^ flip.1,
         );
-        match self.sink.push(self.now, column.0, column.1) {
+        let now = self.now;
+        self.now += CYCLE_PS;
+        match self.sink.push(now, column.0, column.1) {
             Ok(Some(frame)) => self.compare(frame)?,
             Ok(None) => {}
             Err(error) if self.tolerant => self.objections.push(error),
             Err(error) => return Err(self.dut.mismatch(error.to_string())),
         }
-        self.now += CYCLE_PS;
         Ok(column)
     }
 
