@@ -122,10 +122,8 @@ module rx_csum_parse
       if (hi_l4 && l4_halves_q != 2'd2) begin
         l4_halves_q <= in_l4 ? 2'd2 : 2'd1;
         l4_second_q <= (l4_halves_q == 2'd1) ? data[31:0] : data[63:32];
-        if (l4_halves_q == 2'd0) begin
-          l4_len_q <= left_q[15:0] - (in_l4 ? 16'd0 : 16'd4);
-          if (!in_l4 && left_q < 17'd4) bad_q <= 1'b1;
-        end
+        // With less than 4 bytes left this wraps, but then a second half never comes.
+        if (l4_halves_q == 2'd0) l4_len_q <= left_q[15:0] - (in_l4 ? 16'd0 : 16'd4);
       end
     end
 

@@ -1,9 +1,10 @@
 //! Random TCP and UDP frames with right checksums, built by `etherparse`.
 
+use crate::inet;
 use etherparse::{
-    IpFragOffset, IpHeaders, IpNumber, Ipv4Header, Ipv6Extensions, Ipv6FlowLabel,
+    DoubleVlanHeader, IpFragOffset, IpHeaders, IpNumber, Ipv4Header, Ipv6Extensions, Ipv6FlowLabel,
     Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, PacketBuilder,
-    TcpHeader, VlanHeader, VlanId,
+    PacketBuilderStep, SingleVlanHeader, TcpHeader, VlanHeader, VlanId,
 };
 use rand::{Rng, RngExt};
 
@@ -83,22 +84,7 @@ pub fn build(shape: &Shape, rng: &mut impl Rng) -> Frame {
     let mut payload = vec![0; shape.payload];
     rng.fill_bytes(&mut payload);
 
-    let builder = PacketBuilder::ethernet2(rng.random(), rng.random());
-    let builder = match shape.tags {
-        0 => builder.ip(ip_headers(shape, rng)),
-        1 => builder
-            .vlan(VlanHeader::Single(tag(rng)))
-            .ip(ip_headers(shape, rng)),
-        _ => {
-            let double = etherparse::DoubleVlanHeader {
-                outer: tag(rng),
-                inner: tag(rng),
-            };
-            builder
-                .vlan(VlanHeader::Double(double))
-                .ip(ip_headers(shape, rng))
-        }
-    };
+    let builder = network(shape, rng);
     let mut bytes = Vec::with_capacity(shape.payload + 200);
     let transport = if shape.tcp {
         let mut tcp = TcpHeader::new(rng.random(), rng.random(), rng.random(), rng.random());
@@ -119,11 +105,7 @@ pub fn build(shape: &Shape, rng: &mut impl Rng) -> Frame {
             .expect("a legal shape");
         8
     };
-    // Both TPIDs occur at both places.
-    for index in 0..usize::from(shape.tags) {
-        let tpid: u16 = if rng.random() { 0x8100 } else { 0x88a8 };
-        bytes[12 + 4 * index..14 + 4 * index].copy_from_slice(&tpid.to_be_bytes());
-    }
+    mix_tpids(&mut bytes, shape, rng);
     Frame {
         l3: 14 + 4 * usize::from(shape.tags),
         l4: bytes.len() - shape.payload - transport,
@@ -132,8 +114,64 @@ pub fn build(shape: &Shape, rng: &mut impl Rng) -> Frame {
     }
 }
 
-fn tag(rng: &mut impl Rng) -> etherparse::SingleVlanHeader {
-    etherparse::SingleVlanHeader {
+/// Builds a frame of this shape up to the IP header, behind which `segment` stands for the transport
+/// packet. Its first 16 bits are changed so that the sum with the pseudo-header is right.
+///
+/// # Panics
+/// As [`build`].
+pub fn build_segment(shape: &Shape, protocol: u8, segment: &[u8], rng: &mut impl Rng) -> Vec<u8> {
+    let mut bytes = vec![];
+    let builder = network(shape, rng);
+    builder
+        .write(&mut bytes, IpNumber(protocol), segment)
+        .expect("a legal shape");
+    mix_tpids(&mut bytes, shape, rng);
+    let l3 = 14 + 4 * usize::from(shape.tags);
+    let addresses = if shape.ipv6 {
+        l3 + 8..l3 + 40
+    } else {
+        l3 + 12..l3 + 20
+    };
+    let l4 = bytes.len() - segment.len();
+    if segment.len() >= 2 {
+        let pseudo = inet::add(inet::sum(&bytes[addresses]), &[0, protocol]);
+        let pseudo = inet::add(pseudo, &(segment.len() as u32).to_be_bytes());
+        let word = !inet::add(pseudo, &bytes[l4 + 2..]);
+        bytes[l4..l4 + 2].copy_from_slice(&word.to_be_bytes());
+    }
+    bytes
+}
+
+/// Everything below the transport header.
+fn network(shape: &Shape, rng: &mut impl Rng) -> PacketBuilderStep<IpHeaders> {
+    let builder = PacketBuilder::ethernet2(rng.random(), rng.random());
+    match shape.tags {
+        0 => builder.ip(ip_headers(shape, rng)),
+        1 => builder
+            .vlan(VlanHeader::Single(tag(rng)))
+            .ip(ip_headers(shape, rng)),
+        _ => {
+            let double = DoubleVlanHeader {
+                outer: tag(rng),
+                inner: tag(rng),
+            };
+            builder
+                .vlan(VlanHeader::Double(double))
+                .ip(ip_headers(shape, rng))
+        }
+    }
+}
+
+/// Both TPIDs occur at both places.
+fn mix_tpids(bytes: &mut [u8], shape: &Shape, rng: &mut impl Rng) {
+    for index in 0..usize::from(shape.tags) {
+        let tpid: u16 = if rng.random() { 0x8100 } else { 0x88a8 };
+        bytes[12 + 4 * index..14 + 4 * index].copy_from_slice(&tpid.to_be_bytes());
+    }
+}
+
+fn tag(rng: &mut impl Rng) -> SingleVlanHeader {
+    SingleVlanHeader {
         vlan_id: VlanId::try_new(rng.random_range(0..4096)).expect("12 bits"),
         ..Default::default()
     }

@@ -24,6 +24,8 @@ fn rx_csum() {
         "fragments",
         "without checksum",
         "truncated",
+        "misplaced options",
+        "small segments verified",
         "too many tags",
         "damaged headers",
         "words swapped",

@@ -123,72 +123,122 @@ impl Bench {
         Ok(())
     }
 
-    /// Frames of any shape: whole, cut short, damaged, with a fragment or UDP without checksum.
+    /// Frames of any shape, whole ones and all kinds of others.
     fn random_frames(&mut self, count: u32) -> Result<(), Error> {
         for _ in 0..count {
+            let case = self.rng.random_range(0..20);
             let mut shape = Shape::random(&mut self.rng, 1400);
-            let case = self.rng.random_range(0..16);
             shape.fragment = case == 0;
             shape.tcp &= case != 1;
-            let mut frame = frames::build(&shape, &mut self.rng);
-            let what = match case {
-                0 => "fragments",
-                1 => {
-                    frame.bytes[frame.l4 + 6..frame.l4 + 8].fill(0);
-                    "without checksum"
+            if case == 2 {
+                (shape.ipv6, shape.extensions) = (true, 3 | shape.extensions);
+            }
+            let frame = frames::build(&shape, &mut self.rng);
+            match case {
+                3..=5 => self.truncated(&frame)?,
+                6 => self.small_segment(&shape)?,
+                0..=11 => {
+                    let (what, mut bytes) = self.disturbed(case, frame);
+                    self.pad(&mut bytes);
+                    let verified = inet::transport_verified(&bytes);
+                    self.send(&bytes, verified)?;
+                    self.report.add(what, 1);
                 }
-                2 | 3 => {
-                    let length = self.rng.random_range(1..frame.bytes.len());
-                    frame.bytes.truncate(length);
-                    "truncated"
-                }
-                4 => {
-                    // A third tag hides the packet.
-                    frame
-                        .bytes
-                        .splice(12..12, [0x81, 0, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3]);
-                    "too many tags"
-                }
-                5 => {
-                    // Damage in the headers that the other fields can make good or not.
-                    let headers = 12..(frame.l4 + 8).min(frame.bytes.len());
-                    let at = self.rng.random_range(headers);
-                    frame.bytes[at] = self.rng.random();
-                    "damaged headers"
-                }
-                6 => {
-                    // Ones' complement sums cannot see this: two 16-bit words change places.
-                    if frame.bytes.len() >= frame.l4 + 12 {
-                        let at = frame.l4 + 8;
-                        frame.bytes[at..at + 4].rotate_left(2);
-                    }
-                    "words swapped"
-                }
-                7 => {
-                    // All ones and all zeros are the same number; only the checksum field of UDP tells.
-                    let field = frame.l4 + frame.csum_offset;
-                    let value = if self.rng.random() { [0xff; 2] } else { [0; 2] };
-                    let tail = frame.bytes.len() - 2;
-                    if (frame.bytes.len() - frame.l4) % 2 == 0 && tail > field + 4 {
-                        // Make the packet's last word absorb the difference.
-                        let old = u16::from_be_bytes([frame.bytes[field], frame.bytes[field + 1]]);
-                        frame.bytes[field..field + 2].copy_from_slice(&value);
-                        let word = &frame.bytes[tail..];
-                        let word = inet::add(old, word);
-                        frame.bytes[tail..].copy_from_slice(&word.to_be_bytes());
-                    }
-                    "checksum field 0 or 0xffff"
-                }
-                _ => {
-                    self.intact(&frame)?;
-                    continue;
-                }
-            };
-            self.pad(&mut frame.bytes);
-            let verified = inet::transport_verified(&frame.bytes);
-            self.send(&frame.bytes, verified)?;
-            self.report.add(what, 1);
+                _ => self.intact(&frame)?,
+            }
         }
+        Ok(())
+    }
+
+    fn disturbed(&mut self, case: u32, frame: Frame) -> (&'static str, Vec<u8>) {
+        let Frame {
+            mut bytes,
+            l3,
+            l4,
+            csum_offset,
+        } = frame;
+        let what = match case {
+            0 => "fragments",
+            1 => {
+                bytes[l4 + 6..l4 + 8].fill(0);
+                "without checksum"
+            }
+            2 => {
+                // Hop-by-hop options belong at the first place (RFC 8200 4.1), here they are second.
+                (bytes[l3 + 6], bytes[l3 + 40]) = (60, 0);
+                "misplaced options"
+            }
+            7 => {
+                // A third tag hides the packet.
+                bytes.splice(12..12, [0x81, 0, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3]);
+                "too many tags"
+            }
+            8 | 9 => {
+                // Damage in the headers that the other fields can make good or not.
+                let at = self.rng.random_range(12..l4 + 8);
+                bytes[at] = self.rng.random();
+                "damaged headers"
+            }
+            10 => {
+                // Ones' complement sums cannot see this: two 16-bit words change places.
+                if let Some(words) = bytes.get_mut(l4 + 8..l4 + 12) {
+                    words.rotate_left(2);
+                }
+                "words swapped"
+            }
+            _ => {
+                // All ones and all zeros are the same number; only UDP takes zero for none.
+                let field = l4 + csum_offset;
+                let tail = bytes.len() - 2;
+                if (bytes.len() - l4) % 2 == 0 && tail > field + 4 {
+                    // The packet's last word absorbs the difference.
+                    let old = u16::from_be_bytes([bytes[field], bytes[field + 1]]);
+                    let word = inet::add(old, &bytes[tail..]);
+                    bytes[field..field + 2].fill(if self.rng.random() { 0xff } else { 0 });
+                    bytes[tail..].copy_from_slice(&word.to_be_bytes());
+                }
+                "checksum field 0 or 0xffff"
+            }
+        };
+        (what, bytes)
+    }
+
+    /// Cut anywhere; what was cut off the last beat may still be on the bus, and must not count.
+    fn truncated(&mut self, frame: &Frame) -> Result<(), Error> {
+        // Beyond the headers, and just before the end, is where it matters most.
+        let length = match self.rng.random_range(0..3) {
+            0 => self.rng.random_range(1..40),
+            1 => frame.bytes.len() - self.rng.random_range(1..9),
+            _ => self.rng.random_range(1..frame.bytes.len()),
+        };
+        let mut beats = axis::beats(&frame.bytes, &mut self.rng);
+        beats.truncate(length.div_ceil(8));
+        if let Some(beat) = beats.last_mut() {
+            beat.last = true;
+            beat.keep = (0xff_u16 >> ((8 - length % 8) % 8)) as u8;
+        }
+        let verified = inet::transport_verified(&frame.bytes[..length]);
+        self.send_beats(&beats, verified)?;
+        self.report.add("truncated", 1);
+        Ok(())
+    }
+
+    /// Transport packets of no or a few bytes whose sum is right, too short for their headers or not.
+    fn small_segment(&mut self, shape: &Shape) -> Result<(), Error> {
+        let protocol = [6, 17, 1][self.rng.random_range(0..3)];
+        let mut segment = vec![0; self.rng.random_range(0..=26)];
+        self.rng.fill_bytes(&mut segment);
+        let length = segment.len() as u16;
+        if let Some(udp_length) = segment.get_mut(4..6) {
+            let wrong = self.rng.random_ratio(1, 4);
+            udp_length.copy_from_slice(&(length ^ u16::from(wrong)).to_be_bytes());
+        }
+        let mut bytes = frames::build_segment(shape, protocol, &segment, &mut self.rng);
+        self.pad(&mut bytes);
+        let verified = inet::transport_verified(&bytes);
+        self.send(&bytes, verified)?;
+        self.report.add("small segments", 1);
+        self.report.add("small segments verified", verified.into());
         Ok(())
     }
 
@@ -237,8 +287,13 @@ impl Bench {
     }
 
     fn send(&mut self, frame: &[u8], csum_valid: bool) -> Result<(), Error> {
+        let beats = axis::beats(frame, &mut self.rng);
+        self.send_beats(&beats, csum_valid)
+    }
+
+    fn send_beats(&mut self, beats: &[Beat], csum_valid: bool) -> Result<(), Error> {
         let user = self.rng.random_ratio(1, 8);
-        for beat in axis::beats(frame, &mut self.rng) {
+        for &beat in beats {
             self.cycle(Some((beat, user && beat.last, csum_valid)))?;
             while self.gap > 0.0 && self.rng.random_bool(self.gap) {
                 self.idle(1)?;

@@ -456,7 +456,8 @@ impl Bench {
             return Err(self.mismatch(format!("changed to {o:x?} without busy_o")));
         }
         self.asleep = (o[port::BUSY_O] == 0 && !flush && !self.offered).then_some(o);
-        self.report.add("cycles asleep", self.asleep.is_some().into());
+        self.report
+            .add("cycles asleep", self.asleep.is_some().into());
 
         if self.offered && o[port::S_AXIS_TREADY_O] == 1 {
             self.source.pop_front();
