@@ -16,10 +16,10 @@ const KEPT: usize = 4096;
 
 /// AXI IDs of the NIC's clients (`ID_*` in `rtl/pkg/nic_pkg.sv`).
 mod id {
-    pub const RX_RING: u8 = 0;
-    pub const TX_RING: u8 = 1;
-    pub const RX_DATA: u8 = 2;
-    pub const TX_DATA: u8 = 3;
+    pub const RX_RING: u8 = 2;
+    pub const TX_DESC: u8 = 1;
+    pub const RX_DATA: u8 = 4;
+    pub const TX_DATA: u8 = 5;
 }
 
 fn overlaps(burst: &DmaRecord, (from, to): (u64, u64)) -> bool {
@@ -71,7 +71,7 @@ impl BusLog {
             (id::RX_DATA, Access::Write) => &mut self.rx_data,
             (id::TX_DATA, Access::Read) => &mut self.tx_data,
             (id::RX_RING, Access::Write) => &mut self.used,
-            (id::TX_RING, Access::Read) => &mut self.descriptors,
+            (id::TX_DESC, Access::Read) => &mut self.descriptors,
             _ => return,
         };
         push_bounded(list, burst);

@@ -126,7 +126,10 @@ impl Recorder {
                 Stage::Defrag => (journey.len, journey.what) = (skb.len(), "whole datagram".into()),
                 _ => {}
             }
-            let (layer, name, detail) = super::software::words(skb, stage);
+            let (mut layer, name, detail) = super::software::words(skb, stage);
+            if matches!(stage, Stage::Send) && self.cause.is_some() {
+                layer = Layer::App;
+            }
             journey.push(at, layer, name, detail);
         }
     }

@@ -9,19 +9,30 @@ use super::Layer;
 pub fn words(skb: &SkBuff, stage: Stage) -> (Layer, String, String) {
     let (layer, detail) = match stage {
         Stage::NapiPoll => {
-            let head = skb
+            let place = skb
                 .dma_addr()
-                .map_or("on the heap".into(), |a| format!("in place at {a:#x}"));
+                .map_or("on the heap".into(), |a| format!("at {a:#x}"));
+            let csum = match skb.csum {
+                CsumState::Unnecessary => "verified by the NIC",
+                CsumState::Complete(_) => "summed by the NIC",
+                CsumState::Partial { .. } => "never left the machine",
+                CsumState::None => "not verified yet",
+            };
+            let detail = format!("skb {place}, {} bytes, checksum {csum}", skb.len());
+            (Layer::Driver, detail)
+        }
+        Stage::Xmit => {
+            let csum = match skb.csum {
+                CsumState::Partial { .. } => "left to the NIC",
+                _ => "complete",
+            };
             (
                 Layer::Driver,
-                format!("skb of {} bytes {head}, checksum {}", skb.len(), csum(skb)),
+                format!("{} bytes, checksum {csum}", skb.len()),
             )
         }
-        Stage::Xmit => (
-            Layer::Driver,
-            format!("{} bytes, checksum {}", skb.len(), csum(skb)),
-        ),
-        Stage::Recv | Stage::Send => (Layer::App, format!("{} bytes", skb.len())),
+        Stage::Recv => (Layer::App, format!("{} bytes", skb.len())),
+        Stage::Send => (Layer::Kernel, format!("{} bytes", skb.len())),
         Stage::NetifReceive => {
             let vlan = skb
                 .vlan
@@ -41,13 +52,4 @@ pub fn words(skb: &SkBuff, stage: Stage) -> (Layer, String, String) {
         _ => (Layer::Kernel, String::new()),
     };
     (layer, stage.to_string(), detail)
-}
-
-fn csum(skb: &SkBuff) -> &'static str {
-    match skb.csum {
-        CsumState::None => "to be done in software or done",
-        CsumState::Unnecessary => "verified by the NIC",
-        CsumState::Complete(_) => "summed by the NIC",
-        CsumState::Partial { .. } => "left to the NIC",
-    }
 }
