@@ -173,7 +173,7 @@ module tx_csum
   logic [17:0] sum2_q;
 
   wire [15:0] max_len  = (max_frame_i < 16'(MAX_STORED)) ? max_frame_i : 16'(MAX_STORED);
-  wire        no_field = csum1_q && position1_q + 17'd2 > 17'(len1_q);
+  wire        no_field = csum1_q && 18'(position1_q) + 18'd2 > 18'(len1_q);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || flush_i) v2_q <= 1'b0;
