@@ -27,7 +27,7 @@ pub enum Hook {
     NetdevIngress,
     /// `NF_INET_PRE_ROUTING`: an IP packet was received and its header is sound.
     PreRouting,
-    /// `NF_INET_LOCAL_IN`: it is for this host, and whole.
+    /// `NF_INET_LOCAL_IN`: it is for this host. IPv4 datagrams are whole here; IPv6 fragments are put together after this hook.
     LocalIn,
     /// `NF_INET_FORWARD`: it goes out again; the hop limit is already counted down.
     Forward,

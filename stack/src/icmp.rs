@@ -1,4 +1,5 @@
-//! ICMP (RFC 792, RFC 1122 3.2.2): echo, and errors about packets that could not go on.
+//! ICMP (RFC 792, RFC 1122 3.2.2): echo, and errors about packets that could not go on. Replies do not carry the request's IP options, and
+//! timestamp requests are not answered.
 
 use crate::checksum;
 use crate::drop_reason::DropReason;
@@ -214,7 +215,9 @@ impl Stack {
             return;
         }
         let quoted = about.network_bytes();
-        let room = MAX_ERROR_LEN.min(self.mtu(route.oif)) - IPV4_HLEN - ICMP_HLEN;
+        let room = MAX_ERROR_LEN
+            .min(self.mtu(route.oif))
+            .saturating_sub(IPV4_HLEN + ICMP_HLEN);
         let quoted = &quoted[..quoted.len().min(room)];
         let Some(mut skb) = self.alloc_skb(route.oif, IPV4_HLEN, ICMP_HLEN + quoted.len()) else {
             return;

@@ -1,4 +1,35 @@
 //! The kernel path of a packet, with Linux's names and order: skb, NAPI, netfilter hooks, IPv4/IPv6, sockets.
+//!
+//! A [`Stack`] is one host. A driver implements [`NetDeviceOps`] and hands frames over as [`SkBuff`]s, which are filled DMA buffers: no byte is
+//! copied between the device's buffer and the application's `recv`. Time is an argument in picoseconds ([`Ps`]); nothing here looks at
+//! a clock, and equal calls have equal results.
+//!
+//! A packet going through, over the loopback device:
+//!
+//! ```
+//! use stack::{Hook, Stack, StackConfig, Verdict};
+//!
+//! # fn main() -> Result<(), stack::StackError> {
+//! let mut stack = Stack::new(StackConfig::default());
+//! let socket = stack.udp_bind("127.0.0.1".parse().unwrap(), 9)?;
+//! stack.nf_register_hook(Hook::PreRouting, 0, "mark", Box::new(|skb, _state| {
+//!     skb.mark = 7;
+//!     Verdict::Accept
+//! }));
+//! stack.udp_send_to(socket, "127.0.0.1:9".parse().unwrap(), b"hello", 0)?; // down to the driver's ring
+//! while stack.net_rx_action(1_000) {}                                      // the softirq polls it and delivers
+//! let datagram = stack.udp_recv_from(socket).expect("delivered");
+//! assert_eq!((datagram.payload(), datagram.skb().mark), (b"hello".as_slice(), 7));
+//! # Ok(()) }
+//! ```
+//!
+//! The way of a packet, by module: `napi` → `hook` → `ipv4` / `ipv6` (`arp`, `ndp`) → `fib` → `icmp` / `udp` → [`socket`], and back
+//! through `ipv4` / `ipv6` → [`neigh`] → `xmit`. [`hook`] draws the hooks.
+//!
+//! What a received packet can meet and this stack does not have: TCP (segments are checked and end as `NO_SOCKET`; no reset is sent, as nobody
+//! could know which connections exist), raw and ping sockets, IGMP and MLD (only the all-hosts group, all nodes and the
+//! solicited-node groups are joined), router advertisements and redirects (validated, then ignored; none are sent), duplicate address
+//! detection for own addresses, policy rules, connection tracking, GRO and GSO. Loose and strict source routes are refused.
 #![deny(missing_docs)]
 
 pub mod addr;

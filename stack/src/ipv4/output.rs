@@ -109,7 +109,11 @@ impl Stack {
         let Some(skb) = self.nf_hook(Hook::PostRouting, Family::Ipv4, skb, iif, oif) else {
             return;
         };
-        let mtu = self.mtu(oif);
+        let mut mtu = self.mtu(oif);
+        // ip_dst_mtu_maybe_forward(): what routers said about the path concerns who sends, not who forwards.
+        if let Some(header) = Ipv4Header::new(skb.data()).filter(|_| iif == IfIndex::NONE) {
+            mtu = self.pmtu.lookup(header.daddr().into(), mtu, self.now);
+        }
         if skb.len() > mtu {
             return self.ip_fragment(skb, mtu);
         }

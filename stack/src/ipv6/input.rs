@@ -116,11 +116,16 @@ impl Stack {
                     };
                     let field = u16::from_be_bytes([fragment[2], fragment[3]]);
                     if field & !6 != 0 {
-                        // Comes back here as a whole, without the fragment header.
-                        if let Some(whole) = self.ip6_defrag(skb, offset, named_at) {
-                            self.ip6_input_finish(whole);
-                        }
-                        return;
+                        // The whole, without the fragment header, is walked from its start. A loop, not a call: fragments can be nested.
+                        let Some(whole) = self.ip6_defrag(skb, offset, named_at) else {
+                            return;
+                        };
+                        let Some(header) = Ipv6Header::new(whole.data()) else {
+                            return self.kfree_skb(whole, DropReason::IpInHdr);
+                        };
+                        (next_header, named_at, offset) = (header.next_header(), 6, IPV6_HLEN);
+                        skb = whole;
+                        continue;
                     }
                     // An atomic fragment (RFC 6946) is complete in itself.
                     next_header = fragment[0];
