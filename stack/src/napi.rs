@@ -29,10 +29,10 @@ const ETH_P_802_2: u16 = 0x0004;
 impl Stack {
     /// The device's interrupt came (and the driver masked it): puts it on the poll list.
     pub fn napi_schedule(&mut self, ifindex: IfIndex) {
-        if let Some(device) = self.device_mut(ifindex) {
-            if !std::mem::replace(&mut device.scheduled, true) {
-                self.poll_list.push_back(ifindex);
-            }
+        if let Some(device) = self.device_mut(ifindex)
+            && !std::mem::replace(&mut device.scheduled, true)
+        {
+            self.poll_list.push_back(ifindex);
         }
     }
 
@@ -126,10 +126,10 @@ impl Stack {
         if skb.vlan.is_some_and(|vlan| vlan.id() != 0) {
             skb.pkt_type = PktType::OtherHost;
         }
-        if skb.pkt_type == PktType::OtherHost {
-            if let Some(device) = self.device_mut(dev) {
-                device.stats.rx_otherhost_dropped += 1;
-            }
+        if skb.pkt_type == PktType::OtherHost
+            && let Some(device) = self.device_mut(dev)
+        {
+            device.stats.rx_otherhost_dropped += 1;
         }
         match skb.protocol {
             ETH_P_IP => self.ip_rcv(skb),

@@ -37,7 +37,7 @@ pub(crate) fn csum_ok(skb: &SkBuff, pseudo: u32) -> bool {
                 .unwrap_or_default();
             let rest = checksum::add(checksum::sub(sum, checksum::sum(headers)), pseudo);
             // An odd header length would swap the bytes; and a device that is wrong must not cost a good packet.
-            (headers.len() % 2 == 0 && checksum::fold(rest) == 0xffff) || data_ok()
+            (headers.len().is_multiple_of(2) && checksum::fold(rest) == 0xffff) || data_ok()
         }
         CsumState::None => data_ok(),
     }

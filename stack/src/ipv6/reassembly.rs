@@ -50,7 +50,7 @@ impl Stack {
         // the longest payload (the offset field is).
         let problem = if start + len > IPV6_MAXPLEN {
             Some(offset + 2)
-        } else if more && len % 8 != 0 {
+        } else if more && !len.is_multiple_of(8) {
             Some(4)
         } else {
             None
