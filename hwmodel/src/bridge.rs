@@ -2,7 +2,35 @@
 //!
 //! Names are those of the ports of `rtl/nic.sv` without `_i` and `_o`.
 
-pub use ffi::{Model, PinsIn, PinsOut, Straps, hash_pins, new_model};
+pub use ffi::{PinsIn, PinsOut, Straps, hash_pins};
+
+use std::{pin::Pin, ptr::NonNull};
+
+/// The NIC under Verilator, owned. A call through it is one crossing; through `cxx::UniquePtr` each
+/// would be two, since C++ has to be asked for the pointer.
+pub struct Model(NonNull<ffi::Model>);
+
+impl Model {
+    /// A model before its first edge. Only a `traced` one can write waves; it is slower.
+    pub fn new(straps: &Straps, traced: bool) -> Self {
+        let raw = ffi::new_model(straps, traced).into_raw();
+        Self(NonNull::new(raw).expect("std::make_unique never gives null"))
+    }
+
+    /// The C++ object.
+    #[inline]
+    pub fn pin_mut(&mut self) -> Pin<&mut ffi::Model> {
+        // SAFETY: the object is alive until drop() and nobody else has its address; it is never moved.
+        unsafe { Pin::new_unchecked(self.0.as_mut()) }
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // SAFETY: the pointer comes from into_raw() and is given back once.
+        drop(unsafe { cxx::UniquePtr::from_raw(self.0.as_ptr()) });
+    }
+}
 
 #[allow(missing_docs)] // the fields' meaning is in rtl/nic.sv
 #[cxx::bridge(namespace = "wirepath")]

@@ -11,7 +11,7 @@ use crate::{
     CYCLE_PS, Ps,
     axi::{AxiHost, Host},
     axil::{AxiLite, Response},
-    bridge::{Model, PinsIn, PinsOut, new_model},
+    bridge::{Model, PinsIn, PinsOut},
     counters::{Counters, DmaRecord},
     device::{Device, Stop},
     error::Error,
@@ -33,7 +33,7 @@ const BAR_TIMEOUT: u64 = 10_000;
 /// The RTL with its bus, memory, configuration space and wire.
 pub struct Nic {
     config: NicConfig,
-    model: cxx::UniquePtr<Model>,
+    model: Model,
     pins: PinsIn,
     out: PinsOut,
     now: Ps,
@@ -90,7 +90,7 @@ impl Nic {
         let mut pins = PinsIn::reset();
         pins.link_up = config.link_up;
         let mut nic = Self {
-            model: new_model(&config.straps(), config.waves.is_some()),
+            model: Model::new(&config.straps(), config.waves.is_some()),
             pins,
             out: PinsOut::default(),
             now: 0,

@@ -1,18 +1,18 @@
 use crate::{
-    bridge::{Model, PinsIn, new_model},
+    bridge::{Model, PinsIn},
     error::Error,
     nic::NicConfig,
 };
 
 /// The RTL alone under the loop that a C++ main would run, with recorded stimulus: what the
 /// co-simulation's speed is compared with, and a check that a run can be repeated from its pins.
-pub struct BareModel(cxx::UniquePtr<Model>);
+pub struct BareModel(Model);
 
 impl BareModel {
     /// A model before its first edge, with the straps of `config`.
     #[must_use]
     pub fn new(config: &NicConfig) -> Self {
-        Self(new_model(&config.straps(), false))
+        Self(Model::new(&config.straps(), false))
     }
 
     /// Steps through `pins` in one call. With `hash` all outputs are sampled, and their hash is that

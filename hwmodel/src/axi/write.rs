@@ -41,8 +41,8 @@ struct Beat {
     target: Target,
     data: [u64; 2],
     strobe: u16,
-    /// The burst that ends with this beat.
-    ends: Option<Write>,
+    /// It ends the oldest burst of [`Writer::closed`].
+    last: bool,
 }
 
 /// AW, W and B.
@@ -50,6 +50,8 @@ struct Beat {
 pub(super) struct Writer {
     /// Addresses without all their data, oldest first.
     open: VecDeque<Write>,
+    /// Bursts whose data has all arrived and is not all visible, oldest first.
+    closed: VecDeque<Write>,
     /// Accepted data that is not visible yet: one queue for all, so that order is kept.
     posted: VecDeque<Beat>,
     /// ID and code of responses that may be given.
@@ -90,7 +92,7 @@ impl Writer {
         self.settle(now, now, host);
         self.respond(out, pins, config, rng);
 
-        let unanswered = self.open.len() + self.responses.len();
+        let unanswered = self.open.len() + self.closed.len() + self.responses.len();
         pins.m_axi_awready = unanswered < config.max_writes && !rng.chance(config.stalls.aw);
         if out.m_axi_awvalid || self.held_aw.is_some() {
             self.address(now, out, pins.m_axi_awready, host)
@@ -181,7 +183,9 @@ impl Writer {
         if let Target::Memory(phys) = &mut write.target {
             *phys += BEAT;
         }
-        let ends = if last { self.open.pop_front() } else { None };
+        if last {
+            self.closed.extend(self.open.pop_front());
+        }
         let jitter = rng.below(config.jitter + u64::from(config.jitter > 0));
         // Posted writes do not pass each other (PCIe 2.4.1).
         self.newest_due = self.newest_due.max(now + config.write_latency + jitter);
@@ -190,58 +194,63 @@ impl Writer {
             target,
             data,
             strobe,
-            ends,
+            last,
         });
         Ok(())
     }
 
     /// Makes what is due by `limit` visible; responses follow.
+    #[inline]
     pub(super) fn settle(&mut self, limit: Ps, now: Ps, host: &mut Host<'_>) {
         while let Some(beat) = self.posted.front().filter(|beat| beat.due <= limit) {
-            let mut response = RESP_OKAY;
-            let mut refused = None;
-            match beat.target {
-                Target::Memory(phys) => {
-                    // The mapping was checked when it was made, so memory takes it.
-                    if host
-                        .memory
-                        .write_beat(phys, beat.data, beat.strobe)
-                        .is_err()
-                    {
-                        response = RESP_DECERR;
-                    }
-                }
-                Target::Msix => match beat.ends.and_then(|w| message(now, &w.burst, beat)) {
-                    Some(message) => {
-                        host.counters.msix_messages += 1;
-                        host.messages.push_back(message);
-                    }
-                    None => refused = Some(Refusal::NotMapped),
-                },
-                Target::Refused(refusal) => refused = Some(refusal),
+            if let Target::Memory(phys) = beat.target {
+                // The mapping was checked when it was made, so memory takes it.
+                let _ = host.memory.write_beat(phys, beat.data, beat.strobe);
             }
-            if let Some(refusal) = refused {
-                response = if refusal == Refusal::Permission {
-                    RESP_SLVERR
-                } else {
-                    RESP_DECERR
-                };
-            }
-            if let Some(write) = beat.ends {
-                self.responses.push_back((write.burst.id, response));
-                if beat.target != Target::Msix || refused.is_some() {
-                    host.done(DmaRecord {
-                        start: write.at,
-                        end: now,
-                        access: Access::Write,
-                        id: write.burst.id,
-                        iova: write.burst.addr,
-                        len: write.bytes,
-                        refused,
-                    });
-                }
+            if beat.last {
+                let beat = *beat;
+                self.finish(now, &beat, host);
             }
             self.posted.pop_front();
+        }
+    }
+
+    /// The last beat of a burst is visible: a message, a note, the response.
+    fn finish(&mut self, now: Ps, beat: &Beat, host: &mut Host<'_>) {
+        let Some(Write {
+            burst, at, bytes, ..
+        }) = self.closed.pop_front()
+        else {
+            return;
+        };
+        let message = match beat.target {
+            Target::Msix => message(now, &burst, beat),
+            _ => None,
+        };
+        let refused = match beat.target {
+            Target::Refused(refusal) => Some(refusal),
+            Target::Msix if message.is_none() => Some(Refusal::NotMapped),
+            _ => None,
+        };
+        let response = match refused {
+            None => RESP_OKAY,
+            Some(Refusal::Permission) => RESP_SLVERR,
+            Some(_) => RESP_DECERR,
+        };
+        self.responses.push_back((burst.id, response));
+        if let Some(message) = message {
+            host.counters.msix_messages += 1;
+            host.messages.push_back(message);
+        } else {
+            host.done(DmaRecord {
+                start: at,
+                end: now,
+                access: Access::Write,
+                id: burst.id,
+                iova: burst.addr,
+                len: bytes,
+                refused,
+            });
         }
     }
 

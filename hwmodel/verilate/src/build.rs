@@ -133,19 +133,30 @@ impl Model {
         toolchain: &Toolchain,
         headers: &[&Path],
     ) -> Result<(), Error> {
+        // All files in one: calls between them are inlined, and the headers are read once.
+        let files = files_ending(&self.dir, ".cpp")?;
+        let unity = crate::out_dir().join(format!("{}_unity.cc", self.prefix));
+        let text: String = files
+            .iter()
+            .map(|file| format!("#include \"{}\"\n", file.display()))
+            .collect();
+        fs::write(&unity, text).map_err(Error::io(&unity))?;
         let mut build = toolchain.cc();
         build
             .warnings(false)
             .flag("-w")
             .include(&self.dir)
             .includes(headers);
+        let mut dependencies = files_ending(&self.dir, ".h")?;
+        dependencies.extend(files);
+        let out = crate::out_dir();
         cache::library(
             &self.prefix,
             &mut build,
-            &files_ending(&self.dir, ".cpp")?,
-            &files_ending(&self.dir, ".h")?,
-            &toolchain.describe(),
-            &crate::out_dir(),
+            &[unity],
+            &dependencies,
+            toolchain,
+            &out,
         )
     }
 }

@@ -1,7 +1,7 @@
 //! Libraries are compiled again only when their sources or flags changed: a build script runs for
 //! any RTL edit, and the runtime and the other models have nothing to do with it.
 
-use crate::Error;
+use crate::{Error, Toolchain};
 use std::{
     fs,
     hash::{Hash, Hasher},
@@ -15,12 +15,17 @@ pub fn library(
     build: &mut cc::Build,
     files: &[PathBuf],
     headers: &[PathBuf],
-    salt: &str,
+    toolchain: &Toolchain,
     out: &Path,
 ) -> Result<(), Error> {
     let archive = out.join(format!("lib{name}.a"));
     let stamp_file = out.join(format!("{name}.stamp"));
-    let stamp = stamp(files, headers, salt)?;
+    let compiler = build.try_get_compiler().map_err(|source| Error::Compile {
+        name: name.into(),
+        source,
+    })?;
+    let salt = format!("{} {:?}", toolchain.describe(), compiler.args());
+    let stamp = stamp(files, headers, &salt)?;
     let known = fs::read_to_string(&stamp_file).is_ok_and(|s| s == stamp);
     if !known || !archive.is_file() {
         build

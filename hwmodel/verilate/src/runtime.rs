@@ -20,13 +20,12 @@ pub fn compile(toolchain: &Toolchain, headers: &[PathBuf], out: &Path) -> Result
     ];
     let mut build = toolchain.cc();
     build.warnings(false).flag("-w").includes(headers);
-    let salt = toolchain.describe();
     cache::library(
         "wirepath_verilated",
         &mut build,
         &files,
         &[crate::cpp_dir().join("hooks.h")],
-        &salt,
+        toolchain,
         out,
     )?;
     println!("cargo::rustc-link-lib=pthread");

@@ -107,6 +107,9 @@ impl Toolchain {
             .compiler(&self.compiler)
             .no_default_flags(true)
             .flag("-fPIC")
+            // Everything is linked into one program: calls between files may be inlined.
+            .flag("-fvisibility=hidden")
+            .flag("-fno-semantic-interposition")
             .flag("-ffunction-sections")
             .cargo_metadata(false)
             .define("VL_TIME_CONTEXT", None)
