@@ -233,6 +233,20 @@ fn drop_reasons_are_the_kernels() {
     let tagged = [&udp4(9, b"x")[..12], &[0x81, 0, 0, 5], &udp4(9, b"x")[12..]].concat();
     assert_eq!(dropped(any(), tagged), DropReason::OtherHost);
 
+    // A source that is not on the link it came from, and one that is this host's own.
+    let mut spoofed = udp4(9, b"x");
+    spoofed[26..30].copy_from_slice(&[203, 0, 113, 1]);
+    fix4(&mut spoofed);
+    let strict = StackConfig {
+        rp_filter: stack::RpFilter::Strict,
+        ..any()
+    };
+    assert_eq!(dropped(strict, spoofed), DropReason::IpRpFilter);
+    let mut own = udp4(9, b"x");
+    own[26..30].copy_from_slice(&V4.1);
+    fix4(&mut own);
+    assert_eq!(dropped(any(), own), DropReason::IpLocalSource);
+
     // A route that drops.
     let mut host = Host::new(router);
     let net = "203.0.113.0/24".parse().unwrap();
