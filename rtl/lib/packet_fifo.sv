@@ -22,8 +22,8 @@
 //
 // flush_i, one cycle: everything is forgotten; what is left of a frame that is being written is
 // ignored until its tlast (without drop_o); a beat offered in that cycle is lost. With
-// FlushKeepsOpen the words of a frame whose meta was popped (up to and including that cycle)
-// survive.
+// FlushKeepsOpen the words of a frame whose meta was popped before survive; in the flush's own cycle
+// no meta may be popped.
 //
 // busy_o = 1: the state will change without any input (read-ahead, drop_o), so the clock must run.
 module packet_fifo
@@ -119,11 +119,11 @@ module packet_fifo
   if (FlushKeepsOpen) begin : gen_open_end
     logic [CountW-1:0] open_end_q;
     wire  [CountW-1:0] meta_words = CountW'((meta_len_o + 14'd7) >> 3);
-    assign open_end = pop_meta ? open_end_q + meta_words : open_end_q;
-    assign ahead    = rptr_q + CountW'(read_data) == open_end + CountW'(1);
+    assign open_end = open_end_q;
+    assign ahead    = rptr_q == (read_data ? open_end_q : open_end_q + CountW'(1));
     always_ff @(posedge clk_i) begin
       if (!rst_ni) open_end_q <= '0;
-      else if (pop_meta) open_end_q <= open_end;
+      else if (pop_meta) open_end_q <= open_end_q + meta_words;
     end
   end else begin : gen_no_open_end
     assign open_end = '0;
@@ -236,6 +236,9 @@ module packet_fifo
       if (s_axis_tvalid_i && !abort) begin
         assert (s_axis_tlast_i ? s_axis_tkeep_i[0] : s_axis_tkeep_i == 8'hff)
         else $fatal(1, "packet_fifo: a beat that is neither full nor the last");
+      end
+      if (FlushKeepsOpen) begin
+        assert (!(flush_i && pop_meta)) else $fatal(1, "packet_fifo: a meta popped by a flush");
       end
       assert (used_words <= CountW'(Depth) && used_metas <= MetaCountW'(MetaDepth))
       else $fatal(1, "packet_fifo: pointers out of step");

@@ -80,13 +80,13 @@ module rx_csum_parse
       l4_halves_q <= 2'd0;
       l4_sel_o    <= 2'b00;
       if (ipv6_i) begin
-        bad_q      <= data_i[7:4] != 4'd6 || count_i != 4'd8;
+        bad_q      <= data_i[7:4] != 4'd6;
         left_q     <= 17'(payload_len) + 17'd32;
         hdr_left_q <= 8'd0;
         protocol_q <= data_i[55:48];
         hdr_sel_o  <= 2'b00;
       end else begin
-        bad_q      <= data_i[7:4] != 4'd4 || data_i[3:0] < 4'd5 || fragment || count_i != 4'd8;
+        bad_q      <= data_i[7:4] != 4'd4 || data_i[3:0] < 4'd5 || fragment;
         left_q     <= (total_len > 16'd8) ? 17'(total_len) - 17'd8 : 17'd0;
         hdr_left_q <= 8'(data_i[3:0]) - 8'd2;
         hdr_sel_o  <= 2'b11;

@@ -28,6 +28,8 @@ pub struct Shape {
     pub fragment: bool,
     /// Transport payload in bytes.
     pub payload: usize,
+    /// The payload is all zeros, which no sum sees, instead of random.
+    pub zeros: bool,
 }
 
 impl Shape {
@@ -59,6 +61,7 @@ impl Shape {
             },
             fragment: false,
             payload: rng.random_range(0..=most),
+            zeros: false,
         }
     }
 }
@@ -82,7 +85,9 @@ pub struct Frame {
 /// When `shape` is out of its ranges or beyond 64 KiB.
 pub fn build(shape: &Shape, rng: &mut impl Rng) -> Frame {
     let mut payload = vec![0; shape.payload];
-    rng.fill_bytes(&mut payload);
+    if !shape.zeros {
+        rng.fill_bytes(&mut payload);
+    }
 
     let builder = network(shape, rng);
     let mut bytes = Vec::with_capacity(shape.payload + 200);

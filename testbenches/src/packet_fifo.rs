@@ -170,7 +170,7 @@ impl Bench {
         let valid = self.rng.random_bool(self.mood.write) && (self.ready || !self.mood.polite);
         let last = self.offering.len() == 1;
         let flush = self.rng.random_bool(self.mood.flush);
-        let read_meta = self.rng.random_bool(self.mood.read_meta);
+        let read_meta = self.rng.random_bool(self.mood.read_meta) && !(self.keeps_open && flush);
         let read_data =
             self.rng.random_bool(self.mood.read_data) && (!self.keeps_open || self.open > 0);
 
@@ -193,7 +193,8 @@ impl Bench {
         }
         let input = valid || flush || read_meta || read_data;
         self.asleep = (o[port::BUSY_O] == 0 && !input).then_some(o);
-        self.report.add("cycles asleep", self.asleep.is_some().into());
+        self.report
+            .add("cycles asleep", self.asleep.is_some().into());
 
         let (free_words, free_metas) = self.check_write_side(&o)?;
         self.pop(now, read_meta, read_data, &o)?;

@@ -24,6 +24,7 @@ fn rx_csum() {
         "fragments",
         "without checksum",
         "truncated",
+        "checksum off by one",
         "misplaced options",
         "small segments verified",
         "too many tags",

@@ -50,6 +50,7 @@ pub(super) fn run(options: &Options) -> Result<Report, Error> {
     };
     bench.every_length()?;
     bench.every_byte_flipped(options.effort)?;
+    bench.small_segments()?;
     for round in 0..6 * options.effort {
         bench.gap = [0.0, 0.0, 0.3][round as usize % 3];
         bench.random_frames(400)?;
@@ -130,14 +131,14 @@ impl Bench {
             let mut shape = Shape::random(&mut self.rng, 1400);
             shape.fragment = case == 0;
             shape.tcp &= case != 1;
+            shape.zeros = case == 3;
             if case == 2 {
                 (shape.ipv6, shape.extensions) = (true, 3 | shape.extensions);
             }
             let frame = frames::build(&shape, &mut self.rng);
             match case {
-                3..=5 => self.truncated(&frame)?,
-                6 => self.small_segment(&shape)?,
-                0..=11 => {
+                3..=6 => self.truncated(&frame)?,
+                0..=12 => {
                     let (what, mut bytes) = self.disturbed(case, frame);
                     self.pad(&mut bytes);
                     let verified = inet::transport_verified(&bytes);
@@ -186,6 +187,17 @@ impl Bench {
                 }
                 "words swapped"
             }
+            11 => {
+                let field = l4 + csum_offset;
+                let csum = u16::from_be_bytes([bytes[field], bytes[field + 1]]);
+                let off = if self.rng.random() {
+                    csum.wrapping_add(1)
+                } else {
+                    csum.wrapping_sub(1)
+                };
+                bytes[field..field + 2].copy_from_slice(&off.to_be_bytes());
+                "checksum off by one"
+            }
             _ => {
                 // All ones and all zeros are the same number; only UDP takes zero for none.
                 let field = l4 + csum_offset;
@@ -208,7 +220,7 @@ impl Bench {
         // Beyond the headers, and just before the end, is where it matters most.
         let length = match self.rng.random_range(0..3) {
             0 => self.rng.random_range(1..40),
-            1 => frame.bytes.len() - self.rng.random_range(1..9),
+            1 => frame.bytes.len() - self.rng.random_range(1..17),
             _ => self.rng.random_range(1..frame.bytes.len()),
         };
         let mut beats = axis::beats(&frame.bytes, &mut self.rng);
@@ -224,9 +236,19 @@ impl Bench {
     }
 
     /// Transport packets of no or a few bytes whose sum is right, too short for their headers or not.
-    fn small_segment(&mut self, shape: &Shape) -> Result<(), Error> {
-        let protocol = [6, 17, 1][self.rng.random_range(0..3)];
-        let mut segment = vec![0; self.rng.random_range(0..=26)];
+    fn small_segments(&mut self) -> Result<(), Error> {
+        for length in 0..=26 {
+            for round in 0..16 {
+                let mut shape = Shape::random(&mut self.rng, 0);
+                shape.ipv6 = round & 1 == 1;
+                self.small_segment(&shape, [6, 17, 17, 1][round / 4], length)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn small_segment(&mut self, shape: &Shape, protocol: u8, length: usize) -> Result<(), Error> {
+        let mut segment = vec![0; length];
         self.rng.fill_bytes(&mut segment);
         let length = segment.len() as u16;
         if let Some(udp_length) = segment.get_mut(4..6) {

@@ -25,6 +25,9 @@ const NEEDS_CSUM: u8 = 1;
 /// Bytes of the longest frame that the block stores, whatever `max_frame_i` says.
 const MAX_STORED: usize = (2048 - 16) * 8;
 
+/// Cycles after which a block that still is not through never will be.
+const STUCK: u64 = 200_000;
+
 impl NetHdr {
     /// The header's 12 bytes; what is not looked at is random.
     fn bytes(self, rng: &mut impl Rng) -> [u8; 12] {
@@ -392,8 +395,10 @@ impl Bench {
                     .add("too long", u64::from(frame.len() > self.max_frame));
             }
         }
+        let limit = self.block.cycle() + STUCK;
         while self.stall < 1.0 && self.source.len() > 4000 {
             self.cycle(false)?;
+            self.give_up_after(limit)?;
         }
         Ok(())
     }
@@ -404,19 +409,27 @@ impl Bench {
 
     /// Runs until everything is out.
     fn drain_frames(&mut self) -> Result<(), Error> {
-        let limit = self.block.cycle() + 200_000;
+        let limit = self.block.cycle() + STUCK;
         self.cycles(8)?;
         while self.busy || !self.source.is_empty() {
             self.cycle(false)?;
-            if self.block.cycle() > limit {
-                return Err(self.mismatch(format!("stuck, {} to come", self.expected.len())));
-            }
+            self.give_up_after(limit)?;
         }
         self.expected.retain(|e| !e.optional);
         if let Some(lost) = self.expected.front() {
             return Err(self.mismatch(format!("lost a frame of {} bytes", lost.frame.len())));
         }
         Ok(())
+    }
+
+    fn give_up_after(&self, limit: u64) -> Result<(), Error> {
+        if self.block.cycle() <= limit {
+            return Ok(());
+        }
+        let (left, to_come) = (self.source.len(), self.expected.len());
+        Err(self.mismatch(format!(
+            "stuck: {left} beats left, {to_come} frames to come"
+        )))
     }
 
     /// Runs until everything is out, and compares the counts.
