@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// Result of a run. Every frame that was given to the wire is in exactly one of `delivered`,
 /// `drops` and `held`.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// Seed of every random choice of the run.
     pub seed: u64,
@@ -35,7 +35,7 @@ pub struct Summary {
 }
 
 /// Frames of the capture and what became of them before the wire.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct CaptureCounts {
     /// Frames in the file.
     pub frames: u64,
@@ -49,7 +49,7 @@ pub struct CaptureCounts {
 
 /// Frames and bytes on the wire; bytes from destination address to the end of padding, without
 /// preamble and FCS.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct WireCounts {
     /// Frames given to the NIC.
     pub frames_in: u64,
@@ -62,7 +62,7 @@ pub struct WireCounts {
 }
 
 /// Counters of the host's side.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct HostCounts {
     /// MSI-X messages that the CPU took.
     pub interrupts: u64,
@@ -81,7 +81,7 @@ pub struct HostCounts {
 }
 
 /// How long it took, in both times.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct TimeCounts {
     /// Simulated time from the first to the last event, nanoseconds.
     pub simulated_ns: u64,

@@ -132,10 +132,25 @@ fn a_trace_does_not_change_what_happens() {
     assert_eq!(with.wire, without.wire);
 }
 
+/// The trace without its two columns of times: those change with every cycle that the RTL gains. That they
+/// are the same in every run is for other tests.
+fn without_times(trace: &str) -> String {
+    let cut = |line: &str| match line.strip_prefix("  ").and_then(|rest| rest.get(27..)) {
+        Some(rest) => rest
+            .split("time 0 is")
+            .next()
+            .unwrap_or_default()
+            .trim_end()
+            .to_string(),
+        None => line.to_string(),
+    };
+    trace.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn a_ping_and_its_reply() {
     let outcome = run(&mixed(5), &server(), TIMED);
-    insta::assert_snapshot!(outcome.trace);
+    insta::assert_snapshot!(without_times(&outcome.trace));
 }
 
 #[test]

@@ -251,6 +251,11 @@ impl Host {
         Ok(())
     }
 
+    /// Clock cycles of the NIC that were evaluated so far.
+    pub fn cycles(&self) -> u64 {
+        self.machine.borrow().device.counters().cycles
+    }
+
     /// Time of the next thing that the kernel does on its own.
     pub fn next_timer(&self) -> Option<Ps> {
         self.stack.next_timer()

@@ -129,15 +129,12 @@ impl BusLog {
         if let Some(at) = self.doorbells.front().filter(|at| **at <= first) {
             journey.push(*at, Layer::Driver, "doorbell", "transmit queue".into());
         }
-        drop_before(&mut self.descriptors, tx.at, |b| b.end);
-        if let Some(b) = self
-            .descriptors
-            .iter()
-            .take_while(|b| b.end <= first)
-            .last()
-        {
+        drop_before(&mut self.descriptors, tx.at, |b| b.start);
+        // The engine starts with the first descriptor of a burst before the last one is there.
+        let read = self.descriptors.iter().take_while(|b| b.start <= first);
+        if let Some(b) = read.last() {
             let detail = format!("{} bytes from {:#x}", b.len, b.iova);
-            journey.push(b.end, Layer::Dma, "descriptor read", detail);
+            journey.push(b.start, Layer::Dma, "descriptor read", detail);
         }
     }
 }

@@ -1,0 +1,206 @@
+//! Speed of the whole co-simulation (NIC in RTL, driver, kernel path, application), and of the same RTL
+//! alone under a bare C++ loop with the same pin stimulus.
+//!
+//! `cargo bench -p cosim` prints criterion's figures, then the ratio of the two and what the model was
+//! compiled with.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use cosim::host::{Host, HostConfig};
+use criterion::{Criterion, Throughput};
+use hwmodel::BareModel;
+
+/// Frames of one run.
+const FRAMES: u64 = 512;
+/// Runs of the comparison with the bare loop; the fastest counts, as everything else is the machine's noise.
+const RUNS: usize = 7;
+
+/// UDP port that nobody listens on: such frames end in the kernel path without an answer, as ICMP
+/// errors are limited to a few per second.
+const DISCARD: u16 = 9;
+const ECHO: u16 = 7;
+
+struct Case {
+    name: &'static str,
+    /// Bytes of a frame, FCS not included.
+    len: usize,
+    port: u16,
+}
+
+const CASES: [Case; 4] = [
+    Case {
+        name: "receive 64 B",
+        len: 60,
+        port: DISCARD,
+    },
+    Case {
+        name: "receive 1514 B",
+        len: 1514,
+        port: DISCARD,
+    },
+    Case {
+        name: "echo 64 B",
+        len: 60,
+        port: ECHO,
+    },
+    Case {
+        name: "echo 1514 B",
+        len: 1514,
+        port: ECHO,
+    },
+];
+
+fn config(record_pins: bool) -> HostConfig {
+    HostConfig {
+        addrs: vec!["192.0.2.20/24".parse().unwrap()],
+        record_pins,
+        ..HostConfig::default()
+    }
+}
+
+/// An ARP request tells the host its peer's address, so that answers need not wait for one.
+fn arp_request() -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend([2, 0, 0, 0, 0, 0x0a, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
+    frame.extend([
+        2, 0, 0, 0, 0, 0x0a, 192, 0, 2, 10, 0, 0, 0, 0, 0, 0, 192, 0, 2, 20,
+    ]);
+    frame
+}
+
+fn internet_sum(parts: &[&[u8]]) -> u16 {
+    let sum: u32 = parts
+        .iter()
+        .flat_map(|p| p.chunks(2))
+        .map(|w| u32::from(w[0]) << 8 | u32::from(w.get(1).copied().unwrap_or(0)))
+        .sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
+}
+
+/// A UDP datagram from 192.0.2.10 in a frame of `len` bytes.
+fn datagram(len: usize, port: u16) -> Vec<u8> {
+    let udp_len = (len - 34) as u16;
+    let mut ip = vec![0x45, 0];
+    ip.extend((len as u16 - 14).to_be_bytes());
+    ip.extend([0, 1, 0x40, 0, 64, 17, 0, 0, 192, 0, 2, 10, 192, 0, 2, 20]);
+    let sum = internet_sum(&[&ip]);
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut udp = Vec::new();
+    for word in [40000, port, udp_len, 0] {
+        udp.extend(word.to_be_bytes());
+    }
+    udp.extend((8..udp_len).map(|i| i as u8));
+    let pseudo = [&ip[12..20], &[0, 17], &udp_len.to_be_bytes()].concat();
+    let sum = internet_sum(&[&pseudo, &udp]);
+    udp[6..8].copy_from_slice(&sum.to_be_bytes());
+
+    let mut frame = vec![2, 0, 0, 0, 0, 0x0b, 2, 0, 0, 0, 0, 0x0a, 0x08, 0x00];
+    frame.extend(ip);
+    frame.extend(udp);
+    assert_eq!(frame.len(), len);
+    frame
+}
+
+/// A host that knows its peer.
+fn host(record_pins: bool) -> Host {
+    let mut host = Host::new(&config(record_pins)).unwrap();
+    let now = host.now();
+    host.wire_in(0, now, arp_request());
+    host.run_until_quiet().unwrap();
+    while host.take_wire().is_some() {}
+    host
+}
+
+/// Feeds the case's frames, on the wire as fast as the host keeps up; returns the frames that came back.
+fn run(host: &mut Host, case: &Case) -> u64 {
+    let frame = datagram(case.len, case.port);
+    let mut back = 0;
+    for number in 1..=FRAMES {
+        // A frame every 1.3 µs at most: the kernel path keeps up, nothing is lost.
+        let now = host.now();
+        let begins = host.wire_in(number, now, frame.clone());
+        host.run_until(begins + 1_300_000).unwrap();
+        while host.take_wire().is_some() {
+            back += 1;
+        }
+    }
+    host.run_until_quiet().unwrap();
+    while host.take_wire().is_some() {
+        back += 1;
+    }
+    back
+}
+
+fn benches(c: &mut Criterion) {
+    let mut group = c.benchmark_group("cosim");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(3))
+        .warm_up_time(Duration::from_secs(1));
+    for case in &CASES {
+        group.throughput(Throughput::Elements(FRAMES));
+        let mut host = host(false);
+        group.bench_function(case.name, |b| b.iter(|| black_box(run(&mut host, case))));
+        let summary = host.summary(0).unwrap();
+        assert_eq!(summary.unaccounted(), 0);
+        assert!(
+            summary
+                .drops
+                .keys()
+                .all(|reason| reason == "stack: NO_SOCKET"),
+            "{:?}",
+            summary.drops
+        );
+    }
+    group.finish();
+}
+
+/// The whole machine against the RTL alone: same stimulus, same process, turn by turn. Only cycles that
+/// carry the case's frames count, not those of bring-up.
+fn ratio(case: &Case) {
+    let mut recorded = host(true);
+    let bring_up = recorded.cycles() as usize;
+    run(&mut recorded, case);
+    let (config, pins) = recorded.pins().expect("pins were recorded");
+    drop(recorded);
+    let (bring_up, stimulus) = pins.split_at(bring_up);
+
+    let (mut bare, mut whole) = (0f64, 0f64);
+    let (mut cycles, mut answers) = (0, 0);
+    for _ in 0..RUNS {
+        let mut model = BareModel::new(&config);
+        model.replay(bring_up, false).unwrap();
+        let started = Instant::now();
+        black_box(model.replay(stimulus, false)).unwrap();
+        bare = bare.max(stimulus.len() as f64 / started.elapsed().as_secs_f64());
+
+        let mut host = host(false);
+        let before = host.cycles();
+        let started = Instant::now();
+        answers = run(&mut host, case);
+        let took = started.elapsed().as_secs_f64();
+        cycles = host.cycles() - before;
+        whole = whole.max(cycles as f64 / took);
+    }
+    assert_eq!(cycles, stimulus.len() as u64, "the same work was done");
+    let frames = |count: u64| whole * count as f64 / cycles as f64;
+    println!(
+        "{:<15} {whole:>9.0} cycles/s, {:>7.0} frames/s in, {:>7.0} out; bare loop {bare:>9.0} cycles/s; ratio {:.2}",
+        case.name,
+        frames(FRAMES),
+        frames(answers),
+        whole / bare
+    );
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    benches(&mut criterion);
+    println!("\n{}", hwmodel::TOOLCHAIN);
+    for case in &CASES {
+        ratio(case);
+    }
+    criterion.final_summary();
+}
