@@ -7,12 +7,38 @@ pub mod csum;
 pub mod frames;
 pub mod inet;
 pub mod mac;
+#[cfg(feature = "nic")]
+pub mod nic;
 pub mod packet_fifo;
 pub mod ring;
 mod testbench;
 pub mod virtqueue;
 
 pub use testbench::{Error, Options, Report, Testbench};
+
+/// All testbenches.
+pub const TESTBENCHES: &[Testbench] = &[
+    mac::TESTBENCHES[0],
+    mac::TESTBENCHES[1],
+    mac::TESTBENCHES[2],
+    mac::TESTBENCHES[3],
+    csum::RX_CSUM,
+    csum::TX_CSUM,
+    packet_fifo::PACKET_FIFO,
+    virtqueue::VIRTQUEUE,
+    #[cfg(feature = "nic")]
+    nic::NIC_CONTROL,
+    #[cfg(feature = "nic")]
+    nic::NIC_TRAFFIC,
+    #[cfg(feature = "nic")]
+    nic::NIC_RESET,
+    #[cfg(feature = "nic")]
+    nic::NIC_ERRORS,
+    #[cfg(feature = "nic")]
+    nic::NIC_SKIP,
+    #[cfg(feature = "nic")]
+    nic::NIC_RATE,
+];
 
 // Its build brings Verilator's runtime.
 use hwmodel as _;

@@ -79,7 +79,7 @@ impl Host<'_> {
 /// Both directions of the AXI4 port.
 pub(crate) struct AxiHost {
     config: AxiHostConfig,
-    rng: Rng,
+    seed: u64,
     reader: Reader,
     writer: Writer,
     /// Nothing is in flight and the pins say so.
@@ -91,7 +91,7 @@ impl AxiHost {
         Self {
             reader: Reader::default(),
             writer: Writer::default(),
-            rng: Rng::new(seed),
+            seed,
             idle: false,
             config,
         }
@@ -129,7 +129,9 @@ impl AxiHost {
         pins: &mut PinsIn,
         host: &mut Host<'_>,
     ) -> Result<(), AxiError> {
-        let (config, rng) = (&self.config, &mut self.rng);
+        let config = &self.config;
+        // Each cycle has random numbers of its own, so that cycles that time jumps over take none.
+        let rng = &mut Rng::new(Rng::new(self.seed ^ now).next_u64());
         self.writer.drive(now, out, pins, config, rng, host)?;
         let visible = self.writer.visible_at();
         self.reader

@@ -1,0 +1,64 @@
+//! Runs testbenches from the command line.
+
+use clap::Parser;
+use std::{path::PathBuf, process::ExitCode};
+use testbenches::{Options, TESTBENCHES};
+
+/// RTL testbenches of the Wirepath NIC.
+#[derive(Debug, Parser)]
+#[command(name = "testbenches", version)]
+struct Cli {
+    /// Name of the testbench; all of them without it
+    name: Option<String>,
+    /// List the testbenches and what each compares
+    #[arg(long)]
+    list: bool,
+    /// Seed of all random choices
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Amount of stimulus: 1 as in `cargo test`, more for longer runs
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    effort: u32,
+    /// Write all cycles to this FST file; the testbench must be named
+    #[arg(long, value_name = "FILE", requires = "name")]
+    waves: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if cli.list {
+        for bench in TESTBENCHES {
+            println!("{:<16} {}", bench.name, bench.about);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let named = |name: &String| TESTBENCHES.iter().filter(|b| b.name == *name).collect();
+    let chosen: Vec<_> = cli
+        .name
+        .as_ref()
+        .map_or_else(|| TESTBENCHES.iter().collect(), named);
+    if chosen.is_empty() {
+        eprintln!("no such testbench; --list shows them");
+        return ExitCode::FAILURE;
+    }
+    let options = Options {
+        seed: cli.seed,
+        effort: cli.effort,
+        waves: cli.waves,
+    };
+    let mut failed = false;
+    for bench in chosen {
+        match (bench.run)(&options) {
+            Ok(report) => println!("{}: {report}", bench.name),
+            Err(error) => {
+                eprintln!("{}: {error}", bench.name);
+                failed = true;
+            }
+        }
+    }
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}

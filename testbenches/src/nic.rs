@@ -1,0 +1,372 @@
+//! Testbenches of the whole NIC, from its registers and queues to its wire and back.
+
+mod control;
+mod errors;
+mod frame;
+mod host;
+mod rate;
+mod slots;
+mod traffic;
+
+use crate::testbench::{Error, Options, Report, Testbench};
+use host::{Fail, Host, feature};
+use hwmodel::{AxiHostConfig, CYCLE_PS, Device, NicConfig, Ps};
+use rand::{RngExt, SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use traffic::{Load, Traffic};
+
+/// Frames of every length in both directions against a scoreboard.
+pub const NIC_TRAFFIC: Testbench = Testbench {
+    name: "nic_traffic",
+    about: "random frames, buffers, latency and back-pressure in both directions; effort 4: every length",
+    run: run_traffic,
+};
+
+/// Registers, negotiation, MSI-X, the link.
+pub const NIC_CONTROL: Testbench = Testbench {
+    name: "nic_control",
+    about: "register map, widths, negotiation, illegal queue sizes, MSI-X masks and races, link",
+    run: run_control,
+};
+
+/// Broken drivers.
+pub const NIC_ERRORS: Testbench = Testbench {
+    name: "nic_errors",
+    about: "refused DMA, illegal descriptors: NEEDS_RESET, an interrupt, quiet, and well after reset",
+    run: run_errors,
+};
+
+/// Resets in the midst of traffic.
+pub const NIC_RESET: Testbench = Testbench {
+    name: "nic_reset",
+    about: "device and queue resets at any moment of random traffic, with nothing left behind",
+    run: run_reset,
+};
+
+/// Idle skip.
+pub const NIC_SKIP: Testbench = Testbench {
+    name: "nic_skip",
+    about: "the same outputs at the same times with and without skipped idle cycles",
+    run: run_skip,
+};
+
+/// Line rate, printed.
+pub const NIC_RATE: Testbench = Testbench {
+    name: "nic_rate",
+    about: "frames per second in simulated time for 64 to 9018 bytes, each direction and both",
+    run: run_rate,
+};
+
+/// The longest frame of these testbenches, without FCS.
+const LONGEST: usize = 9216;
+
+fn mismatch(seed: u64, now: Ps, context: &str, fail: &Fail) -> Error {
+    let message = format!("{context}: {} ({now} ps)", fail.0);
+    Error::Mismatch {
+        seed,
+        cycle: now / CYCLE_PS,
+        message,
+    }
+}
+
+fn config(rng: &mut ChaCha8Rng) -> NicConfig {
+    let seed = rng.random();
+    NicConfig {
+        mtu: (LONGEST - 18) as u16,
+        axi: if rng.random_bool(0.3) {
+            AxiHostConfig::default()
+        } else {
+            AxiHostConfig::random(seed)
+        },
+        mmio_read_latency: rng.random_range(0..1_000_000),
+        mmio_write_latency: rng.random_range(0..400_000),
+        seed,
+        ..NicConfig::default()
+    }
+}
+
+/// A card; with waves, each one of a run in a file of its own: `out.3.fst`.
+fn power_on(options: &Options, number: usize, config: NicConfig) -> Result<Host, Error> {
+    let waves = options
+        .waves
+        .as_ref()
+        .map(|p| p.with_extension(format!("{number}.fst")));
+    Host::new(NicConfig { waves, ..config })
+        .map_err(|fail| mismatch(options.seed, 0, "power-on", &fail))
+}
+
+fn random_features(rng: &mut ChaCha8Rng) -> u64 {
+    let optional = feature::CSUM | feature::GUEST_CSUM | feature::EVENT_IDX | feature::IN_ORDER;
+    feature::BASE | (optional & rng.random::<u64>())
+}
+
+/// All lengths up to 1600, and beyond so many that the effort allows: all of them from 4 on.
+fn lengths(rng: &mut ChaCha8Rng, effort: u32) -> Vec<usize> {
+    let step = (64 >> (2 * effort.min(4)).saturating_sub(2)).max(1);
+    let mut lengths: Vec<usize> = (1..=1600)
+        .chain((1601..=LONGEST + 40).step_by(step))
+        .chain([LONGEST])
+        .collect();
+    lengths.shuffle(rng);
+    lengths
+}
+
+/// The session in which what is sent comes back; it takes no share of the frames to the card.
+const LOOPBACK: usize = 12;
+
+fn run_traffic(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut report = Report::default();
+    let (rx, tx) = (
+        lengths(&mut rng, options.effort),
+        lengths(&mut rng, options.effort),
+    );
+    let sessions = 12;
+    for session in 0..=sessions {
+        let share = |all: &[usize]| {
+            let chunk = all.len().div_ceil(sessions);
+            all.chunks(chunk).nth(session).unwrap_or_default().to_vec()
+        };
+        // Every 16th length comes back as well.
+        let share_of_all = |all: &[usize]| all.iter().copied().step_by(16).collect();
+        let features = random_features(&mut rng);
+        let load = Load {
+            rx: if session == LOOPBACK {
+                vec![]
+            } else {
+                share(&rx)
+            },
+            tx: if session == LOOPBACK {
+                share_of_all(&tx)
+            } else {
+                share(&tx)
+            },
+            faults: session % 2 == 1,
+            flood: session % 4 == 3,
+            short_buffers: session % 6 == 4,
+            loopback: session == LOOPBACK,
+        };
+        let config = config(&mut rng);
+        let mut host = power_on(options, session, config)?;
+        let (result, text) = match Traffic::start(&mut host, &mut rng, &mut report, features, load)
+        {
+            Err(fail) => (Err(fail), String::new()),
+            Ok(mut traffic) => {
+                let result = traffic.run(Ps::MAX).and_then(|()| traffic.settle());
+                (result, traffic.describe())
+            }
+        };
+        let context = format!("session {session} ({text}, {:?})", host.nic.config().axi);
+        result.map_err(|fail| mismatch(seed, host.nic.now(), &context, &fail))?;
+        report.cycles += host.nic.counters().cycles;
+    }
+    Ok(report)
+}
+
+fn run_control(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut report = Report::default();
+    let config = config(&mut rng);
+    let mut host = power_on(options, 0, config)?;
+    let mut check = |name: &str, result: fn(&mut Host, &mut ChaCha8Rng, &mut Report) -> Check| {
+        result(&mut host, &mut rng, &mut report)
+            .map_err(|fail| mismatch(seed, host.nic.now(), name, &fail))
+    };
+    check("map", |host, _, _| control::map(host))?;
+    check("negotiation", |host, _, report| {
+        control::negotiation(host, report)
+    })?;
+    check("registers", control::registers)?;
+    check("queue size", |host, _, _| control::queue_size(host))?;
+    check("link", control::link)?;
+    report.cycles = host.nic.counters().cycles;
+    Ok(report)
+}
+
+type Check = Result<(), Fail>;
+
+fn run_errors(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut report = Report::default();
+    for number in 0..2 {
+        let config = config(&mut rng);
+        let mut host = power_on(options, number, config)?;
+        errors::run(&mut host, &mut report)
+            .and_then(|()| {
+                // As good as new.
+                let lengths = (60..120).collect::<Vec<_>>();
+                let load = Load {
+                    rx: lengths.clone(),
+                    tx: lengths,
+                    ..Load::default()
+                };
+                let mut traffic =
+                    Traffic::start(&mut host, &mut rng, &mut report, feature::BASE, load)?;
+                traffic.run(Ps::MAX)?;
+                traffic.settle()
+            })
+            .map_err(|fail| mismatch(seed, host.nic.now(), "errors", &fail))?;
+        report.cycles += host.nic.counters().cycles;
+    }
+    Ok(report)
+}
+
+fn short_load(rng: &mut ChaCha8Rng, frames: usize) -> Load {
+    let mut lengths = || (0..frames).map(|_| rng.random_range(1..2000)).collect();
+    Load {
+        rx: lengths(),
+        tx: lengths(),
+        faults: true,
+        ..Load::default()
+    }
+}
+
+/// Device resets and queue resets while frames go both ways, on one card.
+fn run_reset(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut report = Report::default();
+    for number in 0..2 * options.effort as usize {
+        let config = config(&mut rng);
+        let mut host = power_on(options, number, config)?;
+        let result = (0..12).try_for_each(|life| one_life(&mut host, &mut rng, &mut report, life));
+        let context = format!("card {number} ({:?})", host.nic.config().axi);
+        result.map_err(|fail| mismatch(seed, host.nic.now(), &context, &fail))?;
+        report.cycles += host.nic.counters().cycles;
+    }
+    Ok(report)
+}
+
+fn one_life(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report, life: u32) -> Check {
+    let features = random_features(rng);
+    let last = life == 11;
+    let load = short_load(rng, if last { 60 } else { 1000 });
+    let mut traffic = Traffic::start(host, rng, report, features, load)?;
+    if last {
+        traffic.run(Ps::MAX)?;
+        return traffic.settle();
+    }
+    let pause = |traffic: &mut Traffic| {
+        let until = traffic.host.nic.now() + traffic.rng.random_range(0..150_000_000);
+        traffic.run(until)
+    };
+    pause(&mut traffic)?;
+    if life % 3 == 0 {
+        for _ in 0..3 {
+            let queue = usize::from(traffic.rng.random::<bool>());
+            traffic.reset_queue(queue)?;
+            pause(&mut traffic)?;
+        }
+    }
+    drop(traffic);
+    host.reset(100_000_000)?;
+    report.add("device resets", 1);
+    // Frames that are still on the wire must not reach memory, nor what was under way before.
+    let before = host.nic.counters();
+    let mut frames_left = 0;
+    while host.nic.wire_pending() != 0 {
+        host.run(100)?;
+    }
+    host.run(2000)?;
+    let after = host.nic.counters();
+    let dma = |c: &hwmodel::Counters| (c.dma_read_bytes, c.dma_write_bytes, c.dma_refused);
+    if dma(&before) != dma(&after) || before.msix_messages != after.msix_messages {
+        return Err(format!("bus traffic after reset: {before:?}, then {after:?}").into());
+    }
+    while host.nic.take_msix().is_some() {}
+    while host.nic.take_wire().is_some() {
+        frames_left += 1;
+    }
+    report.add("frames that a reset left in the wire's queue", frames_left);
+    Ok(())
+}
+
+/// One scenario twice; what came out, when, and what the host saw on the bus.
+fn run_skip(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut report = Report::default();
+    for number in 0..3 {
+        let mut seen = Vec::new();
+        for idle_skip in [true, false] {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(number);
+            let config = NicConfig {
+                idle_skip,
+                ..config(&mut rng)
+            };
+            let mut host = power_on(options, seen.len(), config)?;
+            host.nic.set_dma_log(true);
+            let load = short_load(&mut rng, 60);
+            let features = random_features(&mut rng);
+            let mut counts = Report::default();
+            let result = Traffic::start(&mut host, &mut rng, &mut counts, features, load).and_then(
+                |mut traffic| {
+                    traffic.run(Ps::MAX)?;
+                    traffic.settle()?;
+                    Ok(traffic.trace())
+                },
+            );
+            let trace = result.map_err(|f| mismatch(seed, host.nic.now(), "idle skip", &f))?;
+            let skipped = host.nic.counters().cycles_skipped;
+            report.add("cycles skipped", skipped);
+            report.cycles += host.nic.counters().cycles;
+            let mut counters = host.nic.counters();
+            counters.cycles += std::mem::take(&mut counters.cycles_skipped);
+            seen.push((trace, host.nic.now(), counters, host.nic.take_dma_log()));
+        }
+        if seen[0] != seen[1] {
+            let burst = seen[0].3.iter().zip(&seen[1].3).find(|(a, b)| a != b);
+            let text = format!(
+                "with idle skip {:?}, without {:?}; first DMA burst that differs: {burst:?}",
+                (seen[0].0, seen[0].1, seen[0].2),
+                (seen[1].0, seen[1].1, seen[1].2),
+            );
+            return Err(mismatch(seed, seen[0].1, "idle skip", &Fail(text)));
+        }
+    }
+    Ok(report)
+}
+
+/// Bytes with FCS, as Ethernet sizes are told.
+const RATE_SIZES: [usize; 5] = [64, 128, 512, 1518, 9018];
+
+fn run_rate(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut report = Report::default();
+    println!("  bytes  direction        Mframe/s   of 10 Gb/s   dropped");
+    for (number, size) in RATE_SIZES.into_iter().enumerate() {
+        let frames = (400_000 / size as u64).clamp(150, 2000) * u64::from(options.effort);
+        for (name, rx, tx) in [
+            ("receive", frames, 0),
+            ("transmit", 0, frames),
+            ("both", frames, frames),
+        ] {
+            let config = NicConfig {
+                mtu: 9202,
+                seed,
+                ..NicConfig::default()
+            };
+            let mut host = power_on(options, number, config)?;
+            let rates = rate::measure(&mut host, size - 4, rx, tx)
+                .map_err(|fail| mismatch(seed, host.nic.now(), name, &fail))?;
+            for (way, rate) in ["in ", "out"]
+                .into_iter()
+                .zip(rates)
+                .filter(|(_, r)| r.frames > 0.)
+            {
+                println!(
+                    "  {size:>5}  {name:<8} {way}  {:>12.3}   {:>9.1} %   {:>7}",
+                    rate.frames / 1e6,
+                    rate.share * 100.,
+                    rate.lost
+                );
+            }
+            report.cycles += host.nic.counters().cycles;
+            report.add("frames", rx + tx);
+        }
+    }
+    Ok(report)
+}

@@ -1,0 +1,663 @@
+//! Random traffic in both directions between a driver, the card and the wire, with a scoreboard.
+
+use super::{
+    frame::{self, HDR, MIN_FRAME, Outgoing},
+    host::{Fail, Host, RX, RX_BUFFERS, Stat, Stats, TX, TX_BUFFERS, common, feature},
+    slots::{self, SLOT},
+};
+use crate::{
+    inet,
+    ring::{DriverRing, Element, Events, Used},
+    testbench::Report,
+};
+use hwmodel::{CYCLE_PS, Device, Ps, Stop, WireFrame, xgmii::Faults};
+use rand::{RngExt, seq::IndexedRandom};
+use rand_chacha::ChaCha8Rng;
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+/// Nothing at all happened for so long: something is lost.
+const DEADLINE: Ps = 2_000_000_000;
+/// What may be in the card and on the wire so that its receive store of 2048 words never overflows.
+const WINDOW_WORDS: usize = 1800;
+const WINDOW_FRAMES: usize = 100;
+/// Slots in use at the most, per direction.
+const SLOTS: u32 = (RX_BUFFERS.1 / SLOT) as u32;
+
+/// What is to be sent.
+#[derive(Debug, Clone, Default)]
+pub struct Load {
+    /// Lengths without FCS of frames to the card.
+    pub rx: Vec<usize>,
+    /// Lengths of frames from the card.
+    pub tx: Vec<usize>,
+    /// Frames with faults among those to the card, malformed ones among those from it.
+    pub faults: bool,
+    /// Frames come as fast as the wire carries them, no matter what the card can hold.
+    pub flood: bool,
+    /// Receive buffers that are too short for some frames are among those offered.
+    pub short_buffers: bool,
+    /// What leaves the card comes back to it.
+    pub loopback: bool,
+}
+
+/// How a driver learns about used buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Polling,
+    /// For the use of this position, since when it is used.
+    Asleep(u64, Option<Ps>),
+}
+
+struct Slot {
+    elements: Vec<Element>,
+    capacity: usize,
+}
+
+struct Queue {
+    ring: DriverRing<u32>,
+    free: Vec<u32>,
+    slots: Vec<Option<Slot>>,
+    wait: Wait,
+    /// An interrupt came that was not looked at.
+    irq: bool,
+    unchecked: bool,
+}
+
+/// Both queues of a card in use.
+pub struct Traffic<'a> {
+    pub host: &'a mut Host,
+    pub rng: &'a mut ChaCha8Rng,
+    pub report: &'a mut Report,
+    features: u64,
+    max_frame: usize,
+    queues: [Queue; 2],
+    most_elements: usize,
+    eager: f64,
+    load: Load,
+    tag: u32,
+    sent: VecDeque<Vec<u8>>,
+    sent_words: usize,
+    lost: u64,
+    outgoing: VecDeque<Outgoing>,
+    baseline: Stats,
+    /// What the counters must have grown by.
+    expected: Stats,
+    last_progress: Ps,
+    /// All is sent: what is left in the card gets its buffers.
+    draining: bool,
+    /// A queue was reset: what was in it is gone, and the counters' sums are not known.
+    disturbed: bool,
+    /// Hash of everything that came out of the card, with its time.
+    trace: DefaultHasher,
+}
+
+impl<'a> Traffic<'a> {
+    /// A device that is brought up and running, with random queues.
+    pub fn start(
+        host: &'a mut Host,
+        rng: &'a mut ChaCha8Rng,
+        report: &'a mut Report,
+        features: u64,
+        load: Load,
+    ) -> Result<Self, Fail> {
+        if !host.negotiate(features)? {
+            return Err(format!("features {features:#x} refused").into());
+        }
+        host.enable_msix()?;
+        let queues = [
+            Self::queue(host, rng, RX, features)?,
+            Self::queue(host, rng, TX, features)?,
+        ];
+        let baseline = host.stats()?;
+        host.driver_ok()?;
+        host.status()?; // behind the posted write: frames that come from now on are received
+        let now = host.nic.now();
+        Ok(Self {
+            max_frame: usize::from(host.nic.config().mtu) + 18,
+            features,
+            queues,
+            most_elements: *[1, 2, 5, 12].choose(rng).unwrap_or(&1),
+            eager: *[0.1, 0.5, 0.9].choose(rng).unwrap_or(&0.5),
+            load,
+            tag: rng.random(),
+            sent: VecDeque::new(),
+            sent_words: 0,
+            lost: 0,
+            outgoing: VecDeque::new(),
+            baseline,
+            expected: Stats::default(),
+            last_progress: now,
+            draining: false,
+            disturbed: false,
+            trace: DefaultHasher::new(),
+            host,
+            rng,
+            report,
+        })
+    }
+
+    fn queue(
+        host: &mut Host,
+        rng: &mut ChaCha8Rng,
+        index: usize,
+        features: u64,
+    ) -> Result<Queue, Fail> {
+        let size = match rng.random_range(0..6) {
+            0 => rng.random_range(1..4),
+            1 => *[16, 256, 1024].choose(rng).unwrap_or(&16),
+            _ => rng.random_range(4..300),
+        };
+        Ok(Queue {
+            ring: host.enable_queue(index, size, rng.random(), features, rng.random())?,
+            free: (0..SLOTS).collect(),
+            slots: (0..SLOTS).map(|_| None).collect(),
+            wait: Wait::Polling,
+            irq: false,
+            unchecked: false,
+        })
+    }
+
+    /// For messages.
+    pub fn describe(&self) -> String {
+        format!(
+            "features {:#x}, rings {}/{}, elements up to {}",
+            self.features,
+            self.queues[RX].ring.config().size,
+            self.queues[TX].ring.config().size,
+            self.most_elements
+        )
+    }
+
+    /// The same for two runs exactly when the same came out of the card at the same times.
+    pub fn trace(&self) -> u64 {
+        self.trace.finish()
+    }
+
+    fn count(&mut self, stat: Stat, n: usize) {
+        self.expected[stat as usize] += n as u64;
+    }
+
+    /// Until all is sent and accounted for, or `until`.
+    pub fn run(&mut self, until: Ps) -> Result<(), Fail> {
+        self.last_progress = self.host.nic.now();
+        while !self.finished() && self.host.nic.now() < until {
+            self.feed_wire();
+            self.feed_transmit()?;
+            self.refill()?;
+            for index in [RX, TX] {
+                self.poll(index)?;
+            }
+            let pause = *[0, 100, 1_000].choose(self.rng).unwrap_or(&0) * CYCLE_PS / 4;
+            let pause = self.rng.random_range(0..=pause + CYCLE_PS);
+            self.advance(self.host.nic.now() + pause)?;
+            self.check_progress()?;
+        }
+        Ok(())
+    }
+
+    fn finished(&self) -> bool {
+        self.load.rx.is_empty()
+            && self.load.tx.is_empty()
+            && self.outgoing.is_empty()
+            && (self.sent.is_empty() || self.load.flood || self.load.short_buffers)
+            && self.host.nic.wire_pending() == 0
+            && self.queues[TX].ring.outstanding() == 0
+    }
+
+    // ---- wire -> card -------------------------------------------------------------------------------
+
+    fn feed_wire(&mut self) {
+        for _ in 0..8 {
+            let Some(&len) = self.load.rx.last() else {
+                return;
+            };
+            let words = len.div_ceil(8);
+            let full = self.sent_words + words > WINDOW_WORDS || self.sent.len() >= WINDOW_FRAMES;
+            if (full && !self.load.flood) || self.host.nic.wire_pending() > 8 {
+                return;
+            }
+            self.load.rx.pop();
+            self.tag = self.tag.wrapping_add(1);
+            let bytes = frame::random(self.rng, len, self.tag);
+            let most = if self.load.flood { 1 } else { 300 };
+            let gap = self.rng.random_range(0..3) * self.rng.random_range(0..most);
+            let mut wire = WireFrame::new(self.host.nic.now(), bytes).with_faults(Faults {
+                extra_gap: gap,
+                ..Faults::default()
+            });
+            self.report.add("frames to the card", 1);
+            self.last_progress = self.host.nic.now();
+            if len < MIN_FRAME {
+                self.count(Stat::RxRunt, 1);
+            } else if len > self.max_frame {
+                self.count(Stat::RxOversize, 1);
+            } else if self.load.faults && self.rng.random_bool(0.05) {
+                if self.rng.random() {
+                    wire = wire.bad_fcs();
+                    self.count(Stat::RxBadFcs, 1);
+                } else {
+                    wire.faults.error_at = Some(self.rng.random_range(0..len));
+                    self.count(Stat::RxError, 1);
+                }
+            } else {
+                self.count(Stat::RxFrames, 1);
+                self.count(Stat::RxBytes, len);
+                self.sent_words += words;
+                self.sent.push_back(wire.bytes.clone());
+            }
+            self.host.nic.wire_send(wire);
+        }
+    }
+
+    fn send_back(&mut self, frame: WireFrame) {
+        self.count(Stat::RxFrames, 1);
+        self.count(Stat::RxBytes, frame.bytes.len());
+        self.sent_words += frame.bytes.len().div_ceil(8);
+        self.sent.push_back(frame.bytes.clone());
+        self.host
+            .nic
+            .wire_send(WireFrame::new(self.host.nic.now(), frame.bytes));
+    }
+
+    fn refill(&mut self) -> Result<(), Fail> {
+        // In a flood buffers come too slowly, so that the card's store overflows.
+        let eager = match self.load.flood {
+            _ if self.draining => 1.0,
+            true => 0.05,
+            false => self.eager,
+        };
+        let most = if self.rng.random_bool(eager) { 8 } else { 0 };
+        for _ in 0..most {
+            let queue = &mut self.queues[RX];
+            if queue.ring.free() == 0 {
+                break;
+            }
+            let Some(number) = queue.free.pop() else {
+                break;
+            };
+            let slot = RX_BUFFERS.0 + SLOT * u64::from(number);
+            let mut capacity = HDR + self.max_frame;
+            if self.load.short_buffers && self.rng.random_bool(0.3) {
+                capacity = self.rng.random_range(1..capacity);
+            } else if self.rng.random() {
+                capacity += self.rng.random_range(0..2000);
+            }
+            slots::wipe(&mut self.host.bus, slot);
+            let most = self.most_elements.min(usize::from(queue.ring.free()));
+            let elements = slots::cut(self.rng, slot, capacity as u64, most);
+            let (chain, _) = queue.ring.prepare(&mut self.host.bus, &elements, number, 0);
+            queue.ring.publish(&mut self.host.bus, chain);
+            queue.slots[number as usize] = Some(Slot { elements, capacity });
+            queue.unchecked = true;
+            self.last_progress = self.host.nic.now();
+        }
+        self.kick(RX)
+    }
+
+    fn kick(&mut self, index: usize) -> Result<(), Fail> {
+        let queue = &mut self.queues[index];
+        if std::mem::take(&mut queue.unchecked) {
+            if queue.ring.kick_needed(&self.host.bus) {
+                self.host.kick(index)?;
+                self.report.add("kicks", 1);
+            } else {
+                self.report.add("kicks saved", 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, used: Used<u32>) -> Result<(), Fail> {
+        let number = used.token;
+        let slot = self.queues[RX].slots[number as usize]
+            .take()
+            .ok_or("a slot used twice")?;
+        self.queues[RX].free.push(number);
+        let at = RX_BUFFERS.0 + SLOT * u64::from(number);
+        let len = used.len.ok_or("a receive buffer without a length")? as usize;
+        self.count(Stat::RxBuffers, 1);
+        if len == 0 {
+            if !self.load.short_buffers {
+                return Err("a frame was truncated though all buffers are long enough".into());
+            }
+            self.count(Stat::RxTruncated, 1);
+            self.lost += 1;
+            return Ok(());
+        }
+        let bytes = slots::gather(&self.host.bus, at, &slot.elements, len)?;
+        let Some(place) = self
+            .sent
+            .iter()
+            .position(|f| bytes.get(HDR..) == Some(&f[..]))
+        else {
+            return Err(self.strange(&bytes).into());
+        };
+        if place != 0 && !self.load.flood && !self.load.short_buffers {
+            return Err(format!("{place} frames were left out before one of {len} bytes").into());
+        }
+        self.lost -= self.lost.min(place as u64);
+        if self.load.flood {
+            self.report.add("frames dropped in a flood", place as u64);
+        }
+        let frame = self.sent.drain(..=place).next_back().ok_or("no frame")?;
+        self.sent_words = self.sent.iter().map(|f| f.len().div_ceil(8)).sum();
+        let header = frame::rx_header(&frame, self.features & feature::GUEST_CSUM != 0);
+        if bytes[..HDR] != header {
+            return Err(format!(
+                "header {:02x?}, expected {header:02x?}, of a frame of {} bytes, buffer of {}",
+                &bytes[..HDR],
+                frame.len(),
+                slot.capacity
+            )
+            .into());
+        }
+        if header[0] != 0 {
+            self.count(Stat::RxCsumValid, 1);
+        }
+        self.report.add("frames received", 1);
+        Ok(())
+    }
+
+    /// Says how an unexpected frame differs from the one that was due.
+    fn strange(&self, bytes: &[u8]) -> String {
+        let Some(due) = self.sent.front() else {
+            return format!("a frame of {} bytes that was not sent", bytes.len());
+        };
+        let body = bytes.get(HDR..).unwrap_or_default();
+        let differs = body.iter().zip(due).position(|(a, b)| a != b);
+        let summed = inet::transport_verified(due);
+        format!(
+            "frame of {} bytes instead of {} (checksummed: {summed}), first difference at {differs:?}",
+            body.len(),
+            due.len()
+        )
+    }
+
+    // ---- card -> wire -------------------------------------------------------------------------------
+
+    fn feed_transmit(&mut self) -> Result<(), Fail> {
+        let most = if self.rng.random_bool(self.eager) {
+            self.rng.random_range(1..20)
+        } else {
+            0
+        };
+        for _ in 0..most {
+            let (Some(&len), true) = (self.load.tx.last(), self.queues[TX].ring.free() != 0) else {
+                break;
+            };
+            // What comes back must fit into the store, like all else.
+            let returning = self
+                .outgoing
+                .iter()
+                .map(|o| o.bytes.len().div_ceil(8))
+                .sum::<usize>();
+            let words = self.sent_words + returning + len.max(HDR + MIN_FRAME).div_ceil(8);
+            let frames = self.sent.len() + self.outgoing.len();
+            if self.load.loopback && (words > WINDOW_WORDS || frames >= WINDOW_FRAMES) {
+                break;
+            }
+            let Some(number) = self.queues[TX].free.pop() else {
+                break;
+            };
+            self.tag = self.tag.wrapping_add(1);
+            let csum = self.features & feature::CSUM != 0;
+            let out = if self.load.faults && self.rng.random_bool(0.05) {
+                frame::malformed(self.rng, self.max_frame)
+            } else {
+                self.load.tx.pop();
+                frame::outgoing(self.rng, len, self.tag, self.max_frame, csum)
+            };
+            match &out.wire {
+                Some(wire) => {
+                    self.count(Stat::TxFrames, 1);
+                    self.count(Stat::TxBytes, wire.len());
+                    self.count(Stat::TxCsum, usize::from(out.csum));
+                }
+                None => self.count(Stat::TxMalformed, 1),
+            }
+            self.count(Stat::TxBuffers, 1);
+            let slot = TX_BUFFERS.0 + SLOT * u64::from(number);
+            let queue = &mut self.queues[TX];
+            let most = self.most_elements.min(usize::from(queue.ring.free()));
+            let elements = slots::cut(self.rng, slot, out.bytes.len() as u64, most);
+            slots::scatter(&mut self.host.bus, &elements, &out.bytes);
+            let (chain, _) = queue.ring.prepare(&mut self.host.bus, &elements, number, 0);
+            queue.ring.publish(&mut self.host.bus, chain);
+            queue.slots[number as usize] = Some(Slot {
+                elements,
+                capacity: out.bytes.len(),
+            });
+            queue.unchecked = true;
+            if out.wire.is_some() {
+                self.outgoing.push_back(out);
+            }
+            self.report.add("chains to transmit", 1);
+            self.last_progress = self.host.nic.now();
+            if self.rng.random_bool(0.3) {
+                self.kick(TX)?;
+            }
+        }
+        self.kick(TX)
+    }
+
+    fn left_the_card(&mut self, wire: &WireFrame) -> Result<(), Fail> {
+        let Some(due) = self.outgoing.pop_front() else {
+            return Err(format!("a frame of {} bytes leaves unasked", wire.bytes.len()).into());
+        };
+        let due = due.wire.unwrap_or_default();
+        if !wire.fcs_ok || wire.bytes != due {
+            let differs = wire.bytes.iter().zip(&due).position(|(a, b)| a != b);
+            return Err(format!(
+                "{} ps: frame of {} bytes (FCS right: {}) instead of {}, first difference at {differs:?}",
+                wire.at,
+                wire.bytes.len(),
+                wire.fcs_ok,
+                due.len()
+            )
+            .into());
+        }
+        self.report.add("frames transmitted", 1);
+        self.last_progress = self.host.nic.now();
+        Ok(())
+    }
+
+    // ---- driver ---------------------------------------------------------------------------------------
+
+    fn poll(&mut self, index: usize) -> Result<(), Fail> {
+        let now = self.host.nic.now();
+        if std::mem::take(&mut self.queues[index].irq) {
+            self.queues[index].wait = Wait::Polling;
+        }
+        let queue = &mut self.queues[index];
+        let visible = queue.ring.visible(&self.host.bus);
+        match queue.wait {
+            Wait::Polling => {}
+            Wait::Asleep(position, None) if visible > position => {
+                queue.wait = Wait::Asleep(position, Some(now));
+                return Ok(());
+            }
+            Wait::Asleep(position, Some(since)) if now > since + DEADLINE / 10 => {
+                return Err(format!(
+                    "lost interrupt of queue {index}: armed for {position}, used up to {visible}"
+                )
+                .into());
+            }
+            Wait::Asleep(..) => {
+                // A driver that has something to add looks anyway, as a transmit queue does.
+                if self.rng.random_bool(0.02) {
+                    queue.wait = Wait::Polling;
+                }
+                return Ok(());
+            }
+        }
+        let mut taken = Vec::new();
+        let budget = self.rng.random_range(1..64);
+        while taken.len() < budget {
+            let before = taken.len();
+            queue.ring.take_used(&self.host.bus, &mut taken)?;
+            if taken.len() == before {
+                break;
+            }
+        }
+        if taken.is_empty() {
+            self.arm(index);
+            return Ok(());
+        }
+        self.last_progress = now;
+        for used in taken {
+            if index == RX {
+                self.received(used)?;
+            } else {
+                self.queues[TX].slots[used.token as usize]
+                    .take()
+                    .ok_or("a slot used twice")?;
+                self.queues[TX].free.push(used.token);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps until an interrupt, unless the ring says at a second look that there is work.
+    fn arm(&mut self, index: usize) {
+        let queue = &mut self.queues[index];
+        let used = queue.ring.used_position();
+        let (events, position) = match self.rng.random_range(0..4) {
+            0 => (Events::Disable, None),
+            1 | 2 if self.features & feature::EVENT_IDX != 0 && queue.ring.outstanding() != 0 => {
+                // Not too far ahead: what is behind may be all that comes.
+                let to = queue.ring.avail_position().min(used + 3);
+                let position = self.rng.random_range(used..to);
+                (Events::Desc(position), Some(position))
+            }
+            _ => (Events::Enable, Some(used)),
+        };
+        queue.ring.set_events(&mut self.host.bus, events);
+        if let Some(position) = position
+            && queue.ring.visible(&self.host.bus) <= position
+        {
+            queue.wait = Wait::Asleep(position, None);
+            self.report.add("sleeps", 1);
+        }
+    }
+
+    fn advance(&mut self, until: Ps) -> Result<(), Fail> {
+        loop {
+            match self.host.nic.run_until(until)? {
+                Stop::Time => return Ok(()),
+                Stop::Msix => {
+                    if let Some(message) = self.host.nic.take_msix() {
+                        (message.at, message.data).hash(&mut self.trace);
+                        let vector = Host::vector(&message)?;
+                        self.report.add("interrupts", 1);
+                        match vector {
+                            1 | 2 => self.queues[vector - 1].irq = true,
+                            _ => return Err("configuration interrupt".into()),
+                        }
+                    }
+                }
+                Stop::WireTx => {
+                    if let Some(frame) = self.host.nic.take_wire() {
+                        (frame.at, frame.end, &frame.bytes).hash(&mut self.trace);
+                        self.left_the_card(&frame)?;
+                        if self.load.loopback {
+                            self.send_back(frame);
+                        } else {
+                            self.host.nic.recycle(frame.bytes);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// 2.6.1: resets a queue in the midst of it all and sets it up anew; the other one goes on.
+    pub fn reset_queue(&mut self, index: usize) -> Result<(), Fail> {
+        self.host.write(common::QUEUE_SELECT, 2, index as u32)?;
+        self.host.write(common::QUEUE_RESET, 2, 1)?;
+        let limit = self.host.nic.now() + 100_000_000;
+        while self.host.read(common::QUEUE_RESET, 2)? != 0 {
+            if self.host.nic.now() > limit {
+                return Err(format!("queue {index} is not reset after 100 us").into());
+            }
+        }
+        if self.host.read(common::QUEUE_ENABLE, 2)? != 0 {
+            return Err(format!("queue {index} is enabled after its reset").into());
+        }
+        // What is on its way comes out, or is dropped and counted.
+        while self.host.nic.wire_pending() != 0 {
+            self.advance(self.host.nic.now() + 10_000_000)?;
+        }
+        self.advance(self.host.nic.now() + 50_000_000)?;
+        self.disturbed = true;
+        if index == RX {
+            self.sent.clear();
+            self.sent_words = 0;
+        } else {
+            self.outgoing.clear();
+        }
+        self.queues[index] = Self::queue(self.host, self.rng, index, self.features)?;
+        self.report.add("queue resets", 1);
+        self.last_progress = self.host.nic.now();
+        Ok(())
+    }
+
+    fn check_progress(&mut self) -> Result<(), Fail> {
+        if self.host.nic.now() < self.last_progress + DEADLINE {
+            return Ok(());
+        }
+        let stats = self.host.stats()?;
+        let status = self.host.status()?;
+        Err(format!(
+            "stuck: {} frames on the way in, {} on the way out, rings {:?}, status {status:#x}, \
+             counters {stats:?}, {:?}",
+            self.sent.len(),
+            self.outgoing.len(),
+            self.queues
+                .each_ref()
+                .map(|q| (q.ring.outstanding(), q.ring.free(), q.wait)),
+            self.host.nic.counters(),
+        )
+        .into())
+    }
+
+    /// At the end: takes what is still to be taken, and every frame must be in exactly one counter.
+    pub fn settle(&mut self) -> Result<(), Fail> {
+        self.draining = true;
+        for _ in 0..64 {
+            self.refill()?;
+            for index in [RX, TX] {
+                self.queues[index].wait = Wait::Polling;
+                self.poll(index)?;
+            }
+            self.advance(self.host.nic.now() + 200 * CYCLE_PS * 8)?;
+        }
+        if self.disturbed {
+            return Ok(());
+        }
+        let now = self.host.stats()?;
+        let grown: Stats = std::array::from_fn(|i| now[i] - self.baseline[i]);
+        let dropped = grown[Stat::RxNoSpace as usize] + grown[Stat::RxTruncated as usize];
+        let missing = self.expected[Stat::RxFrames as usize]
+            - (self.expected[Stat::RxBuffers as usize] - self.expected[Stat::RxTruncated as usize]);
+        if dropped != missing {
+            return Err(format!("{missing} frames are missing, {dropped} drops counted").into());
+        }
+        if !self.load.flood && grown[Stat::RxNoSpace as usize] != 0 {
+            return Err("frames were dropped for lack of space".into());
+        }
+        self.report.add(
+            "frames dropped for lack of space",
+            grown[Stat::RxNoSpace as usize],
+        );
+        self.report
+            .add("frames truncated", grown[Stat::RxTruncated as usize]);
+        self.expected[Stat::RxNoSpace as usize] = grown[Stat::RxNoSpace as usize];
+        if grown != self.expected {
+            return Err(format!("counters {grown:?}, expected {:?}", self.expected).into());
+        }
+        Ok(())
+    }
+}

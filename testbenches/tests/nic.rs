@@ -1,0 +1,58 @@
+//! The whole NIC.
+#![cfg(feature = "nic")]
+
+use testbenches::{Options, Testbench, nic};
+
+fn run(bench: &Testbench, seed: u64) -> testbenches::Report {
+    let report = (bench.run)(&Options {
+        seed,
+        ..Options::default()
+    });
+    let report = report.unwrap_or_else(|error| panic!("{}: {error}", bench.name));
+    println!("{}, seed {seed}: {report}", bench.name);
+    report
+}
+
+#[test]
+fn traffic() {
+    let report = run(&nic::NIC_TRAFFIC, 1);
+    for what in [
+        "frames received",
+        "frames transmitted",
+        "kicks saved",
+        "interrupts",
+        "sleeps",
+    ] {
+        assert!(report.count(what) > 0, "no {what}");
+    }
+}
+
+#[test]
+fn control() {
+    let report = run(&nic::NIC_CONTROL, 1);
+    assert!(report.count("link changes") > 0);
+}
+
+#[test]
+fn errors() {
+    run(&nic::NIC_ERRORS, 1);
+}
+
+#[test]
+fn reset() {
+    let report = run(&nic::NIC_RESET, 1);
+    for what in ["device resets", "queue resets"] {
+        assert!(report.count(what) > 0, "no {what}");
+    }
+}
+
+#[test]
+fn idle_skip() {
+    let report = run(&nic::NIC_SKIP, 1);
+    assert!(report.count("cycles skipped") > 0);
+}
+
+#[test]
+fn rate() {
+    run(&nic::NIC_RATE, 1);
+}
