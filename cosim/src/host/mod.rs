@@ -248,6 +248,9 @@ impl Host {
             self.run_until(timer)?;
             self.run_until_quiet()?;
         }
+        if let Some(recorder) = &mut self.machine.borrow_mut().recorder {
+            recorder.close();
+        }
         Ok(())
     }
 

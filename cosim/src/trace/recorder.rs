@@ -154,7 +154,11 @@ impl Recorder {
         let Some(place) = self.on_the_way.iter().position(|f| f.bytes == skb.data()) else {
             return;
         };
-        let Some(frame) = self.on_the_way.drain(..=place).next_back() else {
+        let older: Vec<_> = self.on_the_way.drain(..place).collect();
+        for frame in &older {
+            self.lost(frame);
+        }
+        let Some(frame) = self.on_the_way.pop_front() else {
             return;
         };
         self.keys.insert(skb.id, frame.key);
@@ -183,9 +187,18 @@ impl Recorder {
         debug_assert!(frame.end <= polled);
     }
 
-    /// Frames given to the wire that never came out of the ring so far.
-    pub fn lost_or_waiting(&self) -> impl Iterator<Item = PacketKey> + '_ {
-        self.on_the_way.iter().map(|frame| frame.key)
+    /// The run is over: frames that never came out of the ring were lost in the NIC.
+    pub fn close(&mut self) {
+        for frame in std::mem::take(&mut self.on_the_way) {
+            self.lost(&frame);
+        }
+    }
+
+    fn lost(&mut self, frame: &OnTheWay) {
+        if let Some(journey) = self.journeys.get_mut(&frame.key) {
+            let detail = "never came out of the receive ring: the NIC's counters say why".into();
+            journey.push(frame.end, Layer::Wire, "lost in the NIC", detail);
+        }
     }
 
     /// All journeys, received packets first, each followed by what it caused.
