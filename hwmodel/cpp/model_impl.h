@@ -95,8 +95,9 @@ class ModelImpl final : public Model {
         if (waves_) waves_->dump(context_.time());
     }
 
+    // Ports are members of the root; through Top each would be a pointer more.
     void apply(const PinsIn& in) {
-        Top& t = *top_;
+        auto& t = *top_->rootp;
         t.rst_ni = in.rst_n;
         t.s_axil_awaddr_i = in.s_axil_awaddr;
         t.s_axil_awvalid_i = in.s_axil_awvalid;
@@ -126,33 +127,42 @@ class ModelImpl final : public Model {
         t.msix_mask_i = in.msix_mask;
     }
 
+    // A payload is only defined, and only read, while its valid is set.
     void sample(PinsOut& out) const {
-        const Top& t = *top_;
+        const auto& t = *top_->rootp;
         out.s_axil_awready = t.s_axil_awready_o;
         out.s_axil_wready = t.s_axil_wready_o;
-        out.s_axil_bresp = t.s_axil_bresp_o;
         out.s_axil_bvalid = t.s_axil_bvalid_o;
         out.s_axil_arready = t.s_axil_arready_o;
-        out.s_axil_rdata = t.s_axil_rdata_o;
-        out.s_axil_rresp = t.s_axil_rresp_o;
         out.s_axil_rvalid = t.s_axil_rvalid_o;
-        out.m_axi_awid = t.m_axi_awid_o;
-        out.m_axi_awaddr = t.m_axi_awaddr_o;
-        out.m_axi_awlen = t.m_axi_awlen_o;
-        out.m_axi_awsize = t.m_axi_awsize_o;
-        out.m_axi_awburst = t.m_axi_awburst_o;
+        if (out.s_axil_bvalid) out.s_axil_bresp = t.s_axil_bresp_o;
+        if (out.s_axil_rvalid) {
+            out.s_axil_rdata = t.s_axil_rdata_o;
+            out.s_axil_rresp = t.s_axil_rresp_o;
+        }
         out.m_axi_awvalid = t.m_axi_awvalid_o;
-        std::memcpy(out.m_axi_wdata.data(), &t.m_axi_wdata_o[0], sizeof out.m_axi_wdata);
-        out.m_axi_wstrb = t.m_axi_wstrb_o;
-        out.m_axi_wlast = t.m_axi_wlast_o;
+        if (out.m_axi_awvalid) {
+            out.m_axi_awid = t.m_axi_awid_o;
+            out.m_axi_awaddr = t.m_axi_awaddr_o;
+            out.m_axi_awlen = t.m_axi_awlen_o;
+            out.m_axi_awsize = t.m_axi_awsize_o;
+            out.m_axi_awburst = t.m_axi_awburst_o;
+        }
         out.m_axi_wvalid = t.m_axi_wvalid_o;
+        if (out.m_axi_wvalid) {
+            std::memcpy(out.m_axi_wdata.data(), &t.m_axi_wdata_o[0], sizeof out.m_axi_wdata);
+            out.m_axi_wstrb = t.m_axi_wstrb_o;
+            out.m_axi_wlast = t.m_axi_wlast_o;
+        }
         out.m_axi_bready = t.m_axi_bready_o;
-        out.m_axi_arid = t.m_axi_arid_o;
-        out.m_axi_araddr = t.m_axi_araddr_o;
-        out.m_axi_arlen = t.m_axi_arlen_o;
-        out.m_axi_arsize = t.m_axi_arsize_o;
-        out.m_axi_arburst = t.m_axi_arburst_o;
         out.m_axi_arvalid = t.m_axi_arvalid_o;
+        if (out.m_axi_arvalid) {
+            out.m_axi_arid = t.m_axi_arid_o;
+            out.m_axi_araddr = t.m_axi_araddr_o;
+            out.m_axi_arlen = t.m_axi_arlen_o;
+            out.m_axi_arsize = t.m_axi_arsize_o;
+            out.m_axi_arburst = t.m_axi_arburst_o;
+        }
         out.m_axi_rready = t.m_axi_rready_o;
         out.xgmii_txd = t.xgmii_txd_o;
         out.xgmii_txc = t.xgmii_txc_o;

@@ -1,5 +1,6 @@
 // The fast variant of the NIC's model, which cannot write waves.
 #include "Vnic.h"
+#include "Vnic___024root.h"
 #include "model_impl.h"
 
 namespace wirepath {
@@ -23,7 +24,6 @@ std::uint64_t hash_pins(std::uint64_t hash, const PinsOut& o) {
         bit(o.m_axi_rready, 9) | bit(o.m_axi_wlast, 10) | bit(o.busy, 11) |
         std::uint64_t{o.xgmii_txc} << 16 | std::uint64_t{o.timer} << 32);
     add(o.xgmii_txd);
-    // A payload counts while its valid is set.
     if (o.s_axil_bvalid) add(o.s_axil_bresp);
     if (o.s_axil_rvalid) add(o.s_axil_rdata | std::uint64_t{o.s_axil_rresp} << 32);
     if (o.m_axi_awvalid) {

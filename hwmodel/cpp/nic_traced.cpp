@@ -1,5 +1,6 @@
 // The variant of the NIC's model that can write waves.
 #include "Vnic_traced.h"
+#include "Vnic_traced___024root.h"
 #include "model_impl.h"
 
 namespace wirepath {

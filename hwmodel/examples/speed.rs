@@ -5,7 +5,7 @@
 #[path = "../tests/mini/mod.rs"]
 mod mini;
 
-use hwmodel::{BareModel, Device, Error, Nic, NicConfig, Stop, TOOLCHAIN};
+use hwmodel::{BareModel, Device, Error, Nic, NicConfig, Stop, TOOLCHAIN, WireFrame};
 use mini::Mini;
 
 /// Receives `count` frames of `len` bytes at line rate, and sends each back if `echo`.
@@ -17,7 +17,7 @@ fn run(config: NicConfig, len: usize, count: u64, echo: bool) -> Result<(Mini, u
     let mut back = 0;
     while received < count || (echo && back < received) {
         while wired < count && mini.nic.wire_pending() < 64 {
-            mini.wire(&frame);
+            mini.nic.wire_send(WireFrame::new(0, frame.clone()));
             wired += 1;
         }
         let until = mini.nic.now() + 50_000_000;

@@ -67,7 +67,8 @@ mod ffi {
         pub msix_mask: bool,
     }
 
-    /// Outputs after a clock edge; they hold until the next.
+    /// Outputs after a clock edge; they hold until the next. A payload is defined while its valid is
+    /// set.
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
     pub struct PinsOut {
         pub m_axi_wdata: [u64; 2],

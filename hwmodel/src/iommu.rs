@@ -125,7 +125,7 @@ impl IommuTable {
         phys: u64,
         permission: Permission,
     ) -> Result<(), MapError> {
-        if len == 0 || (iova | len | phys) % PAGE != 0 {
+        if len == 0 || !(iova | len | phys).is_multiple_of(PAGE) {
             return Err(MapError::Unaligned { iova, phys, len });
         }
         let inside = |start: u64, limit: u64| start.checked_add(len).is_some_and(|e| e <= limit);

@@ -329,7 +329,8 @@ impl Drop for Nic {
 }
 
 fn check_access(offset: u32, width: u8) -> Result<(), Error> {
-    let legal = matches!(width, 1 | 2 | 4) && offset % u32::from(width) == 0 && offset < BAR0_LEN;
+    let legal =
+        matches!(width, 1 | 2 | 4) && offset.is_multiple_of(u32::from(width)) && offset < BAR0_LEN;
     if legal {
         Ok(())
     } else {

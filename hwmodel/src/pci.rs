@@ -189,7 +189,7 @@ impl PciConfig {
         let valid = usize::from(offset) == WINDOW_DATA
             && self.bytes[CAP_WINDOW + 4] == 0
             && matches!(width, 1 | 2 | 4)
-            && window.offset % width == 0
+            && window.offset.is_multiple_of(width)
             && window.offset < BAR0_LEN;
         valid.then_some(window)
     }
@@ -244,5 +244,5 @@ impl PciConfig {
 }
 
 fn aligned(offset: usize, width: u8) -> bool {
-    matches!(width, 1 | 2 | 4) && offset % usize::from(width) == 0
+    matches!(width, 1 | 2 | 4) && offset.is_multiple_of(usize::from(width))
 }

@@ -15,7 +15,11 @@ impl Rng {
     }
 
     /// Uniform in `0..bound`; 0 for a bound of 0.
+    #[inline]
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        if bound == 0 {
+            return 0;
+        }
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 

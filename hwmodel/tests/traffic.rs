@@ -4,8 +4,11 @@
 
 mod mini;
 
-use hwmodel::{AxiHostConfig, Counters, Device, Nic, NicConfig, Ps, Stop};
+use hwmodel::{AxiHostConfig, Counters, Device, Nic, NicConfig, Ps, Stop, WireFrame};
 use mini::Mini;
+
+/// Between frames, so that the slowest bus keeps up and nothing is dropped.
+const SLOW: Ps = 20_000_000;
 
 /// Frame `index`, with content that tells it from all others.
 fn frame(index: u64) -> Vec<u8> {
@@ -34,11 +37,13 @@ struct Seen {
     counters: Counters,
 }
 
-/// Sends `count` frames to the card, whose driver sends each back; checks both ways.
-fn echo(config: NicConfig, count: u64) -> Seen {
+/// Sends `count` frames to the card, `spacing` apart or as fast as the wire takes them; its driver
+/// sends each back. Checks both ways.
+fn echo(config: NicConfig, count: u64, spacing: Ps) -> Seen {
     let mut mini = Mini::new(Nic::new(config).expect("a card")).expect("bring-up");
     for index in 0..count {
-        mini.wire(&frame(index));
+        let at = mini.nic.now() + index * spacing;
+        mini.nic.wire_send(WireFrame::new(at, frame(index)));
     }
     let (mut received, mut back) = (0, 0);
     let (mut messages, mut echoed) = (vec![], vec![]);
@@ -85,7 +90,7 @@ fn echo(config: NicConfig, count: u64) -> Seen {
 
 #[test]
 fn frames_go_both_ways() {
-    let seen = echo(NicConfig::default(), 200);
+    let seen = echo(NicConfig::default(), 200, 0);
     assert!(!seen.messages.is_empty());
     let payload: u64 = (0..200).map(|i| frame(i).len() as u64 + 12).sum();
     assert!(seen.counters.dma_read_bytes >= payload);
@@ -101,7 +106,7 @@ fn idle_skip_changes_nothing_under_traffic() {
                 axi: axi.clone(),
                 ..NicConfig::default()
             };
-            echo(config, 60)
+            echo(config, 60, SLOW)
         };
         let (skipped, ran) = (run(true), run(false));
         assert_eq!(skipped.messages, ran.messages);
@@ -127,7 +132,7 @@ fn any_bus_delivers_everything() {
             seed,
             ..NicConfig::default()
         };
-        echo(config, 40);
+        echo(config, 40, SLOW);
     }
 }
 
@@ -141,6 +146,7 @@ fn two_runs_are_the_same() {
                 ..NicConfig::default()
             },
             50,
+            SLOW,
         );
         (seen.messages, seen.echoed, seen.counters)
     };

@@ -8,7 +8,7 @@ pub struct AxiHostConfig {
     pub read_latency: Ps,
     /// From a write's data beat to its visibility, and to the response of the last one, picoseconds.
     pub write_latency: Ps,
-    /// Up to this much more, drawn per burst, picoseconds.
+    /// Up to this much more, drawn per read burst and write beat, picoseconds.
     pub jitter: Ps,
     /// Read bursts in flight before `arready` falls.
     pub max_reads: usize,

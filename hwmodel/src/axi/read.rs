@@ -104,7 +104,7 @@ impl Reader {
             return Ok(());
         }
         burst.check()?;
-        let latency = config.read_latency + rng.below(config.jitter + u64::from(config.jitter > 0));
+        let latency = config.read_latency + rng.below(config.jitter);
         self.pending.push_back(Read {
             burst,
             at: now,

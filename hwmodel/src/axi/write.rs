@@ -186,7 +186,7 @@ impl Writer {
         if last {
             self.closed.extend(self.open.pop_front());
         }
-        let jitter = rng.below(config.jitter + u64::from(config.jitter > 0));
+        let jitter = rng.below(config.jitter);
         // Posted writes do not pass each other (PCIe 2.4.1).
         self.newest_due = self.newest_due.max(now + config.write_latency + jitter);
         self.posted.push_back(Beat {
@@ -287,7 +287,7 @@ impl Writer {
 /// naturally aligned (PCI 6.8.3.5).
 fn message(now: Ps, burst: &Burst, beat: &Beat) -> Option<MsixMessage> {
     let lane = burst.addr & (BEAT - 1);
-    if lane % 4 != 0 || beat.strobe != 0xf << lane {
+    if !lane.is_multiple_of(4) || beat.strobe != 0xf << lane {
         return None;
     }
     let word = beat.data[(lane / 8) as usize] >> (lane % 8 * 8);

@@ -6,7 +6,7 @@ fn capabilities(config: &PciConfig) -> Vec<(u8, u16)> {
     let mut at = config.read(0x34, 1) as u16;
     while at != 0 {
         assert!(
-            at >= 0x40 && at % 4 == 0 && found.len() < 16,
+            at >= 0x40 && at.is_multiple_of(4) && found.len() < 16,
             "capability at {at:#x}"
         );
         found.push((config.read(at, 1) as u8, at));

@@ -1,7 +1,7 @@
 //! The least of a virtio-net driver: two packed rings, one buffer per descriptor, no event index. It
 //! stands on the specification alone and knows nothing of the driver crate.
 
-use hwmodel::{Device, Error, Nic, Permission, WireFrame, pci};
+use hwmodel::{Device, Error, Nic, Permission, pci};
 
 /// Bus address of memory's first byte.
 const BUS: u64 = 1 << 32;
@@ -194,10 +194,5 @@ impl Mini {
     pub fn ring(&mut self, queue: u16) -> Result<(), Error> {
         let doorbell = pci::BAR_NOTIFY + u32::from(queue) * pci::NOTIFY_OFF_MULTIPLIER;
         self.nic.bar_write(doorbell, 2, queue.into())
-    }
-
-    /// Puts a frame on the wire towards the device, as soon as the wire is free.
-    pub fn wire(&mut self, frame: &[u8]) {
-        self.nic.wire_send(WireFrame::new(0, frame.to_vec()));
     }
 }
