@@ -82,8 +82,9 @@ module packet_fifo
   wire [CountW-1:0]     used_words  = wptr_q - rptr_q;
   wire [MetaCountW-1:0] used_metas  = meta_wptr_q - meta_rptr_q;
   wire [CountW-1:0]     frame_words = wptr_q - commit_q;
-  wire                  words_full  = used_words == CountW'(Depth);
-  wire                  metas_full  = used_metas == MetaCountW'(MetaDepth);
+  // Full: the pointers differ in the top bit only (a comparison is shorter than a subtraction).
+  wire                  words_full  = (wptr_q ^ rptr_q) == CountW'(Depth);
+  wire                  metas_full  = (meta_wptr_q ^ meta_rptr_q) == MetaCountW'(MetaDepth);
 
   assign ready_o      = !words_full && !metas_full;
   assign free_words_o = CountW'(Depth) - used_words;

@@ -12,7 +12,8 @@
 //
 // s_axis_tready_o depends on state only. free_words_o: at least so many beats can follow each other
 // from now on without it falling (beats taken but not yet stored are allowed for).
-// Latency: 10 cycles from the last beat to the first word out, 9 without NEEDS_CSUM.
+// Latency: 9 cycles from the last beat to the first word out, 8 without NEEDS_CSUM, one more when
+// the last beat has more than 4 bytes.
 // flush_i, one cycle: all that is stored or being received is gone, and so is a beat offered in
 // that cycle; the next one begins a header. A frame whose readout began is completed.
 // csum_inserted_o pulses when a frame with an inserted checksum begins to go out.
@@ -68,20 +69,24 @@ module tx_csum
   //////////////////
 
   logic                  space_q;
-  logic [CountW-1:0]     free_words;
-  logic [MetaCountW-1:0] free_metas;
+  logic [CountW-1:0]     free_words, free_words_q;
+  logic [MetaCountW-1:0] free_metas, free_metas_q;
   logic [11:0]           credit_words, credit_metas;
 
-  assign credit_words = (free_words > CountW'(CREDIT_MARGIN)) ?
-                        12'(free_words) - 12'(CREDIT_MARGIN) : 12'd0;
-  assign credit_metas = (free_metas > MetaCountW'(META_MARGIN)) ?
-                        12'({free_metas, 2'b00}) - 12'(4 * META_MARGIN) : 12'd0;
+  assign credit_words = (free_words_q > CountW'(CREDIT_MARGIN)) ?
+                        12'(free_words_q) - 12'(CREDIT_MARGIN) : 12'd0;
+  assign credit_metas = (free_metas_q > MetaCountW'(META_MARGIN)) ?
+                        12'({free_metas_q, 2'b00}) - 12'(4 * META_MARGIN) : 12'd0;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       space_q      <= 1'b0;
+      free_words_q <= '0;
+      free_metas_q <= '0;
       free_words_o <= '0;
     end else begin
+      free_words_q <= free_words;
+      free_metas_q <= free_metas;
       space_q      <= free_words > CountW'(READY_MARGIN) && free_metas > MetaCountW'(META_MARGIN);
       free_words_o <= (credit_words < credit_metas) ? credit_words : credit_metas;
     end
@@ -196,9 +201,9 @@ module tx_csum
   // Cycle 4: accumulate, store //
   ////////////////////////////////
 
-  logic        cut_q;   // too long: the rest is swallowed
-  logic        kill_q;  // after a flush: nothing more comes of what the store was receiving
-  logic        v3_q;    // the store changed: space_q and free_words_o follow in this cycle
+  logic        cut_q;     // too long: the rest is swallowed
+  logic        kill_q;    // after a flush: nothing more comes of what the store was receiving
+  logic [1:0]  settle_q;  // the store changed: space_q and free_words_o will follow
   logic [29:0] acc_q;
 
   wire [29:0] acc   = acc_q + 30'(sum2_q);
@@ -211,10 +216,10 @@ module tx_csum
       kill_q      <= 1'b0;
       acc_q       <= '0;
       malformed_o <= 1'b0;
-      v3_q        <= 1'b1;
+      settle_q    <= '1;
     end else begin
       kill_q      <= flush_i;
-      v3_q        <= v2_q || kill_q;
+      settle_q    <= {settle_q[0], v2_q || kill_q};
       malformed_o <= store && bad && !flush_i;
       if (flush_i) begin
         cut_q <= 1'b0;
@@ -286,8 +291,8 @@ module tx_csum
     .busy_o      (patch_busy)
   );
 
-  assign busy_o = strip_busy || v1_q || v2_q || v3_q || kill_q || malformed_o || fifo_busy ||
-                  patch_busy;
+  assign busy_o = strip_busy || v1_q || v2_q || kill_q || settle_q != '0 || malformed_o ||
+                  fifo_busy || patch_busy;
 
 `ifndef SYNTHESIS
   initial begin

@@ -1,9 +1,10 @@
 // Reads frames from the transmit store and writes the checksum into them on the way out.
 //
 // The sum is folded and complemented while the frame before is being sent. m_axis_tvalid_o stays up
-// from a frame's first word to its last, and frames that wait follow each other without a gap.
-// flush_i forgets what was prepared; a frame whose meta was popped goes on to its end. inserted_o
-// pulses when a frame with a checksum begins. busy_o: a frame is here or waits in the store.
+// from a frame's first word to its last, and frames of 3 words or more that wait follow each other
+// without a gap. flush_i forgets what was prepared; a frame whose meta was popped goes on to its
+// end. inserted_o pulses when a frame with a checksum begins. busy_o: a frame is here or waits in
+// the store.
 module tx_csum_patch
   import axis_pkg::*;
   import tx_csum_pkg::*;

@@ -86,7 +86,6 @@ struct Bench {
     malformed: [u64; 2], // expected, seen
     inserted: [u64; 2],
     free_words: u64,
-    busy: bool,
     /// The outputs of a cycle without input and busy_o, which the next one must have too.
     asleep: Option<[u64; port::OUT_WORDS]>,
     report: Report,
@@ -117,7 +116,6 @@ pub(super) fn run(options: &Options) -> Result<Report, Error> {
         malformed: [0; 2],
         inserted: [0; 2],
         free_words: 0,
-        busy: false,
         asleep: None,
         report: Report::default(),
     };
@@ -131,6 +129,8 @@ pub(super) fn run(options: &Options) -> Result<Report, Error> {
         bench.random_frames(300)?;
     }
     (bench.gap, bench.stall, bench.csum_en, bench.max_frame) = (0.0, 0.0, true, 9216);
+    bench.latency()?;
+    bench.no_gap_between_frames()?;
     bench.credit()?;
     bench.flush_of_stored()?;
     for _ in 0..60 * options.effort {
@@ -278,6 +278,58 @@ impl Bench {
         self.drain()
     }
 
+    /// Cycles from the last beat in to the first word out, as the contract says.
+    fn latency(&mut self) -> Result<(), Error> {
+        for (flags, length, expected) in [
+            (0, 62, 8),
+            (0, 64, 8),
+            (0, 65, 9),
+            (NEEDS_CSUM, 62, 9),
+            (NEEDS_CSUM, 60, 10),
+        ] {
+            let hdr = NetHdr {
+                flags,
+                ..NetHdr::default()
+            };
+            self.random_frame(hdr, length)?;
+            while !self.source.is_empty() {
+                self.cycle(false)?;
+            }
+            let start = self.block.cycle() - 1;
+            while !self.collector.inside() {
+                self.cycle(false)?;
+                self.give_up_after(start + 100)?;
+            }
+            let latency = self.block.cycle() - 1 - start;
+            if latency != expected {
+                return Err(self.mismatch(format!("{latency} cycles, {length} bytes, {flags}")));
+            }
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    /// Frames that wait in the store leave in as many cycles as they have words.
+    fn no_gap_between_frames(&mut self) -> Result<(), Error> {
+        self.stall = 1.0;
+        let mut words = 0;
+        for length in [17, 17, 18, 24, 25, 17, 60, 64, 17, 100] {
+            let hdr = NetHdr {
+                flags: NEEDS_CSUM,
+                ..NetHdr::default()
+            };
+            self.random_frame(hdr, length)?;
+            words += length.div_ceil(8) as u32;
+        }
+        self.cycles(300)?;
+        self.stall = 0.0;
+        self.cycles(words)?;
+        if !self.expected.is_empty() {
+            return Err(self.mismatch(format!("{} frames late", self.expected.len())));
+        }
+        self.drain()
+    }
+
     /// As many beats as `free_words_o` says must be taken one after the other, the output being stuck.
     fn credit(&mut self) -> Result<(), Error> {
         for lengths in [14..15, 14..80, 60..61, 9216..9217, 14..9216] {
@@ -411,7 +463,8 @@ impl Bench {
     fn drain_frames(&mut self) -> Result<(), Error> {
         let limit = self.block.cycle() + STUCK;
         self.cycles(8)?;
-        while self.busy || !self.source.is_empty() {
+        // A beat taken in a cycle makes the block busy in the next one only.
+        while self.asleep.is_none() || !self.source.is_empty() {
             self.cycle(false)?;
             self.give_up_after(limit)?;
         }
@@ -477,7 +530,6 @@ impl Bench {
             self.offered = false;
         }
         self.free_words = o[port::FREE_WORDS_O];
-        self.busy = o[port::BUSY_O] == 1;
         self.malformed[1] += o[port::MALFORMED_O];
         self.inserted[1] += o[port::CSUM_INSERTED_O];
 
