@@ -173,6 +173,7 @@ module nic
     .write_valid_o    (word_valid[0]),
     .write_ready_i    (word_ready[0]),
     .write_done_i     (word_done[0]),
+    .write_error_i    (b_error),
     .count_i          (count),
     .rx_bytes_i       (mac_rx_stat.bytes),
     .tx_bytes_i       (mac_tx_stat.bytes),

@@ -6,8 +6,9 @@
 // Writing 0 to device_status starts a reset: queues are disabled, and once queues_idle_i says that
 // nothing is outstanding any more everything returns to its initial value and device_status reads 0
 // (2.4.1: the driver waits for that). queue_reset does the same for one queue (2.6.1).
-// queue_error_i[q] stops queue q for good, sets DEVICE_NEEDS_RESET and notifies (2.1.2). So does
-// enabling a queue whose size is 0 or above MaxQueueSize.
+// queue_error_i[q] stops queue q for good, sets DEVICE_NEEDS_RESET and notifies (2.1.2). So do a
+// refused MSI-X message and enabling a queue whose size is 0 or above MaxQueueSize.
+// Bus Master Enable does not stop the queues: requests are refused outside then, which is an error.
 module common_cfg
   import nic_pkg::*;
   import virtio_pkg::*;
@@ -25,13 +26,13 @@ module common_cfg
   output logic [31:0]          rdata_o,
 
   input  logic [63:0]          features_i,        // offered, static
-  input  logic                 bus_master_en_i,   // registered
   input  logic                 config_change_i,   // device configuration changed, pulse
 
   output vq_cfg_t              queue_o [NumQueues],
   output logic [15:0]          queue_vector_o [NumQueues],
   output logic [15:0]          config_vector_o,
   input  logic [NumQueues-1:0] queue_error_i,     // pulses
+  input  logic                 device_error_i,    // an MSI-X message was refused, pulse
   input  logic [NumQueues-1:0] queue_idle_i,
   input  logic                 device_idle_i,     // MSI-X writes have been answered
 
@@ -70,7 +71,7 @@ module common_cfg
   logic [1:0]  queue_quiet_q;
 
   wire         selected = req_i.addr[15:12] == BAR_COMMON_CFG[15:12];
-  wire         write    = req_i.write && selected;
+  wire         write    = req_i.write && selected && req_i.addr[11:6] == '0;  // beyond: reserved
   wire [5:0]   offset   = req_i.addr[5:0];
   wire         queue_ok = queue_select_q < 16'(NumQueues);
   wire [QueueW-1:0] sel = queue_select_q[QueueW-1:0];
@@ -81,7 +82,7 @@ module common_cfg
 
   wire features_ok = (driver_features_q & ~features_i) == '0 && driver_features_q[F_VERSION_1] &&
                      driver_features_q[F_RING_PACKED];
-  wire driver_ok   = status_q[STATUS_DRIVER_OK] && !resetting_q;
+  wire driver_ok   = status_q[STATUS_DRIVER_OK] && status_q[STATUS_FEATURES_OK] && !resetting_q;
   wire size_legal  = cur.size != '0 && cur.size <= 16'(MaxQueueSize);
   wire ring_reset  = driver_features_q[F_RING_RESET];
 
@@ -127,8 +128,7 @@ module common_cfg
   // ---- outputs --------------------------------------------------------------------------------------
   for (genvar q = 0; q < int'(NumQueues); q++) begin : gen_queue
     assign queue_o[q] = '{
-      enable: queue_q[q].enable && !queue_q[q].stopped && !queue_q[q].reset && driver_ok &&
-              bus_master_en_i,
+      enable: queue_q[q].enable && !queue_q[q].stopped && !queue_q[q].reset && driver_ok,
       size:   queue_q[q].size,
       desc:   queue_q[q].desc,
       driver: queue_q[q].driver,
@@ -152,13 +152,15 @@ module common_cfg
     end
   end
 
+  // A message of the queue may be on its way too.
+  wire reset_queue_idle = queue_idle_i[reset_queue] && device_idle_i;
   wire all_idle   = (&queue_idle_i) && device_idle_i;
   wire reset_done = resetting_q && all_idle && (32'(quiet_q) == QuietCycles - 1);
   assign reset_done_o = reset_done;
   assign busy_o       = resetting_q || any_queue_reset;
 
   wire bad_size  = write && offset == 6'h1c && queue_ok && wdata[0] && !cur.enable && !size_legal;
-  wire new_error = queue_error_i != '0 || bad_size;
+  wire new_error = queue_error_i != '0 || device_error_i || bad_size;
   assign config_irq_o = driver_ok && ((new_error && !status_q[STATUS_DEVICE_NEEDS_RESET]) ||
                                       config_change_i);
 
@@ -181,14 +183,14 @@ module common_cfg
       if (resetting_q) quiet_q <= all_idle ? quiet_q + 2'd1 : '0;
 
       if (any_queue_reset) begin
-        queue_quiet_q <= queue_idle_i[reset_queue] ? queue_quiet_q + 2'd1 : '0;
-        if (queue_idle_i[reset_queue] && 32'(queue_quiet_q) == QuietCycles - 1) begin
+        queue_quiet_q <= reset_queue_idle ? queue_quiet_q + 2'd1 : '0;
+        if (reset_queue_idle && 32'(queue_quiet_q) == QuietCycles - 1) begin
           queue_quiet_q        <= '0;
           queue_q[reset_queue] <= QUEUE_RESET;
         end
       end
 
-      if (write && req_i.addr[11:6] == '0) begin
+      if (write) begin
         unique case (offset)
           6'h00: device_feature_select_q <= wdata;
           6'h08: driver_feature_select_q <= wdata;
@@ -224,7 +226,7 @@ module common_cfg
           6'h2c: if (queue_ok && !cur.enable) queue_q[sel].driver[63:32] <= wdata;
           6'h30: if (queue_ok && !cur.enable) queue_q[sel].device[31:0] <= {wdata[31:2], 2'b0};
           6'h34: if (queue_ok && !cur.enable) queue_q[sel].device[63:32] <= wdata;
-          6'h38: if (queue_ok && wdata[16] && ring_reset && cur.enable && !any_queue_reset) begin
+          6'h38: if (queue_ok && wdata[16] && ring_reset && cur.enable) begin
             queue_q[sel].reset <= 1'b1;
             queue_quiet_q      <= '0;
           end

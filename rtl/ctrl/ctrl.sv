@@ -56,6 +56,7 @@ module ctrl
   output logic                 write_valid_o,
   input  logic                 write_ready_i,
   input  logic                 write_done_i,
+  input  logic                 write_error_i,  // with write_done_i
 
   // Statistics
   input  logic [NUM_STATS-1:0] count_i,
@@ -147,12 +148,12 @@ module ctrl
     .req_i            (req),
     .rdata_o          (rdata_common),
     .features_i,
-    .bus_master_en_i  (bus_master_q),
     .config_change_i  (config_change),
     .queue_o,
     .queue_vector_o   (queue_vector),
     .config_vector_o  (config_vector),
     .queue_error_i,
+    .device_error_i   (write_done_i && write_error_i),
     .queue_idle_i,
     .device_idle_i    (msix_idle),
     .driver_features_o,
@@ -197,6 +198,7 @@ module ctrl
     .clk_i   (clk),
     .rst_ni,
     .enable_i(msix_enable_q),
+    .master_i(bus_master_q),
     .mask_i  (msix_mask_q),
     .clear_i (reset_done),
     .req_i   (req),

@@ -1,7 +1,9 @@
 // MSI-X table, pending bits and message sender (PCI Local Bus 3.0, 6.8.2).
 //
 // irq_i[v] pulses: vector v is to be sent. It becomes pending; it leaves as one 4-byte write as soon
-// as function and vector are not masked. A vector that is raised again before its message left is
+// as function and vector are not masked and the function may master the bus. Masked before the write
+// channel took it, it is withdrawn and pending again, so that a driver that masks and reads back gets
+// no message any more. A vector that is raised again before its message left is
 // one message. With MSI-X disabled nothing becomes pending. clear_i (device reset) forgets what is
 // pending; a message that was already offered to the write channel still leaves.
 // The table survives a virtio reset: it belongs to PCI. After rst_ni all vectors are masked.
@@ -14,6 +16,7 @@ module msix
   input  logic                  rst_ni,
   input  logic                  enable_i,  // MSI-X Enable of the capability, registered
   input  logic                  mask_i,    // Function Mask of the capability, registered
+  input  logic                  master_i,  // Bus Master Enable, registered
   input  logic                  clear_i,
 
   /* verilator lint_off UNUSEDSIGNAL */
@@ -43,18 +46,21 @@ module msix
   entry_t                table_q [NumVectors];
   logic [NumVectors-1:0] pending_q;
   logic                  sending_q;     // write_o is offered
+  logic [VectorW-1:0]    vector_q;      // whose message it is
   word_write_t           message_q;
   logic [3:0]            unanswered_q;
 
-  logic [NumVectors-1:0] ready;
+  logic [NumVectors-1:0] allowed, ready;
   logic [VectorW-1:0]    pick;
   always_comb begin
     pick = '0;
     for (int v = int'(NumVectors) - 1; v >= 0; v--) begin
-      ready[v] = pending_q[v] && enable_i && !mask_i && !table_q[v].masked;
+      allowed[v] = enable_i && master_i && !mask_i && !table_q[v].masked;
+      ready[v]   = pending_q[v] && allowed[v];
       if (ready[v]) pick = VectorW'(v);
     end
   end
+  wire withdraw = sending_q && !write_ready_i && !allowed[vector_q];
   wire send = ready != '0 && !sending_q && unanswered_q != '1;
 
   wire in_table = req_i.addr[15:12] == BAR_MSIX_TABLE[15:12];
@@ -94,11 +100,13 @@ module msix
         if (irq_i[v] && enable_i) pending_q[v] <= 1'b1;
         else if (send && pick == VectorW'(v)) pending_q[v] <= 1'b0;
       end
+      if (withdraw) pending_q[vector_q] <= 1'b1;
       if (clear_i || !enable_i) pending_q <= '0;
 
-      if (write_ready_i && sending_q) sending_q <= 1'b0;
+      if ((write_ready_i && sending_q) || withdraw) sending_q <= 1'b0;
       if (send && !clear_i) begin
         sending_q <= 1'b1;
+        vector_q  <= pick;
         message_q <= '{
           addr: {table_q[pick].addr[63:2], 2'b0},
           size: 3'd2,

@@ -286,7 +286,7 @@ module tx_dma
         started_q  <= 1'b0;
         fill_q     <= '0;
         tail_q     <= 1'b0;
-        if (state_q == DESC) ndesc_q <= '0;
+        ndesc_q    <= '0;
       end else begin
         if ((ctx_push && left_q != '0) || beat_pop) begin
           reserved_q <= reserved_q + ((ctx_push && left_q != '0) ? CountW'(beats) + CountW'(1) : '0)

@@ -154,7 +154,7 @@ module vq_fetch
   assign error_o = fault;
   assign idle_o  = (state_q == IDLE) && !event_out_q;
   assign busy_o  = !idle_o || start ||
-                   (!cfg_i.enable && (!kick_q || idx_q != '0 || !wrap_q || chain_q != '0 || error_q || armed_q));
+                   (!cfg_i.enable && (desc_valid_o || !kick_q || idx_q != '0 || !wrap_q || chain_q != '0 || error_q || armed_q));
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin

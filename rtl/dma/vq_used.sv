@@ -69,7 +69,10 @@ module vq_used
   // ---- used descriptors -----------------------------------------------------------------------
   wire  in_flight_full = (issued_q - acked_q) == 8'd64;
   wire  write_fire     = write_valid_o && write_ready_i;
-  wire  merge          = Batch && in_order_i && pending_valid_q && !write_fire;
+  // Never more than one lap in a batch, whatever the driver does.
+  wire [16:0] batch    = {1'b0, pending_q.ndesc} + {1'b0, used_i.ndesc};
+  wire  merge          = Batch && in_order_i && pending_valid_q && !write_fire &&
+                         batch <= {1'b0, cfg_i.size};
   assign used_ready_o  = !cfg_i.enable || !pending_valid_q || write_fire || merge;
 
   // 2.8.13: used = both flags equal to the used wrap counter; WRITE tells that len is valid.
@@ -143,7 +146,7 @@ module vq_used
         if (used_valid_i && used_ready_o) begin
           pending_valid_q <= 1'b1;
           pending_q       <= used_i;
-          if (merge) pending_q.ndesc <= pending_q.ndesc + used_i.ndesc;
+          if (merge) pending_q.ndesc <= batch[15:0];
         end else if (write_fire) begin
           pending_valid_q <= 1'b0;
         end
