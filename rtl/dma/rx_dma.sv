@@ -188,11 +188,14 @@ module rx_dma
 
   // ---- frames whose write responses are awaited -------------------------------------------------
   done_t done, done_out;
-  logic  done_ready, done_valid;
+  logic  done_push, done_ready, done_valid, discard;
+  wire   frame_end = step && piece_end && remaining_q == {11'b0, n};  // of the frame's last byte
+  // The last burst of a frame is pushed in the same cycle as its end.
   assign done = '{
     used: '{id: id_q, len: truncated_q ? '0 : {17'b0, total_q}, ndesc: ndesc_q},
-    seq:  seq_q
+    seq:  seq_q + SeqW'(state_q == WRITE)
   };
+  assign done_push = state_q == DONE || (frame_end && !next_q);
   fifo #(
     .Width($bits(done_t)),
     .Depth(16)
@@ -201,30 +204,38 @@ module rx_dma
     .rst_ni,
     .flush_i(1'b0),
     .data_i (done),
-    .valid_i(state_q == DONE),
+    .valid_i(done_push),
     .ready_o(done_ready),
     .data_o (done_out),
     .valid_o(done_valid),
-    .ready_i(used_valid_o && used_ready_i),
+    .ready_i((used_valid_o && used_ready_i) || discard),
     .count_o(done_count)
   );
   wire [SeqW-1:0] ahead = acked_q - done_out.seq;
+  wire acknowledged    = done_valid && !ahead[SeqW-1];
   assign used_o       = done_out.used;
-  assign used_valid_o = done_valid && !ahead[SeqW-1];
+  assign used_valid_o = acknowledged && enable_i;
 
   // ---- control ----------------------------------------------------------------------------------
   wire meta_fire = meta_valid_i && meta_ready_o;
   assign meta_ready_o = state_q == IDLE;
   assign data_ready_o = (step && pop && !in_hdr_q) || (state_q == DROP && words_q != '0);
-  // At the end of a descriptor the chain goes on; what is left of it behind the frame is taken too.
-  assign desc_ready_o = (state_q == DESC || state_q == SKIP) && enable_i;
+  // A frame and its first descriptor are taken together when both are there. At the end of a
+  // descriptor the chain goes on; what is left of it behind the frame is taken too.
+  assign desc_ready_o = (state_q == DESC || state_q == SKIP || meta_fire) && enable_i;
 
   wire        desc_fire = desc_valid_i && desc_ready_o;
-  wire        big_desc  = desc_i.len >= {17'b0, remaining_q};
+  wire [14:0] total     = {1'b0, meta_len_i} + 15'(NET_HDR_BYTES);
+  wire [14:0] remaining = state_q == IDLE ? total : remaining_q;
+  wire        big_desc  = desc_i.len >= {17'b0, remaining};
 
-  assign stat_disabled_o  = (meta_fire || state_q == DESC || state_q == SKIP) && !enable_i;
-  assign stat_truncated_o = state_q == DONE && done_ready && truncated_q;
-  assign stat_csum_o      = state_q == DONE && done_ready && !truncated_q && csum_q;
+  // A frame that was written but can no longer be told to the driver is counted as the others are;
+  // not in the cycle of another one, so that none is lost to the counter.
+  wire drop_disabled = (meta_fire || state_q == DESC || state_q == SKIP) && !enable_i;
+  assign discard         = acknowledged && !enable_i && !drop_disabled;
+  assign stat_disabled_o = drop_disabled || (discard && done_out.used.len != '0);
+  assign stat_truncated_o = done_push && done_ready && truncated_q;
+  assign stat_csum_o      = done_push && done_ready && !truncated_q && csum_q;
   assign error_o          = b_valid_i && b_error_i;
 
   assign idle_o = seq_q == acked_q && !done_valid && (state_q == IDLE || state_q == DROP);
@@ -245,8 +256,8 @@ module rx_dma
       unique case (state_q)
         IDLE: if (meta_valid_i) begin
           words_q     <= 12'((meta_len_i + 14'd7) >> 3);
-          total_q     <= {1'b0, meta_len_i} + 15'(NET_HDR_BYTES);
-          remaining_q <= {1'b0, meta_len_i} + 15'(NET_HDR_BYTES);
+          total_q     <= total;
+          remaining_q <= total;
           csum_q      <= meta_csum_i;
           cur_q       <= {30'b0, meta_csum_i, 1'b0, 32'b0};  // flags: DATA_VALID
           in_hdr_q    <= 1'b1;
@@ -256,24 +267,7 @@ module rx_dma
           state_q     <= enable_i ? DESC : DROP;
         end
 
-        DESC: begin
-          if (!enable_i) begin
-            state_q <= DROP;
-          end else if (desc_valid_i) begin
-            id_q    <= desc_i.id;
-            next_q  <= desc_i.next;
-            ndesc_q <= ndesc_q + 16'd1;
-            addr_q  <= desc_i.addr;
-            left_q  <= big_desc ? remaining_q : desc_i.len[14:0];
-            strb_q  <= '0;
-            if (desc_i.len != '0) begin
-              state_q <= WRITE;
-            end else if (!desc_i.next) begin
-              truncated_q <= 1'b1;
-              state_q     <= DONE;
-            end
-          end
-        end
+        DESC: if (!enable_i) state_q <= DROP;
 
         WRITE: if (step) begin
           addr_q      <= addr_q + {60'b0, n};
@@ -292,7 +286,7 @@ module rx_dma
           burst_len_q  <= burst_end ? '0 : burst.len + BurstW'(beat_end);
           if (burst_end) seq_q <= seq_q + SeqW'(1);
           if (piece_end) begin
-            if (remaining_q == {11'b0, n}) state_q <= next_q ? SKIP : DONE;
+            if (frame_end) state_q <= next_q ? SKIP : done_ready ? IDLE : DONE;
             else if (next_q) state_q <= DESC;
             else begin
               truncated_q <= 1'b1;
@@ -324,6 +318,21 @@ module rx_dma
 
         default: state_q <= IDLE;
       endcase
+
+      if (desc_fire && state_q != SKIP) begin
+        id_q    <= desc_i.id;
+        next_q  <= desc_i.next;
+        ndesc_q <= state_q == IDLE ? 16'd1 : ndesc_q + 16'd1;
+        addr_q  <= desc_i.addr;
+        left_q  <= big_desc ? remaining : desc_i.len[14:0];
+        strb_q  <= '0;
+        if (desc_i.len != '0) begin
+          state_q <= WRITE;
+        end else if (!desc_i.next) begin
+          truncated_q <= 1'b1;
+          state_q     <= DONE;
+        end
+      end
     end
   end
 

@@ -9,7 +9,7 @@ mod slots;
 mod traffic;
 
 use crate::testbench::{Error, Options, Report, Testbench};
-use host::{Fail, Host, feature};
+use host::{Fail, Host, Stat, feature};
 use hwmodel::{AxiHostConfig, CYCLE_PS, Device, NicConfig, Ps};
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -261,6 +261,7 @@ fn one_life(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report, life: u3
             pause(&mut traffic)?;
         }
     }
+    let baseline = *traffic.baseline();
     drop(traffic);
     host.reset(100_000_000)?;
     report.add("device resets", 1);
@@ -276,6 +277,15 @@ fn one_life(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report, life: u3
     if dma(&before) != dma(&after) || before.msix_messages != after.msix_messages {
         return Err(format!("bus traffic after reset: {before:?}, then {after:?}").into());
     }
+    // Each good frame is in a buffer, or in one of the drops.
+    let now = host.stats()?;
+    let grown = |stat: Stat| now[stat as usize] - baseline[stat as usize];
+    let ends = [Stat::RxBuffers, Stat::RxDisabled, Stat::RxNoSpace, Stat::RxTruncated].map(grown);
+    if ends.iter().sum::<u64>() != grown(Stat::RxFrames) {
+        let good = grown(Stat::RxFrames);
+        return Err(format!("{good} good frames; used, disabled, no space, truncated: {ends:?}").into());
+    }
+    report.add("frames dropped by resets", grown(Stat::RxDisabled));
     while host.nic.take_msix().is_some() {}
     while host.nic.take_wire().is_some() {
         frames_left += 1;
