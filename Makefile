@@ -52,7 +52,7 @@ fmt:
 	$(CARGO) fmt --all
 
 bench: tools
-	$(CARGO) bench --package cosim
+	$(CARGO) bench --package cosim --bench cosim
 
 .PHONY: tools
 tools:

@@ -69,7 +69,6 @@ pub fn replay(
     mut progress: impl FnMut(u64, Ps),
 ) -> Result<Replayed, Error> {
     let mut host = Host::new(config)?;
-    host.run_until_quiet()?;
     let start = host.now() + LEAD;
     let last = options.last.unwrap_or(usize::MAX);
     let epoch = capture

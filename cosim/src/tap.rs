@@ -54,8 +54,7 @@ impl Bridge {
             .map_err(tap_error)?;
         tap.set_nonblocking(true).map_err(tap_error)?;
         let signals = signals().map_err(|e| Error::machine("signals cannot be caught", e))?;
-        let mut host = Host::new(config)?;
-        host.run_until_quiet()?;
+        let host = Host::new(config)?;
         let epoch = host.now();
         Ok(Self {
             tap,

@@ -152,7 +152,7 @@ impl Host {
         }
         let echo = UdpEcho::bind(&mut stack, &config.udp_echo)?;
         stack.set_tracer(Box::new(CpuTracer(machine.clone())));
-        Ok(Self {
+        let mut host = Self {
             machine,
             net,
             stack,
@@ -163,7 +163,10 @@ impl Host {
             softirq: false,
             interrupts: 0,
             recoveries: 0,
-        })
+        };
+        // Register writes are posted: the NIC must have seen the last one before it can receive.
+        host.run_until_quiet()?;
+        Ok(host)
     }
 
     /// Simulated time: everything before it has happened.
