@@ -56,7 +56,7 @@ bench: tools
 
 .PHONY: tools
 tools:
-	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust" >&2; exit 1; }
 	@command -v clang++ >/dev/null || command -v g++ >/dev/null || [ -n "$$CXX" ] || \
 	  { echo "no C++ compiler: install the package g++ (or clang, whose model runs faster)" >&2; exit 1; }
 	@if [ -n "$$VERILATOR_ROOT" ] && [ -x "$$VERILATOR_ROOT/bin/verilator_bin" ]; then exit 0; fi; \
