@@ -187,7 +187,7 @@ impl<T: Copy> DriverRing<T> {
     }
 
     fn wrap(&self, position: u64) -> bool {
-        position / u64::from(self.config.size) % 2 == 0
+        (position / u64::from(self.config.size)) & 1 == 0
     }
 
     fn desc_addr(&self, position: u64) -> u64 {

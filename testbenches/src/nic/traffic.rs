@@ -1,16 +1,18 @@
 //! Random traffic in both directions between a driver, the card and the wire, with a scoreboard.
 
+mod receive;
+mod transmit;
+
 use super::{
-    frame::{self, HDR, MIN_FRAME, Outgoing},
-    host::{Fail, Host, RX, RX_BUFFERS, Stat, Stats, TX, TX_BUFFERS, common, feature},
-    slots::{self, SLOT},
+    frame::Outgoing,
+    host::{Fail, Host, RX, RX_BUFFERS, Stat, Stats, TX, common, feature},
+    slots::SLOT,
 };
 use crate::{
-    inet,
-    ring::{DriverRing, Element, Events, Used},
+    ring::{DriverRing, Element, Events},
     testbench::Report,
 };
-use hwmodel::{CYCLE_PS, Device, Ps, Stop, WireFrame, xgmii::Faults};
+use hwmodel::{CYCLE_PS, Device, Ps, Stop};
 use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use std::{
@@ -210,266 +212,6 @@ impl<'a> Traffic<'a> {
             && self.queues[TX].ring.outstanding() == 0
     }
 
-    // ---- wire -> card -------------------------------------------------------------------------------
-
-    fn feed_wire(&mut self) {
-        for _ in 0..8 {
-            let Some(&len) = self.load.rx.last() else {
-                return;
-            };
-            let words = len.div_ceil(8);
-            let full = self.sent_words + words > WINDOW_WORDS || self.sent.len() >= WINDOW_FRAMES;
-            if (full && !self.load.flood) || self.host.nic.wire_pending() > 8 {
-                return;
-            }
-            self.load.rx.pop();
-            self.tag = self.tag.wrapping_add(1);
-            let bytes = frame::random(self.rng, len, self.tag);
-            let most = if self.load.flood { 1 } else { 300 };
-            let gap = self.rng.random_range(0..3) * self.rng.random_range(0..most);
-            let mut wire = WireFrame::new(self.host.nic.now(), bytes).with_faults(Faults {
-                extra_gap: gap,
-                ..Faults::default()
-            });
-            self.report.add("frames to the card", 1);
-            self.last_progress = self.host.nic.now();
-            if len < MIN_FRAME {
-                self.count(Stat::RxRunt, 1);
-            } else if len > self.max_frame {
-                self.count(Stat::RxOversize, 1);
-            } else if self.load.faults && self.rng.random_bool(0.05) {
-                if self.rng.random() {
-                    wire = wire.bad_fcs();
-                    self.count(Stat::RxBadFcs, 1);
-                } else {
-                    wire.faults.error_at = Some(self.rng.random_range(0..len));
-                    self.count(Stat::RxError, 1);
-                }
-            } else {
-                self.count(Stat::RxFrames, 1);
-                self.count(Stat::RxBytes, len);
-                self.sent_words += words;
-                self.sent.push_back(wire.bytes.clone());
-            }
-            self.host.nic.wire_send(wire);
-        }
-    }
-
-    fn send_back(&mut self, frame: WireFrame) {
-        self.count(Stat::RxFrames, 1);
-        self.count(Stat::RxBytes, frame.bytes.len());
-        self.sent_words += frame.bytes.len().div_ceil(8);
-        self.sent.push_back(frame.bytes.clone());
-        self.host
-            .nic
-            .wire_send(WireFrame::new(self.host.nic.now(), frame.bytes));
-    }
-
-    fn refill(&mut self) -> Result<(), Fail> {
-        // In a flood buffers come too slowly, so that the card's store overflows.
-        let eager = match self.load.flood {
-            _ if self.draining => 1.0,
-            true => 0.05,
-            false => self.eager,
-        };
-        let most = if self.rng.random_bool(eager) { 8 } else { 0 };
-        for _ in 0..most {
-            let queue = &mut self.queues[RX];
-            if queue.ring.free() == 0 {
-                break;
-            }
-            let Some(number) = queue.free.pop() else {
-                break;
-            };
-            let slot = RX_BUFFERS.0 + SLOT * u64::from(number);
-            let mut capacity = HDR + self.max_frame;
-            if self.load.short_buffers && self.rng.random_bool(0.3) {
-                capacity = self.rng.random_range(1..capacity);
-            } else if self.rng.random() {
-                capacity += self.rng.random_range(0..2000);
-            }
-            slots::wipe(&mut self.host.bus, slot);
-            let most = self.most_elements.min(usize::from(queue.ring.free()));
-            let elements = slots::cut(self.rng, slot, capacity as u64, most);
-            let (chain, _) = queue.ring.prepare(&mut self.host.bus, &elements, number, 0);
-            queue.ring.publish(&mut self.host.bus, chain);
-            queue.slots[number as usize] = Some(Slot { elements, capacity });
-            queue.unchecked = true;
-            self.last_progress = self.host.nic.now();
-        }
-        self.kick(RX)
-    }
-
-    fn kick(&mut self, index: usize) -> Result<(), Fail> {
-        let queue = &mut self.queues[index];
-        if std::mem::take(&mut queue.unchecked) {
-            if queue.ring.kick_needed(&self.host.bus) {
-                self.host.kick(index)?;
-                self.report.add("kicks", 1);
-            } else {
-                self.report.add("kicks saved", 1);
-            }
-        }
-        Ok(())
-    }
-
-    fn received(&mut self, used: Used<u32>) -> Result<(), Fail> {
-        let number = used.token;
-        let slot = self.queues[RX].slots[number as usize]
-            .take()
-            .ok_or("a slot used twice")?;
-        self.queues[RX].free.push(number);
-        let at = RX_BUFFERS.0 + SLOT * u64::from(number);
-        let len = used.len.ok_or("a receive buffer without a length")? as usize;
-        self.count(Stat::RxBuffers, 1);
-        if len == 0 {
-            if !self.load.short_buffers {
-                return Err("a frame was truncated though all buffers are long enough".into());
-            }
-            self.count(Stat::RxTruncated, 1);
-            let frame = self.sent.pop_front().ok_or("truncated, but nothing was sent")?;
-            self.sent_words = self.sent.iter().map(|f| f.len().div_ceil(8)).sum();
-            if frame.len() + HDR <= slot.capacity {
-                return Err(format!("{} bytes, truncated to {}", frame.len(), slot.capacity).into());
-            }
-            return Ok(());
-        }
-        let bytes = slots::gather(&self.host.bus, at, &slot.elements, len)?;
-        let Some(place) = self
-            .sent
-            .iter()
-            .position(|f| bytes.get(HDR..) == Some(&f[..]))
-        else {
-            return Err(self.strange(&bytes).into());
-        };
-        if place != 0 && !self.load.flood {
-            return Err(format!("{place} frames were left out before one of {len} bytes").into());
-        }
-        if self.load.flood {
-            self.report.add("frames dropped in a flood", place as u64);
-        }
-        let frame = self.sent.drain(..=place).next_back().ok_or("no frame")?;
-        self.sent_words = self.sent.iter().map(|f| f.len().div_ceil(8)).sum();
-        let header = frame::rx_header(&frame, self.features & feature::GUEST_CSUM != 0);
-        if bytes[..HDR] != header {
-            return Err(format!(
-                "header {:02x?}, expected {header:02x?}, of a frame of {} bytes, buffer of {}",
-                &bytes[..HDR],
-                frame.len(),
-                slot.capacity
-            )
-            .into());
-        }
-        if header[0] != 0 {
-            self.count(Stat::RxCsumValid, 1);
-        }
-        self.report.add("frames received", 1);
-        Ok(())
-    }
-
-    /// Says how an unexpected frame differs from the one that was due.
-    fn strange(&self, bytes: &[u8]) -> String {
-        let Some(due) = self.sent.front() else {
-            return format!("a frame of {} bytes that was not sent", bytes.len());
-        };
-        let body = bytes.get(HDR..).unwrap_or_default();
-        let differs = body.iter().zip(due).position(|(a, b)| a != b);
-        let summed = inet::transport_verified(due);
-        format!(
-            "frame of {} bytes instead of {} (checksummed: {summed}), first difference at {differs:?}",
-            body.len(),
-            due.len()
-        )
-    }
-
-    // ---- card -> wire -------------------------------------------------------------------------------
-
-    fn feed_transmit(&mut self) -> Result<(), Fail> {
-        let most = if self.rng.random_bool(self.eager) {
-            self.rng.random_range(1..20)
-        } else {
-            0
-        };
-        for _ in 0..most {
-            let (Some(&len), true) = (self.load.tx.last(), self.queues[TX].ring.free() != 0) else {
-                break;
-            };
-            // What comes back must fit into the store, like all else.
-            let returning = self
-                .outgoing
-                .iter()
-                .map(|o| o.bytes.len().div_ceil(8))
-                .sum::<usize>();
-            let words = self.sent_words + returning + len.max(HDR + MIN_FRAME).div_ceil(8);
-            let frames = self.sent.len() + self.outgoing.len();
-            if self.load.loopback && (words > WINDOW_WORDS || frames >= WINDOW_FRAMES) {
-                break;
-            }
-            let Some(number) = self.queues[TX].free.pop() else {
-                break;
-            };
-            self.tag = self.tag.wrapping_add(1);
-            let csum = self.features & feature::CSUM != 0;
-            let out = if self.load.faults && self.rng.random_bool(0.05) {
-                frame::malformed(self.rng, self.max_frame)
-            } else {
-                self.load.tx.pop();
-                frame::outgoing(self.rng, len, self.tag, self.max_frame, csum)
-            };
-            match &out.wire {
-                Some(wire) => {
-                    self.count(Stat::TxFrames, 1);
-                    self.count(Stat::TxBytes, wire.len());
-                    self.count(Stat::TxCsum, usize::from(out.csum));
-                }
-                None => self.count(Stat::TxMalformed, 1),
-            }
-            self.count(Stat::TxBuffers, 1);
-            let slot = TX_BUFFERS.0 + SLOT * u64::from(number);
-            let queue = &mut self.queues[TX];
-            let most = self.most_elements.min(usize::from(queue.ring.free()));
-            let elements = slots::cut(self.rng, slot, out.bytes.len() as u64, most);
-            slots::scatter(&mut self.host.bus, &elements, &out.bytes);
-            let (chain, _) = queue.ring.prepare(&mut self.host.bus, &elements, number, 0);
-            queue.ring.publish(&mut self.host.bus, chain);
-            queue.slots[number as usize] = Some(Slot {
-                elements,
-                capacity: out.bytes.len(),
-            });
-            queue.unchecked = true;
-            if out.wire.is_some() {
-                self.outgoing.push_back(out);
-            }
-            self.report.add("chains to transmit", 1);
-            self.last_progress = self.host.nic.now();
-            if self.rng.random_bool(0.3) {
-                self.kick(TX)?;
-            }
-        }
-        self.kick(TX)
-    }
-
-    fn left_the_card(&mut self, wire: &WireFrame) -> Result<(), Fail> {
-        let Some(due) = self.outgoing.pop_front() else {
-            return Err(format!("a frame of {} bytes leaves unasked", wire.bytes.len()).into());
-        };
-        let due = due.wire.unwrap_or_default();
-        if !wire.fcs_ok || wire.bytes != due {
-            let differs = wire.bytes.iter().zip(&due).position(|(a, b)| a != b);
-            return Err(format!(
-                "{} ps: frame of {} bytes (FCS right: {}) instead of {}, first difference at {differs:?}",
-                wire.at,
-                wire.bytes.len(),
-                wire.fcs_ok,
-                due.len()
-            )
-            .into());
-        }
-        self.report.add("frames transmitted", 1);
-        self.last_progress = self.host.nic.now();
-        Ok(())
-    }
-
     // ---- driver ---------------------------------------------------------------------------------------
 
     fn poll(&mut self, index: usize) -> Result<(), Fail> {
@@ -547,6 +289,19 @@ impl<'a> Traffic<'a> {
             queue.wait = Wait::Asleep(position, None);
             self.report.add("sleeps", 1);
         }
+    }
+
+    fn kick(&mut self, index: usize) -> Result<(), Fail> {
+        let queue = &mut self.queues[index];
+        if std::mem::take(&mut queue.unchecked) {
+            if queue.ring.kick_needed(&self.host.bus) {
+                self.host.kick(index)?;
+                self.report.add("kicks", 1);
+            } else {
+                self.report.add("kicks saved", 1);
+            }
+        }
+        Ok(())
     }
 
     fn advance(&mut self, until: Ps) -> Result<(), Fail> {
@@ -645,6 +400,9 @@ impl<'a> Traffic<'a> {
         }
         let now = self.host.stats()?;
         let grown: Stats = std::array::from_fn(|i| now[i] - self.baseline[i]);
+        if grown[Stat::TxUnderrun as usize] != 0 {
+            return Err("a frame was cut on its way out".into());
+        }
         let dropped = grown[Stat::RxNoSpace as usize] + grown[Stat::RxTruncated as usize];
         let missing = self.expected[Stat::RxFrames as usize]
             - (self.expected[Stat::RxBuffers as usize] - self.expected[Stat::RxTruncated as usize]);

@@ -325,7 +325,7 @@ impl Axi {
         let beat_bytes = self.bus.min(16);
         let end = addr + (beats * beat_bytes) as u64;
         let ring_end = self.ring.desc + u64::from(self.ring.size) * ring::DESC_BYTES;
-        if addr < self.ring.desc || end > ring_end || addr % 16 != 0 || end % 16 != 0 {
+        if addr < self.ring.desc || end > ring_end || (addr | end) & 15 != 0 {
             return Err(format!(
                 "descriptor read {addr:#x}..{end:#x} leaves the ring"
             ));
