@@ -29,8 +29,8 @@ FIND_VERILATOR = if [ -n "$$VERILATOR_ROOT" ]; then echo "$$VERILATOR_ROOT/bin/v
 demo: tools
 	$(CARGO) build --release --package cosim
 	@mkdir -p $(DEMO)
-	@echo; echo "--- one packet's journey: frame 5 of the capture, a ping, and the reply that it caused"
-	@$(TARGET)/release/cosim trace $(CAPTURE) --packet 5 $(DEMO_HOST)
+	@echo; echo "--- one packet's journey: frame 353 of the capture, a UDP datagram, and the echo that it caused"
+	@$(TARGET)/release/cosim trace $(CAPTURE) --packet 353 $(DEMO_HOST)
 	@echo "--- the whole capture"
 	@$(TARGET)/release/cosim replay $(CAPTURE) $(DEMO_HOST) \
 	  --out $(DEMO)/out.pcap --trace $(DEMO)/trace.txt --summary $(DEMO)/summary.json
