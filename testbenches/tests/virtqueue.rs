@@ -4,7 +4,7 @@ use testbenches::{Options, virtqueue::VIRTQUEUE};
 
 #[test]
 fn virtqueue() {
-    for seed in 1..=2 {
+    for seed in 1..=4 {
         let report = (VIRTQUEUE.run)(&Options {
             seed,
             ..Options::default()

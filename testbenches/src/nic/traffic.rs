@@ -87,6 +87,8 @@ pub struct Traffic<'a> {
     /// What the counters must have grown by.
     expected: Stats,
     last_progress: Ps,
+    /// Since when the vectors of the queues are masked, if they are.
+    masked: [Option<Ps>; 2],
     /// All is sent: what is left in the card gets its buffers.
     draining: bool,
     /// A queue was reset: what was in it is gone, and the counters' sums are not known.
@@ -130,6 +132,7 @@ impl<'a> Traffic<'a> {
             baseline,
             expected: Stats::default(),
             last_progress: now,
+            masked: [None; 2],
             draining: false,
             disturbed: false,
             trace: DefaultHasher::new(),
@@ -194,6 +197,14 @@ impl<'a> Traffic<'a> {
             self.refill()?;
             for index in [RX, TX] {
                 self.poll(index)?;
+                let odds = if self.masked[index].is_some() {
+                    0.3
+                } else {
+                    0.01
+                };
+                if self.rng.random_bool(odds) {
+                    self.mask(index, self.masked[index].is_none())?;
+                }
             }
             let pause = *[0, 100, 1_000].choose(self.rng).unwrap_or(&0) * CYCLE_PS / 4;
             let pause = self.rng.random_range(0..=pause + CYCLE_PS);
@@ -224,6 +235,10 @@ impl<'a> Traffic<'a> {
         match queue.wait {
             Wait::Polling => {}
             Wait::Asleep(position, None) if visible > position => {
+                queue.wait = Wait::Asleep(position, Some(now));
+                return Ok(());
+            }
+            Wait::Asleep(position, Some(_)) if self.masked[index].is_some() => {
                 queue.wait = Wait::Asleep(position, Some(now));
                 return Ok(());
             }
@@ -265,6 +280,20 @@ impl<'a> Traffic<'a> {
                 self.queues[TX].free.push(used.token);
             }
         }
+        Ok(())
+    }
+
+    /// Masks or unmasks a queue's vector in the MSI-X table (PCI 6.8.2.9).
+    fn mask(&mut self, index: usize, on: bool) -> Result<(), Fail> {
+        let control = self.host.map.msix_table + 16 * (index as u32 + 1) + 12;
+        self.host.nic.bar_write(control, 4, on.into())?;
+        // The answer comes behind the messages that left before the mask.
+        let read = self.host.nic.bar_read(control, 1)?;
+        if read != u32::from(on) {
+            return Err(format!("vector control {read:#x} after writing {on}").into());
+        }
+        self.masked[index] = on.then(|| self.host.nic.now());
+        self.report.add("masks", on.into());
         Ok(())
     }
 
@@ -314,7 +343,13 @@ impl<'a> Traffic<'a> {
                         let vector = Host::vector(&message)?;
                         self.report.add("interrupts", 1);
                         match vector {
-                            1 | 2 => self.queues[vector - 1].irq = true,
+                            1 | 2 => {
+                                if self.masked[vector - 1].is_some_and(|at| message.at > at) {
+                                    let at = self.masked[vector - 1];
+                                    return Err(format!("{message:x?}, masked at {at:?}").into());
+                                }
+                                self.queues[vector - 1].irq = true;
+                            }
                             _ => return Err("configuration interrupt".into()),
                         }
                     }
@@ -387,6 +422,9 @@ impl<'a> Traffic<'a> {
     /// At the end: takes what is still to be taken, and every frame must be in exactly one counter.
     pub fn settle(&mut self) -> Result<(), Fail> {
         self.draining = true;
+        for index in [RX, TX] {
+            self.mask(index, false)?;
+        }
         for _ in 0..64 {
             self.refill()?;
             for index in [RX, TX] {
