@@ -56,6 +56,11 @@ impl Default for AxiHostConfig {
 }
 
 impl AxiHostConfig {
+    /// Whether anything is drawn at random.
+    pub(crate) fn is_random(&self) -> bool {
+        self.jitter > 0 || self.out_of_order || self.stalls.any()
+    }
+
     /// Everything that AXI allows to go differently does: latencies from near nothing to a
     /// microsecond, few bursts in flight, any order, stalls on every channel. `seed` chooses how.
     #[must_use]

@@ -82,8 +82,8 @@ pub(crate) struct AxiHost {
     seed: u64,
     reader: Reader,
     writer: Writer,
-    /// Nothing is in flight and the pins say so.
-    idle: bool,
+    /// While the device asks for nothing, the pins stay as they are until then.
+    wake: Ps,
 }
 
 impl AxiHost {
@@ -92,7 +92,7 @@ impl AxiHost {
             reader: Reader::default(),
             writer: Writer::default(),
             seed,
-            idle: false,
+            wake: 0,
             config,
         }
     }
@@ -102,7 +102,7 @@ impl AxiHost {
         self.writer.settle(Ps::MAX, now, host);
         self.reader = Reader::default();
         self.writer = Writer::default();
-        self.idle = false;
+        self.wake = 0;
     }
 
     /// Decides the inputs of the cycle that begins at `now` from the outputs that hold in it, and
@@ -116,7 +116,7 @@ impl AxiHost {
         host: &mut Host<'_>,
     ) -> Result<(), AxiError> {
         let asks = out.m_axi_arvalid | out.m_axi_awvalid | out.m_axi_wvalid;
-        if self.idle && !asks {
+        if now < self.wake && !asks {
             return Ok(());
         }
         self.drive_busy(now, out, pins, host)
@@ -131,23 +131,31 @@ impl AxiHost {
     ) -> Result<(), AxiError> {
         let config = &self.config;
         // Each cycle has random numbers of its own, so that cycles that time jumps over take none.
-        let rng = &mut Rng::new(Rng::new(self.seed ^ now).next_u64());
+        let rng = &mut match config.is_random() {
+            true => Rng::new(Rng::new(self.seed ^ now).next_u64()),
+            false => Rng::new(0),
+        };
         self.writer.drive(now, out, pins, config, rng, host)?;
         let visible = self.writer.visible_at();
         self.reader
             .drive(now, visible, out, pins, config, rng, host)?;
-        // With random stalls the readies change in every cycle, so there is no early way out.
-        self.idle = !config.stalls.any()
-            && !pins.m_axi_rvalid
-            && !pins.m_axi_bvalid
-            && self.reader.is_empty()
-            && self.writer.is_empty();
+        self.wake = match self.next_event() {
+            // With random stalls the readies change in every cycle.
+            _ if config.stalls.any() => 0,
+            // The cycle behind a beat or response takes it from the pins.
+            _ if pins.m_axi_rvalid || pins.m_axi_bvalid => 0,
+            Some(event) => event,
+            None => Ps::MAX,
+        };
         Ok(())
     }
 
     /// When this side next does something by itself; `None` when nothing is in flight.
     pub(crate) fn next_event(&self) -> Option<Ps> {
-        match (self.reader.next_event(), self.writer.next_event()) {
+        match (
+            self.reader.next_event(&self.config),
+            self.writer.next_event(),
+        ) {
             (Some(read), Some(write)) => Some(read.min(write)),
             (read, write) => read.or(write),
         }

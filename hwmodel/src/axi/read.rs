@@ -36,16 +36,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
-    }
-
-    pub(super) fn next_event(&self) -> Option<Ps> {
+    pub(super) fn next_event(&self, config: &AxiHostConfig) -> Option<Ps> {
         if self.begun {
-            Some(0)
-        } else {
-            self.pending.iter().map(|r| r.due).min()
+            return Some(0);
         }
+        if config.out_of_order {
+            return self.pending.iter().map(|r| r.due).min();
+        }
+        self.pending.front().map(|read| read.due)
     }
 
     /// One cycle of both channels. `visible` is when the writes accepted so far are in memory.

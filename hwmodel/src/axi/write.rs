@@ -64,10 +64,6 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.posted.is_empty() && self.responses.is_empty()
-    }
-
     pub(super) fn visible_at(&self) -> Ps {
         self.newest_due
     }
