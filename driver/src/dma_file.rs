@@ -33,7 +33,7 @@ impl FileDma {
     pub fn new(file: &File, bus_base: u64) -> io::Result<Self> {
         let map = MmapRaw::map_raw(file)?;
         let fits = bus_base.checked_add(map.len() as u64).is_some();
-        let base = NonNull::new(map.as_mut_ptr()).filter(|_| fits && bus_base % PAGE == 0);
+        let base = NonNull::new(map.as_mut_ptr()).filter(|_| fits && bus_base.is_multiple_of(PAGE));
         let base = base.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Self {
             map: Arc::new(map),

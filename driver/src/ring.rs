@@ -62,7 +62,7 @@ impl Ring {
             .alloc_coherent(len, 4096)
             .map_err(|source| Error::Dma { what, source })?;
         // `Desc` is read in place; and the device would refuse other alignments (virtio 2.8.11).
-        let misaligned = region.as_ptr().as_ptr() as usize % DESC_BYTES != 0
+        let misaligned = !(region.as_ptr().as_ptr() as usize).is_multiple_of(DESC_BYTES)
             || region.bus_addr() % DESC_BYTES as u64 != 0;
         if region.len() < len || misaligned {
             let source = "the platform's region is too short or misaligned".into();

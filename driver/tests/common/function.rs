@@ -306,7 +306,10 @@ impl Function {
         }
         let regs = &mut self.regs[q];
         regs.enable = 1;
-        if regs.desc % 16 != 0 || regs.driver % 4 != 0 || regs.device % 4 != 0 {
+        if !regs.desc.is_multiple_of(16)
+            || !regs.driver.is_multiple_of(4)
+            || !regs.device.is_multiple_of(4)
+        {
             self.violations.push("misaligned ring".into());
         }
         let at = RingAddresses {

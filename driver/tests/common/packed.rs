@@ -96,7 +96,7 @@ impl DeviceQueue {
     }
 
     fn wrap(&self, count: u64) -> bool {
-        (count / u64::from(self.size)) % 2 == 0
+        (count / u64::from(self.size)).is_multiple_of(2)
     }
 
     /// 2.8.1: AVAIL equals the wrap counter, USED does not.
