@@ -98,7 +98,10 @@ fn packet_fifo(name: &str, flush_keeps_open: bool) -> Block {
         .parameter("Depth", "64")
         .parameter("MetaDepth", "8")
         .parameter("MetaWidth", "16")
-        .parameter("FlushKeepsOpen", if flush_keeps_open { "1'b1" } else { "1'b0" })
+        .parameter(
+            "FlushKeepsOpen",
+            if flush_keeps_open { "1'b1" } else { "1'b0" },
+        )
         .input("flush_i", 1)
         .input("s_axis_tdata_i", 64)
         .input("s_axis_tkeep_i", 8)
