@@ -29,6 +29,7 @@ module axil_slave
   output logic        rvalid_o,
   input  logic        rready_i,
 
+  input  logic        messages_idle_i,  // every MSI-X message has been answered
   output reg_req_t    req_o,
   input  logic [31:0] rdata_i,
 
@@ -43,7 +44,11 @@ module axil_slave
   logic [3:0]  wstrb_q;
 
   wire do_write = aw_q && w_q && !b_q;
-  wire do_read  = ar_q && !aw_q && !w_q && !r_q;
+  // A driver masks a vector and reads back to know that no message of it is under way any more: that
+  // read must not overtake one that waits for the bus (PCI Local Bus 3.0, 6.8.2; posted ordering).
+  wire behind_messages = araddr_q[15:12] == BAR_MSIX_TABLE[15:12] ||
+                         araddr_q[15:12] == BAR_MSIX_PBA[15:12];
+  wire do_read  = ar_q && !aw_q && !w_q && !r_q && (messages_idle_i || !behind_messages);
 
   assign awready_o = awake_i && !aw_q;
   assign wready_o  = awake_i && !w_q;

@@ -123,6 +123,7 @@ module ctrl
     .rresp_o,
     .rvalid_o,
     .rready_i,
+    .messages_idle_i(msix_idle),
     .req_o  (req),
     .rdata_i(rdata_common | rdata_device | rdata_msix | rdata_stats),
     .busy_o (axil_busy)

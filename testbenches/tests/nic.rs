@@ -16,7 +16,8 @@ fn run(bench: &Testbench, seed: u64) -> testbenches::Report {
 #[test]
 fn traffic() {
     let mut report = testbenches::Report::default();
-    (1..=4).for_each(|seed| report.merge(&run(&nic::NIC_TRAFFIC, seed)));
+    // 31 once saw a message that left behind the answer to the read after its mask.
+    [1, 2, 3, 31].map(|seed| report.merge(&run(&nic::NIC_TRAFFIC, seed)));
     for what in [
         "frames received",
         "frames transmitted",
@@ -42,7 +43,7 @@ fn errors() {
 #[test]
 fn reset() {
     let mut report = testbenches::Report::default();
-    (1..=3).for_each(|seed| report.merge(&run(&nic::NIC_RESET, seed)));
+    [1, 2, 34].map(|seed| report.merge(&run(&nic::NIC_RESET, seed)));
     for what in ["device resets", "queue resets"] {
         assert!(report.count(what) > 0, "no {what}");
     }
