@@ -22,6 +22,15 @@ class Model {
     // only be destroyed then.
     virtual void step(std::uint64_t now, const PinsIn& in, PinsOut& out) = 0;
 
+    // Cycles from `now` on with inputs that stay: at most `cycles`, and none behind an edge after
+    // which the device asks for something on AXI, transmits, or, with `until_idle`, is not busy. At
+    // least one. `out` is sampled behind the last; the return value is how many ran.
+    virtual std::uint32_t run(std::uint64_t now, const PinsIn& in, PinsOut& out,
+                              std::uint32_t cycles, bool until_idle) = 0;
+
+    // When the newest edge was, picoseconds: after an exception, the one that threw.
+    virtual std::uint64_t time() const = 0;
+
     // The bare loop: steps through recorded stimulus and returns a hash of all outputs, or 0
     // without `hash`.
     virtual std::uint64_t replay(rust::Slice<const PinsIn> pins, bool hash) = 0;

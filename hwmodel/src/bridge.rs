@@ -34,7 +34,7 @@ impl Drop for Model {
 
 #[allow(missing_docs)] // the fields' meaning is in rtl/nic.sv
 #[cxx::bridge(namespace = "wirepath")]
-mod ffi {
+pub(crate) mod ffi {
     /// Inputs for one clock cycle.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct PinsIn {
@@ -125,6 +125,20 @@ mod ffi {
 
         /// One clock cycle that begins at `now`. `Err` when the RTL stops: its message and scope.
         fn step(self: Pin<&mut Model>, now: u64, pins: &PinsIn, out: &mut PinsOut) -> Result<()>;
+
+        /// At most `cycles` cycles with inputs that stay, until the device wants something of the host
+        /// or, with `until_idle`, is not busy; how many ran, at least one.
+        fn run(
+            self: Pin<&mut Model>,
+            now: u64,
+            pins: &PinsIn,
+            out: &mut PinsOut,
+            cycles: u32,
+            until_idle: bool,
+        ) -> Result<u32>;
+
+        /// When the newest edge was: after an `Err`, the one that failed.
+        fn time(self: &Model) -> u64;
 
         /// The bare loop over recorded stimulus; a hash of all outputs, or 0 without `hash`.
         fn replay(self: Pin<&mut Model>, pins: &[PinsIn], hash: bool) -> Result<u64>;

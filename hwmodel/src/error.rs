@@ -7,7 +7,7 @@ pub enum Error {
     /// An assertion, `$fatal`, `$stop` or `$finish` of the RTL.
     #[error("{at} ps: {message}")]
     Rtl {
-        /// Beginning of the cycle.
+        /// Time of the edge.
         at: Ps,
         /// What the RTL printed, with its scope.
         message: String,

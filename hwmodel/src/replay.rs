@@ -21,9 +21,10 @@ impl BareModel {
     /// # Errors
     /// When the RTL stops; the model is not usable afterwards.
     pub fn replay(&mut self, pins: &[PinsIn], hash: bool) -> Result<u64, Error> {
-        let result = self.0.pin_mut().replay(pins, hash);
+        let mut model = self.0.pin_mut();
+        let result = model.as_mut().replay(pins, hash);
         result.map_err(|exception| Error::Rtl {
-            at: 0,
+            at: model.time(),
             message: exception.what().to_owned(),
         })
     }

@@ -150,6 +150,12 @@ impl AxiHost {
         Ok(())
     }
 
+    /// Until when the inputs stay as they are while the device asks for nothing.
+    #[inline]
+    pub(crate) fn wake(&self) -> Ps {
+        self.wake
+    }
+
     /// When this side next does something by itself; `None` when nothing is in flight.
     pub(crate) fn next_event(&self) -> Option<Ps> {
         match (

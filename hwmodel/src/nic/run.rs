@@ -2,8 +2,23 @@
 
 use super::{Nic, Waves};
 use crate::{
-    CYCLE_PS, Ps, axi::Host, bridge::hash_pins, device::Stop, error::Error, xgmii::IDLE_COLUMN,
+    CYCLE_PS, Ps,
+    axi::Host,
+    bridge::{ffi, hash_pins},
+    device::Stop,
+    error::Error,
+    xgmii::IDLE_COLUMN,
 };
+
+/// Fewer quiet cycles than this run one by one.
+const WORTH: u32 = 4;
+
+fn rtl_error(model: &ffi::Model, exception: &cxx::Exception) -> Error {
+    Error::Rtl {
+        at: model.time(),
+        message: exception.what().to_owned(),
+    }
+}
 
 impl Nic {
     /// Runs until `until`, or with `stop` until something is there to be taken.
@@ -24,10 +39,54 @@ impl Nic {
             if !self.out.busy && self.config.idle_skip && self.skip(until) {
                 continue;
             }
-            if let Err(error) = self.cycle() {
+            let quiet = self.quiet_cycles(until);
+            let result = if quiet < WORTH {
+                self.cycle()
+            } else {
+                self.quiet(quiet)
+            };
+            if let Err(error) = result {
                 return self.fail(error);
             }
         }
+    }
+
+    /// How many cycles from now on the inputs stay as they are, if the device asks for nothing.
+    #[inline]
+    fn quiet_cycles(&self, until: Ps) -> u32 {
+        let out = &self.out;
+        if self.axi.wake() <= self.now
+            || out.m_axi_awvalid | out.m_axi_wvalid | out.m_axi_arvalid
+            || self.sink.in_frame()
+            || (out.xgmii_txd, out.xgmii_txc) != IDLE_COLUMN
+            || self.settle > 0
+            || self.recording.is_some()
+            || self.waves != Waves::Off
+        {
+            return 0;
+        }
+        let axil = self.axil.next_event().unwrap_or(Ps::MAX);
+        let wire = self.source.next_at().unwrap_or(Ps::MAX);
+        let event = until.min(self.axi.wake()).min(axil).div_ceil(CYCLE_PS);
+        let cycles = event
+            .min(wire / CYCLE_PS)
+            .saturating_sub(self.now / CYCLE_PS);
+        u32::try_from(cycles).unwrap_or(u32::MAX)
+    }
+
+    /// Up to `cycles` cycles in one crossing, none of which needs the host.
+    fn quiet(&mut self, cycles: u32) -> Result<(), Error> {
+        (self.pins.xgmii_rxd, self.pins.xgmii_rxc) = IDLE_COLUMN;
+        let mut model = self.model.pin_mut();
+        let until_idle = self.config.idle_skip;
+        let ran = model
+            .as_mut()
+            .run(self.now, &self.pins, &mut self.out, cycles, until_idle)
+            .map_err(|exception| rtl_error(&model, &exception))?;
+        self.now += Ps::from(ran) * CYCLE_PS;
+        self.counters.cycles += u64::from(ran);
+        // What the last of them sent is a column like any other.
+        self.receive()
     }
 
     /// Jumps to the next cycle in which an input changes. False when that is this one.
@@ -76,12 +135,18 @@ impl Nic {
         (self.pins.xgmii_rxd, self.pins.xgmii_rxc) = self.source.next(now);
         self.settle = self.settle.saturating_sub(1);
         self.clock()?;
-        if (self.out.xgmii_txd, self.out.xgmii_txc) != IDLE_COLUMN || self.sink.in_frame() {
-            let column = (self.out.xgmii_txd, self.out.xgmii_txc);
-            if let Some(frame) = self.sink.push(self.now, column.0, column.1)? {
-                self.counters.wire_out += 1;
-                self.frames.push_back(frame);
-            }
+        self.receive()
+    }
+
+    /// Takes the column that the device transmits.
+    #[inline]
+    fn receive(&mut self) -> Result<(), Error> {
+        let column = (self.out.xgmii_txd, self.out.xgmii_txc);
+        if (column != IDLE_COLUMN || self.sink.in_frame())
+            && let Some(frame) = self.sink.push(self.now, column.0, column.1)?
+        {
+            self.counters.wire_out += 1;
+            self.frames.push_back(frame);
         }
         Ok(())
     }
@@ -92,16 +157,11 @@ impl Nic {
         if self.waves != Waves::Off {
             self.update_waves()?;
         }
-        if let Err(exception) = self
-            .model
-            .pin_mut()
+        let mut model = self.model.pin_mut();
+        model
+            .as_mut()
             .step(self.now, &self.pins, &mut self.out)
-        {
-            return Err(Error::Rtl {
-                at: self.now,
-                message: exception.what().to_owned(),
-            });
-        }
+            .map_err(|exception| rtl_error(&model, &exception))?;
         if let Some(recording) = &mut self.recording {
             recording.pins.push(self.pins);
             recording.hash = hash_pins(recording.hash, &self.out);

@@ -85,9 +85,7 @@ impl Build {
         for folder in &sources.folders {
             command.arg("-y").arg(folder);
         }
-        command
-            .arg(crate::cpp_dir().join("../lint.vlt"))
-            .args(&sources.packages);
+        command.arg(crate::lint_waivers()).args(&sources.packages);
         command.arg(
             sources
                 .file_of(&self.top)

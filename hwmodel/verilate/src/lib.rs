@@ -48,6 +48,11 @@ pub fn cpp_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cpp")
 }
 
+/// The file that tells Verilator which warnings do not apply.
+pub(crate) fn lint_waivers() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("lint.vlt")
+}
+
 /// The folder that Cargo gives a build script for its output.
 ///
 /// # Panics

@@ -29,8 +29,12 @@ impl Toolchain {
     /// # Errors
     /// [`Error::NoVerilator`], [`Error::BadRoot`] or [`Error::NoCompiler`].
     pub fn find() -> Result<Self, Error> {
-        for name in ["VERILATOR_ROOT", "PATH", "CXX", "WIREPATH_NATIVE"] {
+        // Not PATH: it differs from one shell to the next, and each change would build all again.
+        for name in ["VERILATOR_ROOT", "CXX", "WIREPATH_NATIVE"] {
             println!("cargo::rerun-if-env-changed={name}");
+        }
+        for file in [crate::cpp_dir(), crate::lint_waivers()] {
+            println!("cargo::rerun-if-changed={}", file.display());
         }
         let compiler = find_compiler()?;
         if let Some(root) = env::var_os("VERILATOR_ROOT").filter(|r| !r.is_empty()) {
