@@ -234,3 +234,36 @@ fn waves_are_written_for_the_window() {
         word(17)
     );
 }
+
+/// `$fatal` arrives as an error with its time and scope, and the program goes on.
+#[test]
+fn a_failed_assertion_is_an_error() {
+    let reset = PinsIn::reset();
+    let run = PinsIn {
+        rst_n: true,
+        ..reset
+    };
+    // ID_TX_DATA: a beat that the transmit DMA did not ask for.
+    let beat = PinsIn {
+        m_axi_rvalid: true,
+        m_axi_rlast: true,
+        m_axi_rid: 5,
+        ..run
+    };
+    let mut pins = vec![reset; 8];
+    pins.extend([run; 8]);
+    pins.extend([beat; 2]);
+    pins.extend([run; 8]);
+    let result = crate::BareModel::new(&NicConfig::default()).replay(&pins, false);
+    let Err(Error::Rtl { at, message }) = result else {
+        panic!("{result:?}")
+    };
+    assert!((16 * CYCLE_PS..26 * CYCLE_PS).contains(&at), "{at} ps");
+    assert!(message.contains("tx_dma: read data"), "{message}");
+    assert!(message.contains("nic.u_tx_path.u_tx_dma"), "{message}");
+    assert!(
+        crate::BareModel::new(&NicConfig::default())
+            .replay(&pins[..16], false)
+            .is_ok()
+    );
+}
