@@ -31,6 +31,20 @@ fn traffic() {
     }
 }
 
+/// Effort 4 is every length from 1 to 9216, in both directions.
+#[test]
+fn traffic_of_every_length() {
+    let report = (nic::NIC_TRAFFIC.run)(&Options {
+        seed: 4,
+        effort: 4,
+        ..Options::default()
+    });
+    let report = report.unwrap_or_else(|error| panic!("nic_traffic, seed 4: {error}"));
+    println!("nic_traffic, seed 4, every length: {report}");
+    assert!(report.count("frames received") > 8000);
+    assert!(report.count("frames transmitted") > 8000);
+}
+
 #[test]
 fn control() {
     let report = run(&nic::NIC_CONTROL, 1);

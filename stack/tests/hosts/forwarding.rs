@@ -1,0 +1,99 @@
+//! Routers, and hooks that change what they do.
+
+use super::*;
+
+/// A router between 192.0.2.0/24 and 198.51.100.0/24.
+fn router(mtu: u16) -> (Host, Rc<std::cell::RefCell<Wire>>) {
+    let mut host = Host::new(StackConfig {
+        ip_forward: true,
+        ipv6_forward: true,
+        ..StackConfig::default()
+    });
+    let far = Wire::new([2, 0, 0, 0, 1, 0x0b]);
+    far.borrow_mut().mtu = mtu;
+    let dev = host.stack.add_device("eth1", Box::new(Rc::clone(&far)));
+    host.stack
+        .add_addr(dev, "198.51.100.1/24".parse().unwrap())
+        .unwrap();
+    host.stack
+        .add_neighbour(dev, "198.51.100.2".parse().unwrap(), [2, 0, 0, 0, 1, 2]);
+    let route = RouteSpec::via(
+        "203.0.113.0/24".parse().unwrap(),
+        "198.51.100.2".parse().unwrap(),
+    );
+    host.stack.add_route(route).unwrap();
+    (host, far)
+}
+
+fn to_far(ttl: u8, df: bool, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ethernet2(PEER, MAC)
+        .ipv4(V4.0, [203, 0, 113, 7], ttl)
+        .udp(4000, 9)
+        .write(&mut bytes, payload)
+        .unwrap();
+    bytes[20] = if df { 0x40 } else { 0 };
+    fix4(&mut bytes);
+    bytes
+}
+
+#[test]
+fn a_router_forwards_fragments_and_complains() {
+    let (mut host, far) = router(1000);
+    host.receive([to_far(64, true, b"abc")]);
+    let sent = std::mem::take(&mut far.borrow_mut().tx);
+    assert_eq!(
+        (sent[0][..6].to_vec(), sent[0][22]),
+        (vec![2, 0, 0, 0, 1, 2], 63)
+    );
+    assert_eq!(verify(&sent[0]), b"abc");
+    host.receive([to_far(1, true, b"abc")]);
+    assert_eq!(host.sent()[0][34..36], [11, 0]);
+    assert_eq!(host.stack.drop_count(DropReason::IpInHdr), 1);
+    host.receive([to_far(64, true, &[0; 1400])]);
+    let sent = host.sent();
+    assert_eq!(
+        (&sent[0][34..36], &sent[0][40..42]),
+        (&[3, 4][..], &1000u16.to_be_bytes()[..])
+    );
+    assert_eq!(host.stack.drop_count(DropReason::PktTooBig), 1);
+    host.receive([to_far(64, false, &[0; 1400])]);
+    assert_eq!(far.borrow().tx.len(), 2);
+    assert!(far.borrow().tx.iter().all(|f| f.len() <= 1014));
+    host.assert_balanced();
+}
+
+#[test]
+fn a_hook_can_drop_and_steal() {
+    let mut host = Host::new(StackConfig::default());
+    let hook = |verdict| Box::new(move |_: &mut stack::SkBuff, _: &stack::HookState| verdict);
+    let id = host
+        .stack
+        .nf_register_hook(stack::Hook::LocalIn, 0, "drop", hook(Verdict::Drop));
+    host.receive([ping4(b"")]);
+    assert_eq!(host.stack.drop_count(DropReason::NetfilterDrop), 1);
+    assert!(host.stack.nf_unregister_hook(id));
+    host.stack
+        .nf_register_hook(stack::Hook::TcIngress, 0, "steal", hook(Verdict::Stolen));
+    host.receive([ping4(b"")]);
+    assert_eq!(host.stack.stats().stolen, 1);
+    assert!(host.sent().is_empty());
+    host.assert_balanced();
+}
+
+#[test]
+fn output_is_routed_again_when_a_hook_changes_the_destination() {
+    let (mut host, far) = router(1500);
+    let socket = host.stack.udp_bind("0.0.0.0".parse().unwrap(), 9).unwrap();
+    let redirect = |skb: &mut stack::SkBuff, _: &stack::HookState| {
+        skb.data_mut()[16..20].copy_from_slice(&[198, 51, 100, 2]);
+        Verdict::Accept
+    };
+    host.stack
+        .nf_register_hook(stack::Hook::LocalOut, -100, "dnat", Box::new(redirect));
+    host.stack
+        .udp_send_to(socket, "192.0.2.10:9".parse().unwrap(), b"x", 0)
+        .unwrap();
+    assert!(host.sent().is_empty());
+    assert_eq!(far.borrow().tx[0][..6], [2, 0, 0, 0, 1, 2]);
+}
