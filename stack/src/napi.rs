@@ -55,6 +55,12 @@ impl Stack {
             }
         }
         self.flush_devices();
+        self.softirq_pending()
+    }
+
+    /// `local_softirq_pending()` for the receive softirq: a device waits for its poll, so [`net_rx_action`](Self::net_rx_action) has work
+    /// even without a further interrupt. Sending through `lo` raises it, and so does a transmit queue that waits for a buffer.
+    pub fn softirq_pending(&self) -> bool {
         !self.poll_list.is_empty()
     }
 
@@ -211,4 +217,27 @@ fn vlan_untag(skb: &mut SkBuff, header: &[u8; ETH_HLEN]) -> bool {
         *start = start.saturating_sub(4);
     }
     moved.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StackConfig;
+
+    #[test]
+    fn the_softirq_is_pending_while_a_device_waits_for_its_poll() {
+        let mut stack = Stack::new(StackConfig::default());
+        assert!(!stack.softirq_pending());
+        let socket = stack
+            .udp_bind("127.0.0.1".parse().unwrap(), 9)
+            .expect("a socket");
+        stack
+            .udp_send_to(socket, "127.0.0.1:9".parse().unwrap(), b"x", 0)
+            .expect("sent");
+        assert!(stack.softirq_pending());
+        while stack.net_rx_action(0) {}
+        assert!(!stack.softirq_pending());
+        stack.napi_schedule(IfIndex(7)); // no such device
+        assert!(!stack.softirq_pending());
+    }
 }
