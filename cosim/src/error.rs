@@ -45,9 +45,11 @@ pub enum Error {
         /// Why it was left out.
         reason: &'static str,
     },
-    /// The TAP device cannot be joined.
-    #[error("cannot join TAP device {name}: {source}")]
+    /// The TAP device cannot be joined, or cannot be used any more.
+    #[error("cannot {action} TAP device {name}: {source}")]
     Tap {
+        /// What was tried: `join`, `wait for`, `read from`, `write to`.
+        action: &'static str,
         /// The interface's name.
         name: String,
         /// The system's reason.
@@ -164,7 +166,14 @@ impl Error {
             Self::FrameNotFed { .. } => {
                 Some("choose a frame that another host sent, or give another --mac".into())
             }
-            Self::Tap { name, source } => Some(match source.kind() {
+            Self::Tap {
+                action,
+                name,
+                source,
+            } => Some(match source.kind() {
+                _ if *action != "join" => {
+                    format!("was it deleted while it was in use? `ip link show {name}` tells")
+                }
                 std::io::ErrorKind::PermissionDenied => {
                     "run as root (TAP needs CAP_NET_ADMIN)".into()
                 }

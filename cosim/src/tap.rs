@@ -2,7 +2,8 @@
 //!
 //! Simulated time follows the wall clock while nothing happens. While the simulation is busy it runs as
 //! fast as it can, and lags. Nothing waits in a loop: the process sleeps in poll(2) until a frame, a
-//! signal, or the next timer of the simulated kernel.
+//! signal, or the next timer of the simulated kernel. A device that is down is waited for; one that was
+//! deleted is an error.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,6 +22,8 @@ use crate::trace::Ps;
 const BATCH: usize = 64;
 /// Longest frame that is taken, bytes.
 const MAX_FRAME: usize = 16 * 1024;
+/// How long a TAP that refused to be read because it is down is left alone.
+const DOWN_PAUSE: Duration = Duration::from_millis(100);
 
 /// A host whose wire is a TAP device.
 pub struct Bridge {
@@ -34,6 +37,8 @@ pub struct Bridge {
     frames: u64,
     /// Frames that the TAP did not take because it is down.
     not_taken: u64,
+    /// The last read was refused because the TAP is down.
+    down: bool,
 }
 
 impl Bridge {
@@ -43,6 +48,7 @@ impl Bridge {
     /// [`Error::Tap`] without the right to do so, [`Error::Machine`] when the host does not come up.
     pub fn open(name: &str, config: &HostConfig) -> Result<Self, Error> {
         let tap_error = |source| Error::Tap {
+            action: "join",
             name: name.to_string(),
             source,
         };
@@ -64,6 +70,7 @@ impl Bridge {
             epoch,
             frames: 0,
             not_taken: 0,
+            down: false,
         })
     }
 
@@ -97,20 +104,37 @@ impl Bridge {
             let due = Duration::from_nanos(at.saturating_sub(self.epoch).div_ceil(1000));
             due.saturating_sub(started.elapsed())
         });
+        // poll(2) may call a TAP readable that refuses to be read: then time, not the TAP, ends the sleep.
+        let (timeout, events) = if self.down {
+            let pause = timeout.map_or(DOWN_PAUSE, |t| t.min(DOWN_PAUSE));
+            (Some(pause), PollFlags::empty())
+        } else {
+            (timeout, PollFlags::IN)
+        };
         let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
         let mut fds = [
-            PollFd::from_borrowed_fd(self.tap_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.tap_fd(), events),
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
         ];
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(fds[1].revents().is_empty()),
-            Err(errno) => Err(self.error(errno.into())),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(self.error("wait for", errno.into())),
         }
+        if !fds[1].revents().is_empty() {
+            return Ok(false);
+        }
+        // tun_chr_poll(): POLLERR once the interface is unregistered; these three are reported unasked.
+        let broken = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+        if fds[0].revents().intersects(broken) {
+            return Err(self.error("wait for", io::Error::other("the interface is gone")));
+        }
+        Ok(true)
     }
 
     /// From the TAP to the wire.
     fn receive(&mut self) -> Result<(), Error> {
         let mut buffer = [0; MAX_FRAME];
+        self.down = false;
         for _ in 0..BATCH {
             match self.tap.recv(&mut buffer) {
                 Ok(len) => {
@@ -127,8 +151,11 @@ impl Bridge {
                     break;
                 }
                 // The interface is down: there is nothing to receive.
-                Err(e) if is_down(&e) => break,
-                Err(e) => return Err(self.error(e)),
+                Err(e) if is_down(&e) => {
+                    self.down = true;
+                    break;
+                }
+                Err(e) => return Err(self.error("read from", e)),
             }
         }
         Ok(())
@@ -142,7 +169,7 @@ impl Bridge {
                 Err(e) if is_down(&e) || e.kind() == io::ErrorKind::WouldBlock => {
                     self.not_taken += 1
                 }
-                Err(e) => return Err(self.error(e)),
+                Err(e) => return Err(self.error("write to", e)),
             }
         }
         Ok(())
@@ -152,8 +179,9 @@ impl Bridge {
         self.tap.as_fd()
     }
 
-    fn error(&self, source: io::Error) -> Error {
+    fn error(&self, action: &'static str, source: io::Error) -> Error {
         Error::Tap {
+            action,
             name: self.name.clone(),
             source,
         }
@@ -169,8 +197,8 @@ fn signals() -> io::Result<OwnedFd> {
 }
 
 fn is_down(error: &io::Error) -> bool {
-    // EIO from tun_chr_write_iter() and EBADFD: the interface is down or detached.
-    matches!(error.raw_os_error(), Some(5 | 77))
+    // tun_get_user(): EIO while the interface is not IFF_UP. EBADFD is not meant: it is gone for good.
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 fn picoseconds(duration: Duration) -> Ps {

@@ -1,9 +1,10 @@
-//! A real kernel pings the Verilog NIC through a TAP device, in a network namespace of its own.
+//! A real kernel pings the Verilog NIC through a TAP device, each test in a network namespace of its own.
 
 mod common;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::{installed, text};
 
@@ -31,8 +32,9 @@ fn obstacle() -> Option<String> {
 struct Namespace(String);
 
 impl Namespace {
-    fn new() -> Option<Self> {
-        let name = format!("wirepath-{}", std::process::id());
+    /// `test` tells the namespaces of one process apart.
+    fn new(test: &str) -> Option<Self> {
+        let name = format!("wirepath-{}-{test}", std::process::id());
         let made = Command::new("ip")
             .args(["netns", "add", &name])
             .status()
@@ -111,6 +113,7 @@ fn start(namespace: &Namespace) -> Cosim {
     let mut child = namespace
         .command(env!("CARGO_BIN_EXE_cosim"), &args)
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let stdout = child.stdout.as_mut().unwrap();
@@ -120,26 +123,66 @@ fn start(namespace: &Namespace) -> Cosim {
     let mut line = String::new();
     while !line.contains("Ctrl-C ends it.") {
         line.clear();
-        assert_ne!(
-            reader.read_line(&mut line).unwrap(),
-            0,
-            "cosim tap ended early"
-        );
+        if reader.read_line(&mut line).unwrap() == 0 {
+            let mut message = String::new();
+            let _ = child.stderr.unwrap().read_to_string(&mut message);
+            panic!("cosim tap ended early\n{message}");
+        }
     }
     Cosim(child)
 }
 
-#[test]
-fn a_real_kernel_gets_its_answers() {
+/// A namespace with the TAP device, or `None` where that is not possible.
+fn namespace(test: &str) -> Option<Namespace> {
     if let Some(reason) = obstacle() {
         println!("skipped: {reason}");
-        return;
+        return None;
     }
-    let Some(namespace) = Namespace::new() else {
+    let Some(namespace) = Namespace::new(test) else {
         println!("skipped: a network namespace cannot be made here");
-        return;
+        return None;
     };
     namespace.run("ip", &["tuntap", "add", TAP, "mode", "tap"]);
+    Some(namespace)
+}
+
+#[test]
+fn a_deleted_device_ends_the_program() {
+    let Some(namespace) = namespace("deleted") else {
+        return;
+    };
+    let mut cosim = start(&namespace);
+    // A device that is down is none that is gone.
+    namespace.run("ip", &["link", "set", TAP, "up"]);
+    namespace.run("ip", &["link", "set", TAP, "down"]);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(cosim.0.try_wait().unwrap(), None);
+
+    namespace.run("ip", &["link", "delete", TAP]);
+    let deleted = Instant::now();
+    let status = loop {
+        if let Some(status) = cosim.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(
+            deleted.elapsed() < Duration::from_secs(10),
+            "cosim tap goes on without its device"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let mut message = String::new();
+    let mut stderr = cosim.0.stderr.take().unwrap();
+    stderr.read_to_string(&mut message).unwrap();
+    assert_eq!(status.code(), Some(1), "{message}");
+    assert!(message.contains("TAP device wp0"), "{message}");
+    assert!(message.contains("deleted"), "{message}");
+}
+
+#[test]
+fn a_real_kernel_gets_its_answers() {
+    let Some(namespace) = namespace("answers") else {
+        return;
+    };
     namespace.run("ip", &["address", "add", "10.9.0.1/24", "dev", TAP]);
     namespace.run(
         "ip",
