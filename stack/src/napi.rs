@@ -3,6 +3,7 @@
 use crate::Ps;
 use crate::drop_reason::DropReason;
 use crate::hook::{Family, Hook};
+use crate::netdev::NapiState;
 use crate::skb::{CsumState, IfIndex, PacketId, PktType, SkBuff, Vlan};
 use crate::stack::Stack;
 use crate::trace::Stage;
@@ -29,10 +30,17 @@ const ETH_P_802_2: u16 = 0x0004;
 impl Stack {
     /// The device's interrupt came (and the driver masked it): puts it on the poll list.
     pub fn napi_schedule(&mut self, ifindex: IfIndex) {
-        if let Some(device) = self.device_mut(ifindex)
-            && !std::mem::replace(&mut device.scheduled, true)
-        {
-            self.poll_list.push_back(ifindex);
+        let Some(device) = self.device_mut(ifindex) else {
+            return;
+        };
+        match device.napi {
+            NapiState::Idle => {
+                device.napi = NapiState::Scheduled;
+                self.poll_list.push_back(ifindex);
+            }
+            // The end of the poll that is going on must not forget it.
+            NapiState::Polling => device.napi = NapiState::Missed,
+            NapiState::Scheduled | NapiState::Missed => {}
         }
     }
 
@@ -71,9 +79,11 @@ impl Stack {
             self.rx_list = rx_list;
             return 0;
         };
+        device.napi = NapiState::Polling;
         let work = device.ops.poll(NAPI_POLL_WEIGHT, &mut rx_list);
         // The poll took transmitted frames back: the queue may go on.
         device.tx_stopped = false;
+        device.no_page = false;
         self.stats.polls += 1;
         self.qdisc_run(dev);
         for skb in rx_list.drain(..) {
@@ -83,9 +93,11 @@ impl Stack {
         let Some(device) = self.device_mut(dev) else {
             return work;
         };
-        if work < NAPI_POLL_WEIGHT && device.ops.complete() {
-            device.scheduled = false;
+        // With work missed, interrupts stay off.
+        if work < NAPI_POLL_WEIGHT && device.napi == NapiState::Polling && device.ops.complete() {
+            device.napi = NapiState::Idle;
         } else {
+            device.napi = NapiState::Scheduled;
             self.poll_list.push_back(dev);
         }
         work

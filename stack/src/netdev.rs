@@ -1,5 +1,6 @@
 //! What a driver offers the stack (`struct net_device_ops` and its NAPI instance), and what the stack keeps per device.
 
+use crate::Ps;
 use crate::page_pool::PagePool;
 use crate::skb::{IfIndex, SkBuff};
 use crate::stats::LinkStats;
@@ -86,6 +87,19 @@ impl<T: NetDeviceOps + ?Sized> NetDeviceOps for Rc<RefCell<T>> {
     }
 }
 
+/// Where a device is between its interrupt and the end of its poll (`NAPI_STATE_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NapiState {
+    /// Interrupts are on.
+    Idle,
+    /// On the poll list.
+    Scheduled,
+    /// Being polled.
+    Polling,
+    /// Being polled, and to be polled again (`NAPI_STATE_MISSED`).
+    Missed,
+}
+
 /// A device as the stack sees it (`struct net_device`).
 pub(crate) struct NetDevice {
     pub name: String,
@@ -97,12 +111,16 @@ pub(crate) struct NetDevice {
     pub stats: LinkStats,
     /// Frames that the driver did not take yet.
     pub qdisc: VecDeque<SkBuff>,
-    /// The driver said busy; nothing is sent until its next poll.
+    /// The driver said busy, or `no_page`; nothing is sent until its next poll.
     pub tx_stopped: bool,
+    /// The queue stopped because the pool was empty: no interrupt of the device need come when it no longer is.
+    pub no_page: bool,
+    /// When the queue is tried again for that reason, if nothing does so before.
+    pub tx_retry: Option<Ps>,
     /// Frames were handed to the driver since its last `flush`.
     pub needs_flush: bool,
-    /// It is on the poll list.
-    pub scheduled: bool,
+    /// Its part in the receive softirq.
+    pub napi: NapiState,
 }
 
 impl NetDevice {
@@ -118,8 +136,10 @@ impl NetDevice {
             stats: LinkStats::default(),
             qdisc: VecDeque::new(),
             tx_stopped: false,
+            no_page: false,
+            tx_retry: None,
             needs_flush: false,
-            scheduled: false,
+            napi: NapiState::Idle,
         }
     }
 

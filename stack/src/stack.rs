@@ -339,13 +339,15 @@ impl Stack {
         self.timers.next()
     }
 
-    /// Does everything that is due at `now`: repeated solicitations, neighbour states, fragments that waited too long.
+    /// Does everything that is due at `now`: repeated solicitations, neighbour states, fragments that waited too long, queues
+    /// that wait for a buffer. [`softirq_pending`](Self::softirq_pending) says whether [`net_rx_action`](Self::net_rx_action) must follow.
     pub fn run_timers(&mut self, now: Ps) {
         self.now = self.now.max(now);
         while let Some(key) = self.timers.take_due(self.now) {
             match key {
                 TimerKey::Neighbour(dev, address) => self.neigh_timer(dev, address),
                 TimerKey::Fragments(key) => self.frag_expire(key),
+                TimerKey::TxRetry(dev) => self.tx_retry_timer(dev),
             }
         }
         self.flush_devices();

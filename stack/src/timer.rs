@@ -13,6 +13,8 @@ pub(crate) enum TimerKey {
     Neighbour(IfIndex, IpAddr),
     /// A datagram's fragments did not all come in time.
     Fragments(FragKey),
+    /// A transmit queue waits for a free page.
+    TxRetry(IfIndex),
 }
 
 /// All running timers. Who starts one keeps its time, to stop it.

@@ -3,13 +3,17 @@
 use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::hook::{Family, Hook};
-use crate::netdev::TX_QUEUE_LEN;
+use crate::netdev::{NapiState, TX_QUEUE_LEN};
 use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
+use crate::timer::TimerKey;
 use crate::trace::Stage;
+use crate::{MS, Ps};
 
 /// Bytes of an Ethernet header.
 pub(crate) const ETH_HLEN: usize = 14;
+/// Between two looks for a page when a queue waits for one.
+const TX_RETRY: Ps = MS;
 
 impl Stack {
     /// `eth_header()` and on: puts the link-layer header in front of the packet and queues it on `skb.dev`.
@@ -111,9 +115,10 @@ impl Stack {
     }
 
     /// A packet in a buffer that is not of the device's pool (heap, or received by another device, so that its bus address means nothing
-    /// here) is copied into one that is. Without a free page it goes back to the queue, which is tried again after the next poll.
+    /// here) is copied into one that is. Without a free page it goes back to the queue, which is tried again after the next poll: at once,
+    /// because that takes sent frames back, then whenever a call into the stack finds a page, and every [`TX_RETRY`].
     fn copy_for_device(&mut self, skb: SkBuff) -> Option<SkBuff> {
-        let dev = skb.dev;
+        let (dev, now) = (skb.dev, self.now);
         let device = self.device_mut(dev)?;
         if NET_SKB_PAD + skb.len() > device.pool.buf_size() {
             self.count_tx_drop(dev);
@@ -122,20 +127,45 @@ impl Stack {
         }
         let Some(copy) = skb.copy_into(&device.pool, NET_SKB_PAD) else {
             device.tx_stopped = true;
+            device.no_page = true;
             device.stats.tx_busy += 1;
             device.qdisc.push_front(skb);
-            self.napi_schedule(dev);
+            // A poll that is going on has taken back what there was.
+            let poll = device.napi != NapiState::Polling;
+            if device.tx_retry.is_none() {
+                let at = now + TX_RETRY;
+                device.tx_retry = Some(at);
+                self.timers.start(at, TimerKey::TxRetry(dev));
+            }
+            if poll {
+                self.napi_schedule(dev);
+            }
             return None;
         };
         // One packet in another buffer: it is neither made nor ended.
         Some(copy)
     }
 
-    /// The end of a batch: drivers ring their doorbells.
+    /// The queue waited long enough for a page: the poll takes sent frames back, which may not have caused an interrupt.
+    pub(crate) fn tx_retry_timer(&mut self, dev: IfIndex) {
+        if let Some(device) = self.device_mut(dev) {
+            device.tx_retry = None;
+            if device.no_page {
+                self.napi_schedule(dev);
+            }
+        }
+    }
+
+    /// The end of a batch: drivers ring their doorbells, and queues that can go on are polled (`netif_tx_wake_queue()`).
     pub(crate) fn flush_devices(&mut self) {
-        for device in &mut self.devices {
+        for i in 0..self.devices.len() {
+            let device = &mut self.devices[i];
             if std::mem::take(&mut device.needs_flush) {
                 device.ops.flush();
+            }
+            if device.tx_stopped && device.no_page && device.pool.available() > 0 {
+                let dev = device.index;
+                self.napi_schedule(dev);
             }
         }
     }

@@ -115,7 +115,9 @@ impl Stack {
     }
 
     /// Keeps the packet until the neighbour answers; starts asking if nobody did yet.
-    fn neigh_enqueue(&mut self, skb: SkBuff, address: IpAddr) {
+    fn neigh_enqueue(&mut self, mut skb: SkBuff, address: IpAddr) {
+        // The solicitation needs a page too, and so does all other traffic.
+        skb.detach_if_scarce();
         let (dev, now, max) = (skb.dev, self.now, self.config.neigh_max);
         let Some(neigh) = self
             .neighbours

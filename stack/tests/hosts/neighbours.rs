@@ -132,3 +132,71 @@ fn neighbour_discovery() {
     assert_eq!(host.stack.drop_count(DropReason::Ipv6NdiscHopLimit), 1);
     assert!(host.sent().is_empty());
 }
+
+#[test]
+fn neighbours_that_never_answer_do_not_take_all_buffers() {
+    let mut host = Host::new(StackConfig::default());
+    let socket = host.stack.udp_bind("0.0.0.0".parse().unwrap(), 9).unwrap();
+    for n in 0..680 {
+        let absent = format!("192.0.2.{}:7", 100 + n % 8).parse().unwrap();
+        host.stack.udp_send_to(socket, absent, b"x", 0).unwrap();
+    }
+    assert_eq!(host.sent().len(), 8, "a solicitation for each");
+    let pool = host.wire.borrow().pool.clone();
+    assert!(pool.available() >= pool.count() / 8 - 1, "{pool:?}");
+    host.run_until(SEC);
+    assert_eq!(host.sent().len(), 8, "and a second one");
+    let dst = "192.0.2.77:7".parse().unwrap();
+    host.stack
+        .udp_send_to(socket, dst, b"good", host.now)
+        .unwrap();
+    assert_eq!(host.sent().len(), 1);
+    let who = [2, 0, 0, 0, 0, 0x77];
+    host.receive([arp(2, who, [192, 0, 2, 77], MAC, [192, 0, 2, 20])]);
+    let sent = host.sent();
+    assert_eq!(
+        sent.iter().map(|f| verify(f)).collect::<Vec<_>>(),
+        [b"good"]
+    );
+    host.receive([ping4(b"still there?")]);
+    assert_eq!(host.sent().len(), 1);
+    host.run_until(10 * SEC);
+    assert_eq!(host.stack.drop_count(DropReason::NeighFailed), 680);
+    assert_eq!(pool.available(), pool.count());
+    host.assert_balanced();
+}
+
+#[test]
+fn a_queue_without_buffers_goes_on_when_there_is_one() {
+    for (by_timer, in_poll) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut host = Host::new(StackConfig::default());
+        let socket = host.stack.udp_bind("0.0.0.0".parse().unwrap(), 9).unwrap();
+        let dst = "192.0.2.10:7".parse().unwrap();
+        let pool = host.wire.borrow().pool.clone();
+        let held: Vec<_> = std::iter::from_fn(|| pool.alloc()).collect();
+        if in_poll {
+            host.receive([ping4(b"1")]);
+        } else {
+            host.stack.udp_send_to(socket, dst, b"1", 0).unwrap();
+            assert!(host.stack.softirq_pending());
+            while host.stack.net_rx_action(0) {}
+        }
+        host.run_until(SEC / 100);
+        assert!(host.sent().is_empty());
+        assert_eq!(host.stack.stats().held, 1);
+        drop(held);
+        if by_timer {
+            host.run_until(SEC / 50);
+        } else {
+            host.stack.udp_send_to(socket, dst, b"2", host.now).unwrap();
+            assert!(host.stack.softirq_pending());
+            while host.stack.net_rx_action(host.now) {}
+        }
+        let sent = host.sent();
+        assert_eq!(sent.len(), if by_timer { 1 } else { 2 });
+        assert!(verify(&sent[0]).ends_with(b"1"), "in order");
+        host.run_until(SEC);
+        assert_eq!(host.stack.next_timer(), None);
+        host.assert_balanced();
+    }
+}
