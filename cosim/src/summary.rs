@@ -19,7 +19,7 @@ pub struct Summary {
     pub capture: Option<CaptureCounts>,
     /// Frames that entered and left on the wire.
     pub wire: WireCounts,
-    /// Received frames that reached their end, by what took them (`udp socket`, `icmp echo`, …).
+    /// Received frames that reached their end, by what took them (`read from a socket`, `ICMP`, …).
     pub delivered: BTreeMap<String, u64>,
     /// Received frames that were lost, by who dropped them and why (`nic: bad FCS`, `stack: …`).
     pub drops: BTreeMap<String, u64>,
@@ -43,7 +43,7 @@ pub struct CaptureCounts {
     pub fed: u64,
     /// Left out: sent by the captured host itself (source is the NIC's own address).
     pub own: u64,
-    /// Left out: cannot stand on a wire (shorter than an Ethernet header, or too long).
+    /// Left out: cannot stand on a wire (shorter than an Ethernet header).
     pub unusable: u64,
 }
 
@@ -68,8 +68,12 @@ pub struct HostCounts {
     pub interrupts: u64,
     /// NAPI polls.
     pub polls: u64,
-    /// Received frames per interrupt.
+    /// Frames that the driver handed to the kernel path.
+    pub received: u64,
+    /// `received` per interrupt.
     pub frames_per_interrupt: f64,
+    /// Resets that the NIC asked for (DEVICE_NEEDS_RESET).
+    pub resets: u64,
     /// Doorbell writes.
     pub doorbells: u64,
     /// Bytes that the NIC read from host memory.
@@ -106,8 +110,8 @@ impl Summary {
     pub fn finish(&mut self, wall: Duration) {
         let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
         let (wire, time) = (&self.wire, &mut self.time);
-        let received: u64 = self.delivered.values().sum();
-        self.host.frames_per_interrupt = ratio(received as f64, self.host.interrupts as f64);
+        let (received, interrupts) = (self.host.received, self.host.interrupts);
+        self.host.frames_per_interrupt = ratio(received as f64, interrupts as f64);
         time.wall_s = wall.as_secs_f64();
         time.cycles_per_s = ratio(time.cycles_stepped as f64, time.wall_s);
         time.frames_per_s = ratio((wire.frames_in + wire.frames_out) as f64, time.wall_s);
@@ -175,6 +179,9 @@ impl fmt::Display for Summary {
             format!("{:.2} frames each", h.frames_per_interrupt),
         );
         table.row("NAPI polls", h.polls, "");
+        if h.resets > 0 {
+            table.row("resets", h.resets, "asked for by the NIC");
+        }
         table.row("doorbells", h.doorbells, "");
         let dma = format!("bytes read, {} written", h.dma_write_bytes);
         table.row("DMA", h.dma_read_bytes, dma);
@@ -240,7 +247,8 @@ mod tests {
             frames_out: 5,
             bytes_out: 500,
         };
-        s.delivered.insert("udp socket".into(), 6);
+        s.delivered.insert("read from a socket".into(), 6);
+        s.host.received = 6;
         s.drops.insert("nic: bad FCS".into(), 3);
         s.host.interrupts = 3;
         s.time.simulated_ns = 1000;

@@ -113,6 +113,7 @@ impl RxQueue {
             // nobody; but the rest of a frame that goes on in the next buffer is not there.
             stats.rx_num_buffers_errors += 1;
             if hdr.num_buffers > 1 {
+                stats.rx_length_errors += 1;
                 return None;
             }
         }

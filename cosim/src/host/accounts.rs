@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use stack::trace::Consume;
-use stack::{DropReason, PacketId, SkBuff, Stage};
+use stack::{DropReason, IfIndex, PacketId, SkBuff, Stage};
 
 /// Counts frames on the wire, and follows each received packet to its end.
 #[derive(Debug, Default)]
@@ -62,7 +62,8 @@ impl Accounts {
             Stage::Send => {
                 self.open_own.insert(skb.id);
             }
-            Stage::NapiPoll => {
+            // What the host sends to itself over lo never was on the wire.
+            Stage::NapiPoll if skb.iif != IfIndex::LO => {
                 self.received += 1;
                 self.open.insert(skb.id);
             }

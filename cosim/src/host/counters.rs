@@ -91,7 +91,9 @@ impl Host {
         summary.host = HostCounts {
             interrupts: self.interrupts,
             polls: self.stack.stats().polls,
+            received: machine.accounts.received(),
             frames_per_interrupt: 0.0,
+            resets: self.recoveries,
             doorbells: stats.rx_kicks + stats.tx_kicks,
             dma_read_bytes: cycles.dma_read_bytes,
             dma_write_bytes: cycles.dma_write_bytes,

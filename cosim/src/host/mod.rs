@@ -208,7 +208,7 @@ impl Host {
             let timer = self.stack.next_timer();
             if timer.is_some_and(|at| at <= now) {
                 self.stack.run_timers(now);
-                self.after_kernel();
+                self.after_kernel()?;
                 continue;
             }
             if now >= until {
@@ -316,10 +316,10 @@ impl Host {
                 machine.cpu.now()
             };
             self.softirq = self.stack.net_rx_action(now);
-            self.after_kernel();
+            self.after_kernel()?;
         } else if std::mem::take(&mut self.machine.borrow_mut().woken) {
             self.echo.run(&mut self.stack, &self.machine);
-            self.after_kernel();
+            self.after_kernel()?;
         } else {
             return Ok(false);
         }
@@ -359,16 +359,33 @@ impl Host {
             self.net.borrow_mut().reset_and_recover().map_err(|e| {
                 Error::machine("the NIC asked for a reset and did not come back", e)
             })?;
+            // What the kernel path holds back for want of ring space goes on after a poll.
+            self.stack.napi_schedule(self.ifindex);
+            self.softirq = true;
         }
         Ok(())
     }
 
-    /// What Linux leaves to delayed work: receive buffers that became free while the ring was empty.
-    fn after_kernel(&mut self) {
+    /// What the kernel path left to be done: polls that it scheduled itself (loopback, a queue that
+    /// waits for pages), and what Linux leaves to delayed work: receive buffers that became free while
+    /// the ring was empty.
+    fn after_kernel(&mut self) -> Result<(), Error> {
+        self.softirq |= self.stack.softirq_pending();
         let mut net = self.net.borrow_mut();
         if net.rx_starved() {
             net.refill();
         }
+        if net.needs_reset() {
+            let stats = net.stats();
+            return Err(Error::machine(
+                "the driver found that the NIC breaks the rules of the rings",
+                format!(
+                    "{} bad buffer ids, {} bad lengths",
+                    stats.bad_used_id, stats.bad_used_len
+                ),
+            ));
+        }
+        Ok(())
     }
 }
 
