@@ -50,6 +50,10 @@ pub struct StackStats {
     pub time_squeeze: u64,
     /// ICMP and ICMPv6 errors that were not sent because of the rate limits.
     pub icmp_ratelimited: u64,
+    /// Datagrams, replies and errors of this host that had no way out: no route, one that refuses, no usable source. Linux's
+    /// `IPSTATS_MIB_OUTNOROUTES` counts only the first. As no packet is built before its route is known, these are not among `built`
+    /// and `dropped`, except when a hook at output made another route necessary (`IP_OUTNOROUTES`).
+    pub out_no_routes: u64,
     /// Datagrams put together from fragments.
     pub reassembled: u64,
     /// Packets cut into fragments.
@@ -70,6 +74,7 @@ impl Default for StackStats {
             polls: 0,
             time_squeeze: 0,
             icmp_ratelimited: 0,
+            out_no_routes: 0,
             reassembled: 0,
             fragmented: 0,
             drops: [0; DropReason::COUNT],

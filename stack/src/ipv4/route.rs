@@ -159,8 +159,20 @@ impl Stack {
         }
     }
 
-    /// `ip_route_output_key()`: the way to `daddr`, and the source address: `saddr` if given, else the one that the route prefers.
+    /// [`ip_route_output_key`](Self::ip_route_output_key), failures counted.
     pub(crate) fn ip_route_output(
+        &mut self,
+        daddr: Ipv4Addr,
+        saddr: Option<Ipv4Addr>,
+        oif: IfIndex,
+    ) -> Result<(Route, Ipv4Addr), StackError> {
+        let found = self.ip_route_output_key(daddr, saddr, oif);
+        self.stats.out_no_routes += u64::from(found.is_err());
+        found
+    }
+
+    /// `ip_route_output_key()`: the way to `daddr`, and the source address: `saddr` if given, else the one that the route prefers.
+    fn ip_route_output_key(
         &self,
         daddr: Ipv4Addr,
         saddr: Option<Ipv4Addr>,

@@ -93,8 +93,20 @@ impl Stack {
         }
     }
 
-    /// `ip6_route_output()`: the way to `daddr` (through `scope` if given), and the source address: `saddr` if given, else selected.
+    /// [`ip6_route_output_flags`](Self::ip6_route_output_flags), failures counted.
     pub(crate) fn ip6_route_output(
+        &mut self,
+        daddr: Ipv6Addr,
+        saddr: Option<Ipv6Addr>,
+        scope: IfIndex,
+    ) -> Result<(Route, Ipv6Addr), StackError> {
+        let found = self.ip6_route_output_flags(daddr, saddr, scope);
+        self.stats.out_no_routes += u64::from(found.is_err());
+        found
+    }
+
+    /// `ip6_route_output_flags()`: the way to `daddr` (through `scope` if given), and the source address: `saddr` if given, else selected.
+    fn ip6_route_output_flags(
         &self,
         daddr: Ipv6Addr,
         saddr: Option<Ipv6Addr>,

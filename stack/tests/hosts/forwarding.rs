@@ -97,3 +97,32 @@ fn output_is_routed_again_when_a_hook_changes_the_destination() {
     assert!(host.sent().is_empty());
     assert_eq!(far.borrow().tx[0][..6], [2, 0, 0, 0, 1, 2]);
 }
+
+#[test]
+fn what_has_no_way_back_is_counted() {
+    let mut host = Host::new(StackConfig::default());
+    let far = ([203, 0, 113, 7], v6("2001:db8::7"));
+    let v4 = || PacketBuilder::ethernet2(PEER, MAC).ipv4(far.0, V4.1, 64);
+    let v6 = || PacketBuilder::ethernet2(PEER, MAC).ipv6(far.1, v6("fd00:9::2"), 64);
+    let mut frames: [Vec<u8>; 4] = Default::default();
+    let [ping4, udp4, ping6, udp6] = &mut frames;
+    v4().icmpv4_echo_request(7, 1).write(ping4, b"x").unwrap();
+    v4().udp(4000, 9).write(udp4, b"x").unwrap();
+    v6().icmpv6_echo_request(7, 1).write(ping6, b"x").unwrap();
+    v6().udp(4000, 9).write(udp6, b"x").unwrap();
+    for (n, frame) in (1..).zip(frames) {
+        host.receive([frame]);
+        assert_eq!(host.stack.stats().out_no_routes, n);
+    }
+    for (n, (own, to)) in (5..).zip([("0.0.0.0", "203.0.113.7:9"), ("::", "[2001:db8::7]:9")]) {
+        let socket = host.stack.udp_bind(own.parse().unwrap(), 0).unwrap();
+        let to: std::net::SocketAddr = to.parse().unwrap();
+        assert_eq!(
+            host.stack.udp_send_to(socket, to, b"x", 0),
+            Err(StackError::NetUnreachable(to.ip()))
+        );
+        assert_eq!(host.stack.stats().out_no_routes, n);
+    }
+    assert!(host.sent().is_empty());
+    host.assert_balanced();
+}
