@@ -99,6 +99,15 @@ pub enum CaptureFault {
         /// Which field and why.
         reason: String,
     },
+    /// The frame came longer after the first one than simulated time can tell.
+    TooLate {
+        /// Frame number.
+        frame: usize,
+        /// Seconds since the capture's first frame.
+        seconds: u64,
+        /// Most seconds that can be replayed.
+        most: u64,
+    },
     /// The frame was longer on the wire than what was captured of it (snapshot length).
     Snapped {
         /// Frame number.
@@ -119,6 +128,14 @@ impl fmt::Display for CaptureFault {
             Self::LinkType(n) => write!(f, "link type {n} is not Ethernet (1)"),
             Self::Cut { frame } => write!(f, "the file ends inside frame {frame}"),
             Self::Corrupt { frame, reason } => write!(f, "frame {frame} is corrupt: {reason}"),
+            Self::TooLate {
+                frame,
+                seconds,
+                most,
+            } => write!(
+                f,
+                "frame {frame} is {seconds} s behind the first one, and capture times are kept for {most} s"
+            ),
             Self::Snapped {
                 frame,
                 captured,
@@ -158,6 +175,7 @@ impl Error {
                 CaptureFault::Snapped { .. } => {
                     Some("capture whole frames: tcpdump -s 0 -w out.pcap".into())
                 }
+                CaptureFault::TooLate { .. } => Some("feed the frames back to back: --fast".into()),
                 CaptureFault::Corrupt { .. } => None,
             },
             Self::NoSuchFrame { frames, .. } => Some(format!(

@@ -6,7 +6,7 @@ use hwmodel::WireFrame;
 
 use crate::addr::Mac;
 use crate::capture::{Capture, CapturedFrame};
-use crate::error::Error;
+use crate::error::{CaptureFault, Error};
 use crate::host::{Host, HostConfig};
 use crate::summary::{CaptureCounts, Summary};
 use crate::trace::Ps;
@@ -15,6 +15,9 @@ use crate::trace::Ps;
 const ETH_HLEN: usize = 14;
 /// The first frame begins this long after the host is ready.
 const LEAD: Ps = 1_000_000;
+/// Longest time from the first frame to the last, seconds: 200 days. `Ps` overflows after 213, and the
+/// kernel's timers look ahead.
+const LONGEST: u64 = 200 * 24 * 60 * 60;
 
 /// How to feed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,7 +63,8 @@ pub fn check_frame(frame: &CapturedFrame, own: Mac) -> Result<(), &'static str> 
 /// with the number of frames fed and the simulated time since the first, in picoseconds.
 ///
 /// # Errors
-/// [`Error::Machine`], or whatever `sent` returns.
+/// [`Error::Machine`], [`Error::Capture`] when a frame comes too long after the first one, or whatever
+/// `sent` returns.
 pub fn replay(
     capture: &Capture,
     config: &HostConfig,
@@ -107,7 +111,14 @@ pub fn replay(
         let offset = if options.fast {
             0
         } else {
-            since.as_nanos() as Ps * 1000
+            offset(since).ok_or_else(|| Error::Capture {
+                path: capture.path.clone(),
+                fault: CaptureFault::TooLate {
+                    frame: frame.number,
+                    seconds: since.as_secs(),
+                    most: LONGEST,
+                },
+            })?
         };
         let begins = host.wire_in(frame.number as u64, start + offset, frame.bytes.clone());
         host.run_until(begins)?;
@@ -119,4 +130,12 @@ pub fn replay(
     let mut summary = host.summary(start)?;
     summary.capture = Some(counts);
     Ok(Replayed { host, summary })
+}
+
+/// Time since the first frame as simulated time; `None` when it is too long.
+fn offset(since: Duration) -> Option<Ps> {
+    if since > Duration::from_secs(LONGEST) {
+        return None;
+    }
+    Ps::try_from(since.as_nanos()).ok()?.checked_mul(1000)
 }

@@ -72,6 +72,36 @@ fn failures_say_what_where_and_what_to_do() {
     }
 }
 
+/// A pcap of the same frame of another host twice, the second `seconds` behind the first.
+fn two_frames(seconds: u32) -> Vec<u8> {
+    let mixed = std::fs::read(mixed_pcap()).unwrap();
+    let (header, records) = mixed.split_at(24);
+    let field = |at: usize| u32::from_le_bytes(records[at..at + 4].try_into().unwrap());
+    assert_eq!(header[0], 0xd4, "the capture is little-endian");
+    let mut record = records[..16 + field(8) as usize].to_vec();
+    record[16 + 6..16 + 12].copy_from_slice(&[2, 0, 0, 0, 0, 0x77]);
+    let later = (field(0) + seconds).to_le_bytes();
+    [header, &record, &later, &record[4..]].concat()
+}
+
+#[test]
+fn times_beyond_the_simulated_clock_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("late.pcap");
+    let path = path.to_str().unwrap();
+    std::fs::write(path, two_frames(20_000_000)).unwrap();
+    let message = failure(&["replay", path]);
+    assert!(message.contains("frame 2 is 20000000 s"), "{message}");
+    assert!(message.contains("--fast"), "{message}");
+    cosim_ok(&["replay", path, "--fast"]);
+    // What comes before the frame can still be looked at.
+    cosim_ok(&["trace", path, "--packet", "1"]);
+
+    std::fs::write(path, two_frames(17_000_000)).unwrap();
+    let summary = cosim_ok(&["replay", path]);
+    assert!(summary.contains(" 17000000."), "{summary}");
+}
+
 #[test]
 fn trace_shows_the_whole_way_and_back() {
     let mixed = mixed_pcap();
