@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::io::pipe;
+use std::process::Command;
+
 use common::{cosim, cosim_ok, mixed_pcap, text};
 
 /// What the program says when it fails.
@@ -100,6 +103,30 @@ fn times_beyond_the_simulated_clock_are_refused() {
     std::fs::write(path, two_frames(17_000_000)).unwrap();
     let summary = cosim_ok(&["replay", path]);
     assert!(summary.contains(" 17000000."), "{summary}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("summary.json");
+    let input = dir.path().join("in.pcap");
+    std::fs::write(&input, two_frames(1)).unwrap();
+    let input = input.to_str().unwrap();
+    for args in [
+        &["trace", input, "--packet", "1"][..],
+        &["replay", input, "--summary", json.to_str().unwrap()],
+    ] {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_cosim"))
+            .args(args)
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let message = text(&output.stderr);
+        assert!(output.status.success(), "cosim {args:?}: {message}");
+    }
+    assert!(json.exists());
 }
 
 #[test]

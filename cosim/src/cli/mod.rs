@@ -7,6 +7,8 @@ mod trace;
 
 pub use args::{Cli, Command};
 
+use std::io::{ErrorKind, Write};
+
 use crate::error::Error;
 
 /// Runs the command that was given.
@@ -18,5 +20,18 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Replay(args) => replay::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Tap(args) => tap::run(&args),
+    }
+}
+
+/// Prints `text` to standard output. A reader that has gone away (`| head`) has seen what it wanted.
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::File {
+            action: "write",
+            path: "standard output".into(),
+            source: e,
+        }),
+        _ => Ok(()),
     }
 }

@@ -53,8 +53,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Error> {
     if let Some(path) = &args.summary {
         summary.write_json(path)?;
     }
-    print!("{summary}");
-    Ok(())
+    super::print(&summary.to_string())
 }
 
 /// The host that the options describe.

@@ -12,13 +12,12 @@ pub fn run(args: &TapArgs) -> Result<(), Error> {
         ..args.host.config()
     };
     let mut bridge = Bridge::open(&args.tap, &config)?;
-    println!("{}", how_to_reach(args));
+    super::print(&how_to_reach(args))?;
     let summary = bridge.run()?;
-    println!("\n{summary}");
     if let Some(path) = &args.summary {
         summary.write_json(path)?;
     }
-    Ok(())
+    super::print(&format!("\n{summary}\n"))
 }
 
 /// The commands that give this machine's end of the wire its addresses.
@@ -46,7 +45,7 @@ fn how_to_reach(args: &TapArgs) -> String {
             text += &format!("\n  echo hello | nc -u -w 1 {} {port}", addr.addr);
         }
     }
-    text + "\nCtrl-C ends it."
+    text + "\nCtrl-C ends it.\n"
 }
 
 /// Another address of the same network: the last bit but one or the last is changed.

@@ -35,6 +35,5 @@ pub fn run(args: &TraceArgs) -> Result<(), Error> {
         last: Some(args.packet),
     };
     let replayed = replay(&capture, &config, options, |_| Ok(()), |_, _| ())?;
-    print!("{}", replayed.host.trace_of(args.packet as u64));
-    Ok(())
+    super::print(&replayed.host.trace_of(args.packet as u64))
 }
