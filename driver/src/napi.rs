@@ -181,20 +181,23 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> NetDeviceOps for VirtioNet<P,
         if !self.tx.has_room() {
             self.clean_tx();
         }
-        if self.tx.has_room() {
-            let max_frame = self.max_frame();
-            self.tx.xmit(skb, max_frame, &mut self.stats);
-            return Ok(());
+        if !self.tx.has_room() {
+            if !self.tx.stopped {
+                self.tx.stopped = true;
+                self.stats.tx_stopped += 1;
+            }
+            // The frames before this one may wait for their doorbell, and what is to wake the stack
+            // must be an interrupt. If the device was so quick that there is none to come, there is
+            // room now.
+            self.flush();
+            if self.needs_reset || !self.tx.has_room() {
+                self.stats.tx_busy += 1;
+                return Err(skb);
+            }
         }
-        self.stats.tx_busy += 1;
-        if !self.tx.stopped {
-            self.tx.stopped = true;
-            self.stats.tx_stopped += 1;
-        }
-        // The frames before this one may wait for their doorbell, and what is to wake the stack
-        // must be an interrupt.
-        self.flush();
-        Err(skb)
+        let max_frame = self.max_frame();
+        self.tx.xmit(skb, max_frame, &mut self.stats);
+        Ok(())
     }
 
     fn flush(&mut self) {
@@ -235,6 +238,11 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> NetDeviceOps for VirtioNet<P,
         self.disable_callbacks();
         self.napi_scheduled = true;
         false
+    }
+
+    fn tx_ready(&self) -> bool {
+        // `arm_tx` may have taken back what the interrupt was to announce.
+        !self.needs_reset && self.tx.has_room()
     }
 
     fn link_up(&self) -> bool {

@@ -28,11 +28,12 @@ stats! {
     rx_csum_partial,
     /// Dropped: checksum position beyond the end of the frame.
     rx_csum_errors,
-    /// Dropped: no room for a virtio_net_hdr and an Ethernet header in what the device wrote.
+    /// Dropped: no room for a virtio_net_hdr and an Ethernet header in what the device wrote, or
+    /// num_buffers above 1.
     rx_length_errors,
     /// Dropped: a GSO type, though no GUEST_TSO feature was negotiated.
     rx_gso_errors,
-    /// num_buffers was not 1, though VIRTIO_NET_F_MRG_RXBUF is not negotiated. Dropped if above 1.
+    /// num_buffers was not 1, though VIRTIO_NET_F_MRG_RXBUF is not negotiated.
     rx_num_buffers_errors,
     /// A refill ended early because the receive pool was empty.
     rx_refill_failed,

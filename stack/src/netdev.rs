@@ -38,6 +38,13 @@ pub trait NetDeviceOps {
     /// again.
     fn complete(&mut self) -> bool;
 
+    /// After [`start_xmit`](Self::start_xmit) said busy: whether there is room again although no interrupt may come to say so
+    /// (`netif_tx_wake_queue()`), e.g. because [`flush`](Self::flush) took sent frames back. Asked after each batch; the stack polls
+    /// the device then.
+    fn tx_ready(&self) -> bool {
+        false
+    }
+
     /// Whether there is carrier.
     fn link_up(&self) -> bool;
 
@@ -69,6 +76,9 @@ impl<T: NetDeviceOps + ?Sized> NetDeviceOps for Rc<RefCell<T>> {
     }
     fn complete(&mut self) -> bool {
         self.borrow_mut().complete()
+    }
+    fn tx_ready(&self) -> bool {
+        self.borrow().tx_ready()
     }
     fn link_up(&self) -> bool {
         self.borrow().link_up()

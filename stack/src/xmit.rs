@@ -163,7 +163,11 @@ impl Stack {
             if std::mem::take(&mut device.needs_flush) {
                 device.ops.flush();
             }
-            if device.tx_stopped && device.no_page && device.pool.available() > 0 {
+            let ready = || match device.no_page {
+                true => device.pool.available() > 0,
+                false => device.ops.tx_ready(),
+            };
+            if device.tx_stopped && ready() {
                 let dev = device.index;
                 self.napi_schedule(dev);
             }

@@ -73,6 +73,8 @@ pub struct Function {
     pub table: Vec<u8>,
     pub messages: VecDeque<MsiMessage>,
     pub doorbells: [u64; 2],
+    /// Frames that are sent before the transmit doorbell's write is over.
+    pub transmit_at_doorbell: usize,
     pub sent: Vec<Sent>,
     /// Reads that are answered with a lie, in order; `None` is an honest one.
     pub lies: VecDeque<Option<u32>>,
@@ -109,6 +111,7 @@ impl Function {
                 .collect(),
             messages: VecDeque::new(),
             doorbells: [0; 2],
+            transmit_at_doorbell: 0,
             sent: Vec::new(),
             lies: VecDeque::new(),
             fail_writes: false,
@@ -335,7 +338,12 @@ impl Function {
         // queue_notify_off is 1 for queue 0 and 3 for queue 1.
         match (offset, bytes, value) {
             (8, 2, 0) => self.doorbells[0] += 1,
-            (24, 2, 1) => self.doorbells[1] += 1,
+            (24, 2, 1) => {
+                self.doorbells[1] += 1;
+                if self.transmit_at_doorbell > 0 {
+                    self.transmit_up_to(self.transmit_at_doorbell);
+                }
+            }
             _ => self.violation(format!("doorbell: {bytes} bytes at {offset}: {value}")),
         }
     }

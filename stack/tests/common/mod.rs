@@ -94,6 +94,10 @@ impl NetDeviceOps for Wire {
         self.rx.is_empty()
     }
 
+    fn tx_ready(&self) -> bool {
+        self.tx_room > 0
+    }
+
     fn link_up(&self) -> bool {
         self.link
     }

@@ -165,3 +165,23 @@ fn a_lone_fragment_times_out_and_its_sender_is_told() {
     assert_eq!(host.stack.drop_count(DropReason::FragReasmTimeout), 1);
     host.assert_balanced();
 }
+
+#[test]
+fn a_driver_with_room_again_is_polled_without_an_interrupt() {
+    let mut host = Host::new(StackConfig::default());
+    let socket = host.stack.udp_bind("0.0.0.0".parse().unwrap(), 9).unwrap();
+    let dst = "192.0.2.10:7".parse().unwrap();
+    host.wire.borrow_mut().tx_room = 0;
+    host.stack.udp_send_to(socket, dst, b"1", 0).unwrap();
+    assert!(!host.stack.softirq_pending());
+    host.wire.borrow_mut().tx_room = 9;
+    host.stack.udp_send_to(socket, dst, b"2", 0).unwrap();
+    assert!(host.stack.softirq_pending());
+    while host.stack.net_rx_action(0) {}
+    let sent = host.sent();
+    assert_eq!(
+        sent.iter().map(|f| verify(f)).collect::<Vec<_>>(),
+        [b"1", b"2"]
+    );
+    host.assert_balanced();
+}
