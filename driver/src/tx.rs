@@ -2,6 +2,7 @@
 
 use stack::page_pool::PagePool;
 use stack::skb::{CsumState, GsoType, NET_SKB_PAD, SkBuff};
+use stack::skb_checksum_help;
 
 use crate::dma::DmaRegion;
 use crate::hdr::{F_NEEDS_CSUM, GSO_NONE, HDR_BYTES, VirtioNetHdr};
@@ -144,8 +145,7 @@ impl TxQueue {
         copy
     }
 
-    /// The header for the packet; completes the checksum when the device cannot
-    /// (`skb_checksum_help()`).
+    /// The header for the packet; completes the checksum when the device cannot.
     #[inline]
     fn header(&self, skb: &mut SkBuff, stats: &mut Stats) -> Option<VirtioNetHdr> {
         let mut hdr = VirtioNetHdr {
@@ -166,8 +166,7 @@ impl TxQueue {
             stats.tx_csum_offload += 1;
             return Some(hdr);
         }
-        complete_checksum(skb.data_mut(), usize::from(start), usize::from(offset));
-        skb.csum = CsumState::None;
+        skb_checksum_help(skb);
         stats.tx_csum_software += 1;
         Some(VirtioNetHdr::default())
     }
@@ -196,52 +195,5 @@ impl TxQueue {
             drop(skb);
         });
         self.stopped = false;
-    }
-}
-
-/// Sums from `start` to the end (the field holds the pseudo-header's sum already) and stores the
-/// complement at `start + offset`; a result of 0 becomes 0xffff, which is the same number and is
-/// not "no checksum" for UDP (RFC 768).
-fn complete_checksum(frame: &mut [u8], start: usize, offset: usize) {
-    let mut sum = 0u32;
-    let mut words = frame.get(start..).unwrap_or_default().chunks_exact(2);
-    for word in &mut words {
-        sum += u32::from(u16::from_be_bytes([word[0], word[1]]));
-    }
-    if let [last] = words.remainder() {
-        sum += u32::from(*last) << 8;
-    }
-    // At most 65535 / 2 words: the carries fit, two folds suffice.
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    let csum = match !(sum as u16) {
-        0 => 0xffff,
-        csum => csum,
-    };
-    if let Some(field) = frame.get_mut(start + offset..start + offset + 2) {
-        field.copy_from_slice(&csum.to_be_bytes());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checksum_of_rfc_1071() {
-        // RFC 1071 section 3: these bytes sum to ddf2.
-        let mut frame = [9, 9, 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7, 0, 0];
-        complete_checksum(&mut frame, 2, 8);
-        assert_eq!(frame[10..], (!0xddf2u16).to_be_bytes());
-    }
-
-    #[test]
-    fn checksum_of_an_odd_length_and_zero() {
-        let mut odd = [0x12, 0x34, 0, 0, 0x56];
-        complete_checksum(&mut odd, 0, 2);
-        assert_eq!(odd[2..4], (!(0x1234u16 + 0x5600)).to_be_bytes());
-        let mut zero = [0xff, 0xff, 0, 0];
-        complete_checksum(&mut zero, 0, 2);
-        assert_eq!(zero[2..4], [0xff, 0xff]);
     }
 }

@@ -74,6 +74,7 @@ pub use socket::{Datagram, SocketId};
 pub use stack::{RpFilter, Stack, StackConfig};
 pub use stats::{LinkStats, StackStats};
 pub use trace::{Consume, NoTrace, Stage, TraceLog, Tracer};
+pub use xmit::skb_checksum_help;
 
 /// Simulated time in picoseconds since the start.
 pub type Ps = u64;

@@ -181,8 +181,9 @@ impl Stack {
     }
 }
 
-/// `skb_checksum_help()`: fills in a checksum that was left to the device. Data starts at the Ethernet header.
-pub(crate) fn skb_checksum_help(skb: &mut SkBuff) {
+/// `skb_checksum_help()`: fills in a checksum that was left to the device ([`CsumState::Partial`]), for a device that cannot. Data starts
+/// at the Ethernet header; positions outside change nothing.
+pub fn skb_checksum_help(skb: &mut SkBuff) {
     if let CsumState::Partial { start, offset } = skb.csum {
         fill_checksum(skb.data_mut(), usize::from(start), usize::from(offset));
         skb.csum = CsumState::None;
@@ -204,5 +205,34 @@ pub(crate) fn fill_checksum(bytes: &mut [u8], start: usize, offset: usize) {
         .and_then(|rest| rest.first_chunk_mut::<2>())
     {
         *field = value.to_be_bytes();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(bytes: &[u8], start: u16, offset: u16) -> Vec<u8> {
+        let mut skb = SkBuff::from_vec(bytes.to_vec());
+        skb.csum = CsumState::Partial { start, offset };
+        skb_checksum_help(&mut skb);
+        assert_eq!(skb.csum, CsumState::None);
+        skb.data().to_vec()
+    }
+
+    #[test]
+    fn checksum_of_rfc_1071() {
+        // RFC 1071 section 3: these bytes sum to ddf2.
+        let frame = [9, 9, 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7, 0, 0];
+        assert_eq!(filled(&frame, 2, 8)[10..], (!0xddf2u16).to_be_bytes());
+    }
+
+    #[test]
+    fn checksum_of_an_odd_length_zero_and_positions_outside() {
+        let odd = filled(&[0x12, 0x34, 0, 0, 0x56], 0, 2);
+        assert_eq!(odd[2..4], (!(0x1234u16 + 0x5600)).to_be_bytes());
+        assert_eq!(filled(&[0xff, 0xff, 0, 0], 0, 2)[2..4], [0xff, 0xff]);
+        assert_eq!(filled(&[1, 2, 3], 4, 0), [1, 2, 3]);
+        assert_eq!(filled(&[1, 2, 3], 0, 2), [1, 2, 3]);
     }
 }

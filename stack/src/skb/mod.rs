@@ -240,14 +240,6 @@ impl SkBuff {
         matches!(&self.head, Head::Page(page) if pool.owns(page))
     }
 
-    /// Gives the page back to who asks for it, e.g. the driver on transmit completion; `None` for heap packets.
-    pub fn into_page(self) -> Option<Page> {
-        match self.head {
-            Head::Page(page) => Some(page),
-            Head::Heap(_) => None,
-        }
-    }
-
     /// Bytes of memory that the packet occupies, as socket buffers count them (`truesize`).
     pub fn truesize(&self) -> usize {
         self.head.size() + SKB_OVERHEAD
@@ -319,24 +311,9 @@ impl SkBuff {
         self.bytes_from(self.network_header)
     }
 
-    /// The bytes from the transport header to the end of data.
-    pub fn transport_bytes(&self) -> &[u8] {
-        self.bytes_from(self.transport_header)
-    }
-
-    /// Bytes from the network header to the transport header: the IP header with options or extension headers.
-    pub fn network_header_len(&self) -> usize {
-        self.transport_header.saturating_sub(self.network_header)
-    }
-
     /// Where the network header is: bytes from the start of data, negative when it was pulled.
     pub fn network_offset(&self) -> isize {
         self.network_header as isize - self.data as isize
-    }
-
-    /// Where the transport header is: bytes from the start of data, negative when it was pulled.
-    pub fn transport_offset(&self) -> isize {
-        self.transport_header as isize - self.data as isize
     }
 
     /// Moves the start of data back (or forth) to the network header.
