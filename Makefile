@@ -36,8 +36,9 @@ demo: tools
 	  --out $(DEMO)/out.pcap --trace $(DEMO)/trace.txt --summary $(DEMO)/summary.json
 	@echo "written: target/demo/out.pcap target/demo/trace.txt target/demo/summary.json"
 
+# --show-output: why a test skips and which seeds ran are to be seen when all pass, too.
 test: lint
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace -- --show-output
 
 lint: tools
 	$(CARGO) fmt --all --check

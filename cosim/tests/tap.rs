@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{installed, text};
+use common::{installed, skip, text};
 
 const TAP: &str = "wp0";
 
@@ -14,7 +14,7 @@ const TAP: &str = "wp0";
 fn obstacle() -> Option<String> {
     let uid = Command::new("id").arg("-u").output().ok()?;
     if text(&uid.stdout).trim() != "0" {
-        return Some("not root".into());
+        return Some("this is not root".into());
     }
     if !std::path::Path::new("/dev/net/tun").exists() {
         return Some("there is no /dev/net/tun".into());
@@ -135,11 +135,11 @@ fn start(namespace: &Namespace) -> Cosim {
 /// A namespace with the TAP device, or `None` where that is not possible.
 fn namespace(test: &str) -> Option<Namespace> {
     if let Some(reason) = obstacle() {
-        println!("skipped: {reason}");
+        skip(&reason);
         return None;
     }
     let Some(namespace) = Namespace::new(test) else {
-        println!("skipped: a network namespace cannot be made here");
+        skip("a network namespace cannot be made here");
         return None;
     };
     namespace.run("ip", &["tuntap", "add", TAP, "mode", "tap"]);

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use common::{cosim_ok, installed, mixed_pcap, text};
+use common::{cosim_ok, installed, mixed_pcap, skip, text};
 
 /// tshark's word for a good checksum, and for one that is not there.
 const GOOD: &str = "1";
@@ -14,7 +14,7 @@ const UNVERIFIED: &str = "2";
 #[test]
 fn tshark_finds_no_fault() {
     if !installed("tshark") {
-        println!("skipped: tshark is not installed");
+        skip("tshark is not installed");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
