@@ -81,6 +81,8 @@ impl Host {
         for (reason, count) in &accounts.dropped_own {
             add(&mut summary.tx_drops, &format!("stack: {reason}"), *count);
         }
+        let no_route = self.stack.stats().out_no_routes;
+        add(&mut summary.tx_drops, "stack: no route", no_route);
         summary.held = accounts.held();
         summary.wire = WireCounts {
             frames_in: accounts.frames_in,

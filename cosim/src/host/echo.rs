@@ -43,7 +43,7 @@ impl UdpEcho {
                 machine.borrow_mut().set_cause(Some(datagram.skb().id));
                 charge(machine, |costs| costs.syscall);
                 let now = machine.borrow().cpu.now();
-                // A datagram that cannot be sent is counted by the stack; an echo server goes on.
+                // What finds no route is counted by the stack; an echo server goes on.
                 let _ = stack.udp_send_to(*socket, datagram.src, datagram.payload(), now);
                 machine.borrow_mut().set_cause(None);
             }
