@@ -12,7 +12,7 @@ use criterion::{Criterion, Throughput};
 use hwmodel::BareModel;
 
 /// Frames of one run.
-const FRAMES: u64 = 512;
+const FRAMES: u64 = 4096;
 /// Runs of the comparison with the bare loop; the fastest counts, as everything else is the machine's noise.
 const RUNS: usize = 7;
 
