@@ -5,9 +5,11 @@
 
 use crate::Ps;
 use crate::drop_reason::DropReason;
-use crate::skb::{IfIndex, SkBuff};
+use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
 use crate::timer::TimerKey;
+use crate::trace::Consume;
+use crate::xmit::ETH_HLEN;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -222,6 +224,35 @@ impl Stack {
                 self.kfree_skb(fragment.skb, DropReason::NotSpecified);
             }
         }
+    }
+
+    /// `inet_frag_reasm_prepare()` and `inet_frag_reasm_finish()`: one packet out of the first fragment's
+    /// header and the payloads of all, which are consumed. The caller mends the header. `None` without
+    /// fragments.
+    pub(crate) fn inet_frag_reasm(&mut self, fragments: Vec<Fragment>) -> Option<SkBuff> {
+        let first = fragments.first()?;
+        let header_len = first.header_len;
+        let payload: usize = fragments.iter().map(|f| f.skb.len()).sum();
+        let mut whole = SkBuff::alloc_heap(NET_SKB_PAD + ETH_HLEN, header_len + payload);
+        whole.copy_meta(&first.skb);
+        whole.csum = CsumState::None;
+        whole.parent = first.skb.id;
+        whole.id = self.new_packet_id();
+        self.stats.built += 1;
+        self.stats.reassembled += 1;
+        // The capacity was computed from the same lengths.
+        let _ = whole.put_slice(
+            first
+                .skb
+                .network_bytes()
+                .get(..header_len)
+                .unwrap_or_default(),
+        );
+        for fragment in fragments {
+            let _ = whole.put_slice(fragment.skb.data());
+            self.consume_skb(fragment.skb, Consume::Defrag);
+        }
+        Some(whole)
     }
 
     /// `ip_expire()`, `ip6frag_expire_frag_queue()`: time is up. The sender is told if the first fragment came.

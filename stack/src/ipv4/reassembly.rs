@@ -4,10 +4,9 @@ use super::header::{IP_DF, IP_MF, Ipv4Header};
 use super::output::rewrite_lengths;
 use crate::drop_reason::DropReason;
 use crate::reassembly::{FragKey, Fragment, Inserted};
-use crate::skb::{IfIndex, NET_SKB_PAD, SkBuff};
+use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
-use crate::trace::{Consume, Stage};
-use crate::xmit::ETH_HLEN;
+use crate::trace::Stage;
 
 /// Longest datagram, header included.
 const IP_MAX_LEN: usize = 65535;
@@ -66,26 +65,7 @@ impl Stack {
         let first = fragments.first()?;
         let (header_len, df) = (first.header_len, fragments.iter().all(|f| f.dont_fragment));
         let payload: usize = fragments.iter().map(|f| f.skb.len()).sum();
-        let mut whole = SkBuff::alloc_heap(NET_SKB_PAD + ETH_HLEN, header_len + payload);
-        whole.copy_meta(&first.skb);
-        whole.csum = crate::skb::CsumState::None;
-        let parent = first.skb.id;
-        whole.id = self.new_packet_id();
-        whole.parent = parent;
-        self.stats.built += 1;
-        self.stats.reassembled += 1;
-        // The capacity was computed from the same lengths.
-        let _ = whole.put_slice(
-            first
-                .skb
-                .network_bytes()
-                .get(..header_len)
-                .unwrap_or_default(),
-        );
-        for fragment in fragments {
-            let _ = whole.put_slice(fragment.skb.data());
-            self.consume_skb(fragment.skb, Consume::Defrag);
-        }
+        let mut whole = self.inet_frag_reasm(fragments)?;
         let packet = whole.data_mut();
         if let Some(tos) = packet.get_mut(1) {
             *tos |= ecn;

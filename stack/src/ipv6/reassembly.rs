@@ -7,10 +7,9 @@ use crate::drop_reason::DropReason;
 use crate::icmpv6::{HDR_FIELD, HDR_INCOMP, PARAMPROB};
 use crate::ipv4::header::put16;
 use crate::reassembly::{FragKey, Fragment, Inserted};
-use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
+use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
-use crate::trace::{Consume, Stage};
-use crate::xmit::ETH_HLEN;
+use crate::trace::Stage;
 
 /// Longest payload.
 const IPV6_MAXPLEN: usize = 65535;
@@ -98,11 +97,6 @@ impl Stack {
             }
             return None;
         }
-        let mut whole = SkBuff::alloc_heap(NET_SKB_PAD + ETH_HLEN, header_len + payload);
-        whole.copy_meta(&first.skb);
-        whole.csum = CsumState::None;
-        whole.parent = first.skb.id;
-        whole.fragmented = true;
         // The fragment header goes: what named it now names what it named.
         let next_header = first
             .skb
@@ -110,21 +104,8 @@ impl Stack {
             .get(header_len)
             .copied()
             .unwrap_or_default();
-        whole.id = self.new_packet_id();
-        self.stats.built += 1;
-        self.stats.reassembled += 1;
-        // The capacity was computed from the same lengths.
-        let _ = whole.put_slice(
-            first
-                .skb
-                .network_bytes()
-                .get(..header_len)
-                .unwrap_or_default(),
-        );
-        for fragment in fragments {
-            let _ = whole.put_slice(fragment.skb.data());
-            self.consume_skb(fragment.skb, Consume::Defrag);
-        }
+        let mut whole = self.inet_frag_reasm(fragments)?;
+        whole.fragmented = true;
         let packet = whole.data_mut();
         put16(packet, 4, (header_len - IPV6_HLEN + payload) as u16);
         if let Some(name) = packet.get_mut(named_at) {
