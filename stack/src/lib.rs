@@ -35,6 +35,7 @@
 pub mod addr;
 mod arp;
 pub mod checksum;
+pub mod command;
 pub mod drop_reason;
 pub mod error;
 pub mod fib;
@@ -62,6 +63,7 @@ mod udp;
 mod xmit;
 
 pub use addr::IpCidr;
+pub use command::CommandError;
 pub use drop_reason::DropReason;
 pub use error::StackError;
 pub use fib::{Route, RouteSpec, RouteType};
