@@ -1,7 +1,7 @@
 //! The IOMMU: which bus addresses the device may use, and what memory they mean.
 
 use crate::memory::HostMemory;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// Granularity of mappings, bytes.
 pub const PAGE: u64 = 4096;
@@ -100,7 +100,8 @@ pub struct IommuTable {
     mappings: BTreeMap<u64, Mapping>,
     /// The mapping of the newest translation in each direction: nearly always the next one's too.
     newest: [Option<Mapping>; 2],
-    memory_len: u64,
+    /// What mappings may point to.
+    memory: HostMemory,
 }
 
 impl IommuTable {
@@ -110,8 +111,14 @@ impl IommuTable {
         Self {
             mappings: BTreeMap::new(),
             newest: [None; 2],
-            memory_len: memory.len() as u64,
+            memory: memory.clone(),
         }
+    }
+
+    /// Mappings may point to `memory` from now on. Those that are there stay, and accesses through one
+    /// whose memory is gone are refused.
+    pub(crate) fn set_memory(&mut self, memory: &HostMemory) {
+        self.memory = memory.clone();
     }
 
     /// Lets the device use `len` bytes from bus address `iova` for the memory at `phys`.
@@ -128,8 +135,8 @@ impl IommuTable {
         if len == 0 || !(iova | len | phys).is_multiple_of(PAGE) {
             return Err(MapError::Unaligned { iova, phys, len });
         }
-        let inside = |start: u64, limit: u64| start.checked_add(len).is_some_and(|e| e <= limit);
-        if !inside(phys, self.memory_len) || !inside(iova, u64::MAX) {
+        let is_memory = usize::try_from(len).is_ok_and(|len| self.memory.ptr(phys, len).is_ok());
+        if !is_memory || iova.checked_add(len).is_none() {
             return Err(MapError::NotMemory { phys, len });
         }
         if let Some((_, before)) = self.mappings.range(..iova + len).next_back()
@@ -162,6 +169,30 @@ impl IommuTable {
             }
             _ => Err(MapError::NoSuchMapping { iova, len }),
         }
+    }
+
+    /// Removes every mapping inside of `len` bytes from `iova`, in the manner of
+    /// `VFIO_IOMMU_UNMAP_DMA`; the physical addresses that each of them meant.
+    ///
+    /// # Errors
+    /// [`MapError::Overlap`] when a mapping is inside in part only; the table is unchanged then.
+    pub fn unmap_range(&mut self, iova: u64, len: u64) -> Result<Vec<Range<u64>>, MapError> {
+        let Some(last) = len.checked_sub(1).map(|most| iova.saturating_add(most)) else {
+            return Ok(vec![]);
+        };
+        let reach = |m: &Mapping| m.iova + (m.len - 1);
+        let before = self.mappings.range(..iova).next_back().map(|(_, m)| m);
+        let newest = self.mappings.range(..=last).next_back().map(|(_, m)| m);
+        if let Some(cut) = before.filter(|m| reach(m) >= iova) {
+            return Err(MapError::Overlap { iova: cut.iova });
+        }
+        if let Some(cut) = newest.filter(|m| reach(m) > last) {
+            return Err(MapError::Overlap { iova: cut.iova });
+        }
+        let inside: Vec<u64> = self.mappings.range(iova..=last).map(|m| *m.0).collect();
+        self.newest = [None; 2];
+        let removed = inside.iter().filter_map(|at| self.mappings.remove(at));
+        Ok(removed.map(|m| m.phys..m.phys + m.len).collect())
     }
 
     /// Bytes that are mapped.
@@ -234,6 +265,32 @@ mod tests {
             Err(Refusal::NotMapped)
         );
         assert_eq!(iommu.mapped(), 0);
+    }
+
+    #[test]
+    fn a_range_takes_whole_mappings_only() {
+        let mut iommu = table();
+        for at in [0, 4, 6] {
+            iommu
+                .map(at * PAGE, 2 * PAGE, PAGE, Permission::ReadWrite)
+                .unwrap();
+        }
+        for (at, len, cut) in [(5, 2, 4), (4, 3, 6), (0, 1, 0), (1, 3, 0), (5, 1, 4)] {
+            let result = iommu.unmap_range(at * PAGE, len * PAGE);
+            assert_eq!(result, Err(MapError::Overlap { iova: cut * PAGE }));
+        }
+        assert_eq!(iommu.mapped(), 6 * PAGE);
+        let removed = iommu.unmap_range(2 * PAGE, 4 * PAGE).unwrap();
+        assert_eq!(removed, vec![PAGE..3 * PAGE]);
+        assert_eq!(iommu.unmap_range(2 * PAGE, 2 * PAGE), Ok(vec![]));
+        assert_eq!(iommu.unmap_range(0, 0), Ok(vec![]));
+        assert_eq!(iommu.mapped(), 4 * PAGE);
+        iommu.unmap_range(0, u64::MAX).unwrap();
+        assert_eq!(iommu.mapped(), 0);
+        assert_eq!(
+            iommu.translate(0, 16, Access::Read),
+            Err(Refusal::NotMapped)
+        );
     }
 
     #[test]

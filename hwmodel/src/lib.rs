@@ -49,7 +49,7 @@ pub use {
     iommu::{Access, IommuTable, MapError, Permission, Refusal},
     memory::{HostMemory, OutOfMemory},
     msix::MsixMessage,
-    nic::{Nic, NicConfig, Recording},
+    nic::{DmaMapError, Nic, NicConfig, Recording},
     replay::BareModel,
 };
 

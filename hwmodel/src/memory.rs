@@ -1,17 +1,32 @@
-//! Host memory: one shared mapping that the device, the driver and, through the file, another
-//! process can see.
+//! Host memory: shared mappings that the device, the driver and, through the files, another process
+//! can see.
 
 use memmap2::{MmapOptions, MmapRaw};
-use std::{fs::File, ptr::NonNull, sync::Arc};
+use std::{fs::File, io, ptr::NonNull, sync::Arc};
 
-/// An anonymous file mapped shared. Physical address 0 is its first byte. Clones share the bytes.
+/// Shared mappings of files, each at physical addresses of its own. Address 0 is the first byte of
+/// the anonymous file that [`HostMemory::new`] makes; [`HostMemory::attach`] adds parts of other files
+/// behind it, such as the memory of a virtual machine. Clones share the bytes; what is attached later
+/// is in the clone that attached it only.
 ///
 /// All sides touch it while others may, so access is by copy or through raw pointers, never by
 /// reference.
 #[derive(Debug, Clone)]
 pub struct HostMemory {
-    map: Arc<MmapRaw>,
+    /// The largest first, because that is where most accesses go.
+    regions: Vec<Region>,
+    /// Physical address of the next region. Only grows, so that an address which was in flight when
+    /// its region went away never means another one.
+    next: u64,
+    /// The anonymous one.
     file: Arc<File>,
+}
+
+#[derive(Debug, Clone)]
+struct Region {
+    start: u64,
+    len: u64,
+    map: Arc<MmapRaw>,
 }
 
 /// An access that is not inside the memory.
@@ -24,57 +39,105 @@ pub struct OutOfMemory {
     pub len: usize,
 }
 
+/// Regions begin at multiples of this, with at least as much between them.
+const REGION_GAP: u64 = 1 << 21;
+
 impl HostMemory {
     /// `len` bytes of zeros, rounded up to pages of 4 KiB.
     ///
     /// # Errors
     /// When the system has no memory for it.
-    pub fn new(len: usize) -> std::io::Result<Self> {
+    pub fn new(len: usize) -> io::Result<Self> {
         let len = len.max(1).next_multiple_of(4096);
         let fd = rustix::fs::memfd_create(c"wirepath", rustix::fs::MemfdFlags::CLOEXEC)?;
         let file = File::from(fd);
         file.set_len(len as u64)?;
-        let map = MmapOptions::new().len(len).map_raw(&file)?;
-        Ok(Self {
-            map: Arc::new(map),
-            file: Arc::new(file),
-        })
+        let mut memory = Self {
+            regions: Vec::new(),
+            next: 0,
+            file: Arc::new(file.try_clone()?),
+        };
+        memory.attach(&file, 0, len as u64)?;
+        Ok(memory)
     }
 
-    /// Bytes.
+    /// Adds `len` bytes of `file` from `offset`; their physical address.
+    /// Whoever has the file must not shorten it: an access to what is not there any more kills the
+    /// process.
+    ///
+    /// # Errors
+    /// When the file does not hold the range or cannot be mapped for reading and writing.
+    pub fn attach(&mut self, file: &File, offset: u64, len: u64) -> io::Result<u64> {
+        let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
+        let end = offset.checked_add(len).ok_or(invalid("the range wraps"))?;
+        if len == 0 {
+            return Err(invalid("the range is empty"));
+        }
+        let metadata = file.metadata()?;
+        if metadata.is_file() && end > metadata.len() {
+            return Err(invalid("the file ends before the range does"));
+        }
+        let map_len = usize::try_from(len).map_err(|_| invalid("too long"))?;
+        let start = self.next;
+        let next = start
+            .checked_add(len)
+            .and_then(|end| end.checked_next_multiple_of(REGION_GAP))
+            .and_then(|end| end.checked_add(REGION_GAP))
+            .ok_or(invalid("physical addresses are used up"))?;
+        let map = MmapOptions::new()
+            .offset(offset)
+            .len(map_len)
+            .map_raw(file)?;
+        let map = Arc::new(map);
+        let place = self.regions.partition_point(|region| region.len >= len);
+        self.regions.insert(place, Region { start, len, map });
+        self.next = next;
+        Ok(start)
+    }
+
+    /// Takes the region at `start`, the address that [`HostMemory::attach`] gave, away again. False
+    /// when there is none.
+    pub fn detach(&mut self, start: u64) -> bool {
+        let before = self.regions.len();
+        self.regions.retain(|region| region.start != start);
+        self.regions.len() < before
+    }
+
+    /// Bytes of all regions.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.map.len()
+        self.regions.iter().map(|region| region.map.len()).sum()
     }
 
-    /// Never: there is at least one page.
+    /// Whether every region was taken away.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.map.len() == 0
+        self.regions.is_empty()
     }
 
-    /// The file behind the mapping, to be mapped by another process.
+    /// The anonymous file, to be mapped by another process.
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Where `len` bytes from `phys` are mapped. The memory stays mapped while a clone lives.
+    /// Where `len` bytes from `phys` are mapped, all in one region. The memory stays mapped while a
+    /// clone lives that has the region.
     ///
     /// # Errors
     /// When they are not all inside.
     #[inline]
     pub fn ptr(&self, phys: u64, len: usize) -> Result<NonNull<u8>, OutOfMemory> {
         let error = OutOfMemory { phys, len };
-        let start = usize::try_from(phys).map_err(|_| error)?;
-        match start.checked_add(len) {
-            Some(end) if end <= self.map.len() => {
-                // SAFETY: start <= end <= length of the mapping.
-                let at = unsafe { self.map.as_mut_ptr().add(start) };
-                NonNull::new(at).ok_or(error)
+        for region in &self.regions {
+            let offset = phys.wrapping_sub(region.start);
+            if offset < region.len && len as u64 <= region.len - offset {
+                // SAFETY: offset + len <= length of the mapping, which is a usize.
+                let at = unsafe { region.map.as_mut_ptr().add(offset as usize) };
+                return NonNull::new(at).ok_or(error);
             }
-            _ => Err(error),
         }
+        Err(error)
     }
 
     /// Copies from memory to `to`.
@@ -158,6 +221,43 @@ mod tests {
         let mut two = [0; 2];
         memory.read(8190, &mut two).unwrap();
         assert_eq!(two, [1, 2]);
+    }
+
+    #[test]
+    fn regions_are_apart_and_never_come_back_at_the_same_place() {
+        let other = HostMemory::new(1 << 16).unwrap();
+        let mut memory = HostMemory::new(4096).unwrap();
+        let first = memory.attach(other.file(), 4096, 8192).unwrap();
+        assert_eq!(memory.len(), 3 * 4096);
+        memory.write(first + 10, b"guest").unwrap();
+        memory.write(10, b"own").unwrap();
+        let mut bytes = [0; 5];
+        other.read(4096 + 10, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"guest");
+        assert!(memory.write(first + 8191, &[0; 2]).is_err());
+        assert!(memory.ptr(first - 1, 1).is_err());
+
+        assert!(memory.detach(first));
+        assert!(!memory.detach(first));
+        assert!(memory.read(first, &mut bytes).is_err());
+        let second = memory.attach(other.file(), 0, 4096).unwrap();
+        assert!(second > first + 8192);
+        assert!(memory.read(first, &mut bytes).is_err());
+        memory.read(10, &mut bytes[..3]).unwrap();
+        assert_eq!(&bytes[..3], b"own");
+    }
+
+    #[test]
+    fn what_a_file_does_not_hold_is_not_attached() {
+        let other = HostMemory::new(8192).unwrap();
+        let mut memory = HostMemory::new(4096).unwrap();
+        for (offset, len) in [(4096, 8192), (8192, 4096), (u64::MAX - 4095, 8192), (0, 0)] {
+            assert!(
+                memory.attach(other.file(), offset, len).is_err(),
+                "{offset:#x} {len:#x}"
+            );
+        }
+        assert_eq!(memory.len(), 4096);
     }
 
     #[test]

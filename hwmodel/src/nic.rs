@@ -1,11 +1,13 @@
 //! The simulated card: the RTL and everything around it, behind [`Device`].
 
 mod config;
+mod guest;
 mod run;
 #[cfg(test)]
 mod tests;
 
 pub use config::NicConfig;
+pub use guest::DmaMapError;
 
 use crate::{
     CYCLE_PS, Ps,
@@ -138,6 +140,32 @@ impl Nic {
         self.out.busy
     }
 
+    /// Nothing happens in or around the chip until an access, a frame or a change of the link comes
+    /// from outside: its clock may stand.
+    #[must_use]
+    pub fn quiescent(&self) -> bool {
+        let around = [
+            self.axi.next_event(),
+            self.axil.next_event(),
+            self.source.next_at(),
+        ];
+        !self.out.busy
+            && self.out.timer == u32::MAX
+            && self.settle == 0
+            && !self.sink.in_frame()
+            && around.iter().all(Option::is_none)
+    }
+
+    /// Resets the whole function, as a Function Level Reset or a reset of the bus does: the chip and
+    /// configuration space; memory, IOMMU and wire stay.
+    ///
+    /// # Errors
+    /// [`Error::Rtl`] when an assertion fails in reset.
+    pub fn function_reset(&mut self) -> Result<(), Error> {
+        self.pci = PciConfig::new();
+        self.reset()
+    }
+
     /// Gives the buffer of a received frame back, so that later frames need no new one.
     pub fn recycle(&mut self, bytes: Vec<u8>) {
         self.sink.recycle(bytes);
@@ -212,8 +240,7 @@ impl Device for Nic {
         match self.pci.write(offset, width, value) {
             Effect::None => self.update_pins(),
             Effect::FunctionReset => {
-                self.pci = PciConfig::new();
-                if let Err(error) = self.reset() {
+                if let Err(error) = self.function_reset() {
                     self.failure = Some(error);
                 }
             }

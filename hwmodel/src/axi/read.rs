@@ -139,11 +139,14 @@ impl Reader {
             return false;
         };
         self.begun = true;
-        // The mapping was checked when it was made, so memory answers.
+        // The mapping was checked when it was made; only memory taken away since then refuses.
         (pins.m_axi_rdata, pins.m_axi_rresp) = match read.phys {
             Ok(phys) => match host.memory.read_beat(phys) {
                 Ok(data) => (data, RESP_OKAY),
-                Err(_) => ([0; 2], RESP_DECERR),
+                Err(_) => {
+                    read.phys = Err(Refusal::NotMapped);
+                    ([0; 2], RESP_DECERR)
+                }
             },
             Err(Refusal::Permission) => ([0; 2], RESP_SLVERR),
             Err(_) => ([0; 2], RESP_DECERR),

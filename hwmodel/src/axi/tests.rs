@@ -276,6 +276,37 @@ fn a_write_to_a_read_only_mapping_is_refused_with_slverr() {
 }
 
 #[test]
+fn memory_that_goes_away_refuses_what_is_in_flight() {
+    const GUEST: u64 = 0x10_0000_0000;
+    let guest = HostMemory::new(1 << 16).unwrap();
+    let mut bench = Bench::new(quick());
+    let phys = bench.memory.attach(guest.file(), 0, 1 << 16).unwrap();
+    bench.iommu.set_memory(&bench.memory);
+    bench
+        .iommu
+        .map(GUEST, 1 << 16, phys, Permission::ReadWrite)
+        .unwrap();
+    bench.write(1, GUEST + 32, &[([5, 6], 0xffff)]).unwrap();
+    assert_eq!(bench.response().1, RESP_OKAY);
+    assert_eq!(guest.read_beat(32).unwrap(), [5, 6]);
+    bench.read_address(2, GUEST + 32, 1).unwrap();
+    assert_eq!(bench.read_data().2, [[5, 6]]);
+
+    bench.write(1, GUEST + 32, &[([7, 8], 0xffff)]).unwrap();
+    bench.read_address(2, GUEST + 32, 1).unwrap();
+    bench.memory.detach(phys);
+    let mut codes = vec![];
+    for _ in 0..10_000 {
+        let pins = bench.cycle().unwrap();
+        codes.extend(pins.m_axi_bvalid.then_some(pins.m_axi_bresp));
+        codes.extend(pins.m_axi_rvalid.then_some(pins.m_axi_rresp));
+    }
+    assert_eq!(codes, [RESP_DECERR; 2]);
+    assert_eq!(bench.counters.dma_refused, 2);
+    assert_eq!(guest.read_beat(32).unwrap(), [5, 6], "nothing was written");
+}
+
+#[test]
 fn without_bus_mastering_nothing_passes() {
     let mut bench = Bench::new(quick());
     bench.bus_master = false;

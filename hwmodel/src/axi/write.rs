@@ -198,10 +198,15 @@ impl Writer {
     /// Makes what is due by `limit` visible; responses follow.
     #[inline]
     pub(super) fn settle(&mut self, limit: Ps, now: Ps, host: &mut Host<'_>) {
-        while let Some(beat) = self.posted.front().filter(|beat| beat.due <= limit) {
-            if let Target::Memory(phys) = beat.target {
-                // The mapping was checked when it was made, so memory takes it.
-                let _ = host.memory.write_beat(phys, beat.data, beat.strobe);
+        while let Some(beat) = self.posted.front_mut().filter(|beat| beat.due <= limit) {
+            // The mapping was checked when it was made; only memory taken away since then refuses.
+            if let Target::Memory(phys) = beat.target
+                && host
+                    .memory
+                    .write_beat(phys, beat.data, beat.strobe)
+                    .is_err()
+            {
+                beat.target = Target::Refused(Refusal::NotMapped);
             }
             if beat.last {
                 let beat = *beat;

@@ -110,6 +110,67 @@ fn function_level_reset_clears_device_and_function() {
 }
 
 #[test]
+fn memory_of_another_process_is_mapped_and_taken_back() {
+    use crate::iommu::{Access, MapError, Permission, Refusal};
+    let guest = crate::HostMemory::new(1 << 20).unwrap();
+    let mut nic = nic(NicConfig::default());
+    let map = |nic: &mut Nic, iova, len, offset| {
+        nic.dma_map(iova, len, guest.file(), offset, Permission::ReadWrite)
+    };
+    map(&mut nic, 0, 0xa_0000, 0).unwrap();
+    map(&mut nic, 0x10_0000, 0x4_0000, 0xc_0000).unwrap();
+    let before = nic.memory().len();
+    assert!(matches!(
+        map(&mut nic, 0x9_f000, 0x1000, 0),
+        Err(DmaMapError::Table(MapError::Overlap { iova: 0 }))
+    ));
+    assert!(matches!(
+        map(&mut nic, 0x20_0000, 0x1000, 1 << 20),
+        Err(DmaMapError::File(_))
+    ));
+    assert_eq!(nic.memory().len(), before, "what failed leaves nothing");
+
+    let phys = nic.iommu().translate(0x10_0010, 16, Access::Write).unwrap();
+    nic.memory().write(phys, b"device").unwrap();
+    let mut bytes = [0; 6];
+    guest.read(0xc_0010, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"device");
+
+    assert!(nic.dma_unmap(0x10_1000, 0x1000).is_err());
+    assert_eq!(nic.dma_unmap(0, u64::MAX), Ok(0xe_0000));
+    assert_eq!(nic.iommu().mapped(), 0);
+    assert!(nic.memory().write(phys, b"device").is_err());
+    assert_eq!(
+        nic.iommu().translate(0x10_0010, 16, Access::Write),
+        Err(Refusal::NotMapped)
+    );
+}
+
+#[test]
+fn a_quiescent_card_is_woken_from_outside_only() {
+    let mut nic = enabled(NicConfig::default());
+    nic.bar_read(pci::BAR_VENDOR, 4).unwrap();
+    let settled = nic.now() + 1_000_000;
+    nic.run_until(settled).unwrap();
+    assert!(nic.quiescent());
+    let cycles = nic.counters().cycles;
+    nic.run_until(settled + 1_000_000_000).unwrap();
+    assert_eq!(nic.counters().cycles, cycles, "its clock stands");
+
+    for wake in [
+        |nic: &mut Nic| nic.bar_write(0, 4, 1).unwrap(),
+        |nic: &mut Nic| nic.wire_send(WireFrame::new(0, vec![0xff; 60])),
+        |nic: &mut Nic| nic.set_link(false),
+    ] {
+        wake(&mut nic);
+        assert!(!nic.quiescent());
+        let until = nic.now() + 10_000_000;
+        nic.run_until(until).unwrap();
+        assert!(nic.quiescent());
+    }
+}
+
+#[test]
 fn device_configuration_shows_the_options() {
     let config = NicConfig {
         mac: [2, 0xaa, 0xbb, 0xcc, 0xdd, 0xee],
