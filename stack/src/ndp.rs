@@ -198,7 +198,7 @@ impl Stack {
         if solicited {
             flags |= NA_SOLICITED;
         }
-        if self.config.ipv6_forward {
+        if self.ipv6_conf.all.forwarding != 0 {
             flags |= NA_ROUTER;
         }
         let message = (NEIGHBOUR_ADVERTISEMENT, flags, address, OPT_TARGET_LL);

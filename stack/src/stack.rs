@@ -1,6 +1,7 @@
 //! [`Stack`]: one host's network stack, and its configuration.
 
 use crate::addr::{IpCidr, link_local, solicited_node};
+use crate::devconf::{DevConf, Ipv4Conf, Ipv6Conf};
 use crate::drop_reason::DropReason;
 use crate::error::StackError;
 use crate::fib::{Fib, RouteSpec, RouteType, TableId};
@@ -107,6 +108,8 @@ pub struct Stack {
     pub(crate) now: Ps,
     pub(crate) devices: Vec<NetDevice>,
     pub(crate) addrs: Vec<IfAddr>,
+    pub(crate) ipv4_conf: DevConf<Ipv4Conf>,
+    pub(crate) ipv6_conf: DevConf<Ipv6Conf>,
     pub(crate) fib: Fib,
     pub(crate) hooks: Hooks,
     pub(crate) sockets: Sockets,
@@ -132,6 +135,8 @@ impl Stack {
             now: 0,
             devices: Vec::new(),
             addrs: Vec::new(),
+            ipv4_conf: DevConf::default(),
+            ipv6_conf: DevConf::default(),
             fib: Fib::default(),
             hooks: Hooks::default(),
             sockets: Sockets::default(),
@@ -150,11 +155,8 @@ impl Stack {
             rng: config.seed.wrapping_add(0x9e37_79b9_7f4a_7c15),
             config,
         };
-        stack.devices.push(NetDevice::new(
-            "lo".to_owned(),
-            IfIndex::LO,
-            Box::new(Loopback::new()),
-        ));
+        stack.init_devconf();
+        stack.register_device("lo", Box::new(Loopback::new()));
         stack.install_addr(IfIndex::LO, IpAddr::V4(Ipv4Addr::LOCALHOST), 8);
         if stack.config.ipv6 {
             stack.install_addr(IfIndex::LO, IpAddr::V6(Ipv6Addr::LOCALHOST), 128);
@@ -165,13 +167,21 @@ impl Stack {
     /// Adds a device and brings it up. With IPv6 it gets its link-local address (EUI-64 of the MAC address). Duplicate address
     /// detection and router solicitation are not done: nothing is sent.
     pub fn add_device(&mut self, name: &str, ops: Box<dyn NetDeviceOps>) -> IfIndex {
-        let index = IfIndex(self.devices.len() as u32 + 1);
-        let device = NetDevice::new(name.to_owned(), index, ops);
-        let mac = device.mac;
-        self.devices.push(device);
+        let index = self.register_device(name, ops);
+        let mac = self.device(index).map_or([0; 6], |d| d.mac);
         if self.config.ipv6 {
             self.install_addr(index, IpAddr::V6(link_local(mac)), 64);
         }
+        index
+    }
+
+    /// `register_netdevice()`: the device, with the default settings.
+    fn register_device(&mut self, name: &str, ops: Box<dyn NetDeviceOps>) -> IfIndex {
+        let index = IfIndex(self.devices.len() as u32 + 1);
+        self.devices
+            .push(NetDevice::new(name.to_owned(), index, ops));
+        self.ipv4_conf.add_device();
+        self.ipv6_conf.add_device();
         index
     }
 

@@ -5,7 +5,7 @@ use crate::error::StackError;
 use crate::fib::{Route, RouteType};
 use crate::icmp::unreach;
 use crate::skb::IfIndex;
-use crate::stack::{RpFilter, Stack};
+use crate::stack::Stack;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Why a received packet has no way: the drop reason, and the code of the destination-unreachable message to send, if any.
@@ -59,11 +59,12 @@ impl Stack {
         if is_zeronet(daddr) {
             return Err(DropReason::IpInvalidDest.into());
         }
-        // A loopback address that is not on lo (route_localnet is off).
-        if (daddr.is_loopback() || saddr.is_loopback()) && dev != IfIndex::LO {
+        // A loopback address that is not on lo.
+        let loopback = (daddr.is_loopback() || saddr.is_loopback()) && dev != IfIndex::LO;
+        if loopback && !self.ipv4_conf.or(dev, |c| c.route_localnet) {
             return Err(DropReason::IpLocalNet.into());
         }
-        let forward = self.config.ip_forward;
+        let forward = self.ipv4_conf.dev(dev).forwarding != 0;
         let found = self.fib.lookup(daddr.into(), IfIndex::NONE);
         match found {
             Some(route) if route.kind == RouteType::Broadcast => {
@@ -145,14 +146,12 @@ impl Stack {
         if back.is_some_and(|r| r.kind == RouteType::Local) {
             return Err(DropReason::IpLocalSource.into());
         }
-        if self.config.rp_filter == RpFilter::Off {
+        let rp_filter = self.ipv4_conf.max(dev, |c| c.rp_filter);
+        if rp_filter == 0 {
             return Ok(());
         }
         let back = self.fib.lookup(saddr.into(), IfIndex::NONE);
-        let fits = |r: &Route| {
-            r.kind == RouteType::Unicast
-                && (self.config.rp_filter == RpFilter::Loose || r.oif == dev)
-        };
+        let fits = |r: &Route| r.kind == RouteType::Unicast && (rp_filter != 1 || r.oif == dev);
         match back {
             Some(r) if fits(&r) => Ok(()),
             _ => Err(DropReason::IpRpFilter.into()),

@@ -36,8 +36,8 @@ impl Stack {
         dev: IfIndex,
     ) -> Result<Route, NoRoute6> {
         if daddr.is_multicast() {
-            let member =
-                self.is_member_v6(dev, daddr) || (self.config.ipv6_forward && daddr == ALL_ROUTERS);
+            let member = self.is_member_v6(dev, daddr)
+                || ((self.ipv6_conf.all.forwarding != 0) && daddr == ALL_ROUTERS);
             // ip6_mc_input() drops for others without a reason of its own.
             return if member {
                 Ok(Route {
@@ -62,7 +62,7 @@ impl Stack {
                 Err(DropReason::IpInAddrErrors.into())
             }
             Some(route) if route.kind == RouteType::Local => Ok(route),
-            _ if !self.config.ipv6_forward => Err(DropReason::IpInAddrErrors.into()),
+            _ if self.ipv6_conf.all.forwarding == 0 => Err(DropReason::IpInAddrErrors.into()),
             Some(route) if route.kind == RouteType::Unicast => {
                 // RFC 4291 2.5.6: link-local packets are not forwarded.
                 if daddr.is_unicast_link_local() {

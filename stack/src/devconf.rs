@@ -1,0 +1,267 @@
+//! Settings per device: `net.ipv4.conf.*` and `net.ipv6.conf.*` (net/ipv4/devinet.c, net/ipv6/addrconf.c).
+//!
+//! Linux takes any number for most of them and reads them as "not 0", so they are numbers here too.
+
+use crate::skb::IfIndex;
+use crate::stack::Stack;
+use crate::sysctl::{Scope, Sysctl};
+
+/// Which of the settings: the middle word of `net.ipv4.conf.WORD.rp_filter`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DevConf<T> {
+    /// `all`: combined with the device's own, see each setting.
+    pub all: T,
+    /// `default`: what a new device starts with.
+    pub default: T,
+    devices: Vec<T>,
+}
+
+impl<T: Clone> DevConf<T> {
+    /// A new device, the next by index.
+    pub fn add_device(&mut self) {
+        self.devices.push(self.default.clone());
+    }
+
+    /// The device's own settings; those of `all` for a device that does not exist.
+    #[inline]
+    pub fn dev(&self, dev: IfIndex) -> &T {
+        (dev.0 as usize)
+            .checked_sub(1)
+            .and_then(|i| self.devices.get(i))
+            .unwrap_or(&self.all)
+    }
+
+    pub fn get(&self, scope: Scope) -> &T {
+        match scope {
+            Scope::All => &self.all,
+            Scope::Default => &self.default,
+            Scope::Dev(dev) => self.dev(dev),
+        }
+    }
+
+    pub fn get_mut(&mut self, scope: Scope) -> &mut T {
+        match scope {
+            Scope::All => &mut self.all,
+            Scope::Default => &mut self.default,
+            Scope::Dev(dev) => match (dev.0 as usize).checked_sub(1) {
+                Some(i) if i < self.devices.len() => &mut self.devices[i],
+                _ => &mut self.all,
+            },
+        }
+    }
+
+    pub fn devices_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.devices.iter_mut()
+    }
+
+    /// `IN_DEV_ORCONF()`: on for all, or for this device.
+    #[inline]
+    pub fn or(&self, dev: IfIndex, field: impl Fn(&T) -> i32) -> bool {
+        field(&self.all) != 0 || field(self.dev(dev)) != 0
+    }
+
+    /// `IN_DEV_MAXCONF()`: the larger of both.
+    #[inline]
+    pub fn max(&self, dev: IfIndex, field: impl Fn(&T) -> i32) -> i32 {
+        field(&self.all).max(field(self.dev(dev)))
+    }
+}
+
+/// `net.ipv4.conf.DEV.*`; the defaults are Linux's.
+#[derive(Clone, Debug)]
+pub(crate) struct Ipv4Conf {
+    /// Packets that came in here may be sent on. The device's own value decides; setting `all` sets every device.
+    pub forwarding: i32,
+    /// Reverse path check: 0 no, 1 strict, 2 loose (RFC 3704); the larger of both.
+    pub rp_filter: i32,
+    /// The packet's mark takes part in that check; either.
+    pub src_valid_mark: i32,
+    /// Own addresses are taken as sources from outside; either.
+    pub accept_local: i32,
+    /// 127/8 is routed like any network; either.
+    pub route_localnet: i32,
+    /// For which own addresses ARP requests are answered: 0 all, 1 those of this device, 2 as 1 with the asker in the network, 3 none of
+    /// scope host, 8 none; the larger.
+    pub arp_ignore: i32,
+    /// Source of ARP requests: 0 the packet's, 1 one in the target's network, 2 the best of the device; the larger.
+    pub arp_announce: i32,
+    /// Unasked announcements make new entries: 0 no, 1 yes, 2 when in a network of the device; the larger.
+    pub arp_accept: i32,
+    /// A new address is announced; the larger.
+    pub arp_notify: i32,
+    /// ARP requests for addresses behind other devices are answered; either.
+    pub proxy_arp: i32,
+    /// Redirects are sent; either.
+    pub send_redirects: i32,
+    /// Redirects are believed.
+    pub accept_redirects: i32,
+    /// … only from gateways of the default routes; either.
+    pub secure_redirects: i32,
+    /// Several networks share the link, so that redirects may cross them; either.
+    pub shared_media: i32,
+    /// Source-routed packets are taken; both. They are refused here whatever it says.
+    pub accept_source_route: i32,
+    /// Martians are logged; there is no log, drops are traced.
+    pub log_martians: i32,
+    /// Directed broadcasts are sent on; the device's own value decides.
+    pub bc_forwarding: i32,
+}
+
+impl Default for Ipv4Conf {
+    fn default() -> Self {
+        Self {
+            forwarding: 0,
+            rp_filter: 0,
+            src_valid_mark: 0,
+            accept_local: 0,
+            route_localnet: 0,
+            arp_ignore: 0,
+            arp_announce: 0,
+            arp_accept: 0,
+            arp_notify: 0,
+            proxy_arp: 0,
+            send_redirects: 1,
+            accept_redirects: 1,
+            secure_redirects: 1,
+            shared_media: 1,
+            accept_source_route: 0,
+            log_martians: 0,
+            bc_forwarding: 0,
+        }
+    }
+}
+
+/// `net.ipv6.conf.DEV.*`; the defaults are Linux's.
+#[derive(Clone, Debug)]
+pub(crate) struct Ipv6Conf {
+    /// The device acts as a router's; whether packets are sent on is up to `all` alone.
+    pub forwarding: i32,
+    /// Hop limit of packets made here.
+    pub hop_limit: i32,
+    /// Redirects are believed.
+    pub accept_redirects: i32,
+    /// A new address is announced by an unsolicited advertisement.
+    pub ndisc_notify: i32,
+}
+
+impl Default for Ipv6Conf {
+    fn default() -> Self {
+        Self {
+            forwarding: 0,
+            hop_limit: 64,
+            accept_redirects: 1,
+            ndisc_notify: 0,
+        }
+    }
+}
+
+impl Stack {
+    /// `inet_forward_change()`: `all` sets every device; a router does not believe redirects.
+    fn set_forwarding_v4(&mut self, scope: Scope, on: i32) {
+        self.ipv4_conf.get_mut(scope).forwarding = on;
+        if scope == Scope::All {
+            self.ipv4_conf.all.accept_redirects = i32::from(on == 0);
+            self.ipv4_conf.default.forwarding = on;
+            for dev in self.ipv4_conf.devices_mut() {
+                dev.forwarding = on;
+            }
+        }
+    }
+
+    /// `addrconf_fixup_forwarding()`.
+    fn set_forwarding_v6(&mut self, scope: Scope, on: i32) {
+        self.ipv6_conf.get_mut(scope).forwarding = on;
+        if scope == Scope::All {
+            self.ipv6_conf.default.forwarding = on;
+            for dev in self.ipv6_conf.devices_mut() {
+                dev.forwarding = on;
+            }
+        }
+    }
+
+    /// What [`StackConfig`](crate::StackConfig) says of these.
+    pub(crate) fn init_devconf(&mut self) {
+        self.ipv4_conf.all.rp_filter = match self.config.rp_filter {
+            crate::RpFilter::Off => 0,
+            crate::RpFilter::Strict => 1,
+            crate::RpFilter::Loose => 2,
+        };
+        if self.config.ip_forward {
+            self.set_forwarding_v4(Scope::All, 1);
+        }
+        if self.config.ipv6_forward {
+            self.set_forwarding_v6(Scope::All, 1);
+        }
+    }
+}
+
+macro_rules! conf {
+    ($conf:ident, $dir:literal, $field:ident) => {
+        Sysctl::int(
+            concat!($dir, ".*.", stringify!($field)),
+            i32::MIN as i64..=i32::MAX as i64,
+            |stack, scope| i64::from(stack.$conf.get(scope).$field),
+            |stack, scope, value| stack.$conf.get_mut(scope).$field = value as i32,
+        )
+    };
+}
+
+macro_rules! conf4 {
+    ($field:ident) => {
+        conf!(ipv4_conf, "net.ipv4.conf", $field)
+    };
+}
+
+macro_rules! conf6 {
+    ($field:ident) => {
+        conf!(ipv6_conf, "net.ipv6.conf", $field)
+    };
+}
+
+const INT: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
+
+/// The keys of this module.
+pub(crate) const SYSCTLS: &[Sysctl] = &[
+    Sysctl::int(
+        "net.ipv4.ip_forward",
+        INT,
+        |stack, _| i64::from(stack.ipv4_conf.all.forwarding),
+        |stack, _, value| stack.set_forwarding_v4(Scope::All, value as i32),
+    ),
+    Sysctl::int(
+        "net.ipv4.conf.*.forwarding",
+        INT,
+        |stack, scope| i64::from(stack.ipv4_conf.get(scope).forwarding),
+        |stack, scope, value| stack.set_forwarding_v4(scope, value as i32),
+    ),
+    conf4!(rp_filter),
+    conf4!(src_valid_mark),
+    conf4!(accept_local),
+    conf4!(route_localnet),
+    conf4!(arp_ignore),
+    conf4!(arp_announce),
+    conf4!(arp_accept),
+    conf4!(arp_notify),
+    conf4!(proxy_arp),
+    conf4!(send_redirects),
+    conf4!(accept_redirects),
+    conf4!(secure_redirects),
+    conf4!(shared_media),
+    conf4!(accept_source_route),
+    conf4!(log_martians),
+    conf4!(bc_forwarding),
+    Sysctl::int(
+        "net.ipv6.conf.*.forwarding",
+        INT,
+        |stack, scope| i64::from(stack.ipv6_conf.get(scope).forwarding),
+        |stack, scope, value| stack.set_forwarding_v6(scope, value as i32),
+    ),
+    Sysctl::int(
+        "net.ipv6.conf.*.hop_limit",
+        1..=255,
+        |stack, scope| i64::from(stack.ipv6_conf.get(scope).hop_limit),
+        |stack, scope, value| stack.ipv6_conf.get_mut(scope).hop_limit = value as i32,
+    ),
+    conf6!(accept_redirects),
+    conf6!(ndisc_notify),
+];

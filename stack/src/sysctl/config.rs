@@ -1,0 +1,54 @@
+//! The keys of [`StackConfig`](crate::StackConfig) that belong to no device.
+
+use super::Sysctl;
+use crate::MS;
+use crate::SEC;
+
+/// Largest number of a kernel `int`.
+const INT_MAX: i64 = i32::MAX as i64;
+
+macro_rules! config {
+    ($name:literal, $range:expr, $field:ident) => {
+        Sysctl::int(
+            $name,
+            $range,
+            |stack, _| i64::try_from(stack.config.$field).unwrap_or(i64::MAX),
+            |stack, _, value| {
+                if let Ok(value) = value.try_into() {
+                    stack.config.$field = value;
+                }
+            },
+        )
+    };
+    // In multiples of `unit` picoseconds.
+    ($name:literal, $range:expr, $field:ident, $unit:expr) => {
+        Sysctl::int(
+            $name,
+            $range,
+            |stack, _| i64::try_from(stack.config.$field / $unit).unwrap_or(i64::MAX),
+            |stack, _, value| stack.config.$field = value.unsigned_abs().saturating_mul($unit),
+        )
+    };
+}
+
+pub(super) const SYSCTLS: &[Sysctl] = &[
+    config!("net.core.netdev_budget", 1..=INT_MAX, netdev_budget),
+    config!("net.core.rmem_default", 2304..=INT_MAX, rmem_default),
+    config!("net.ipv4.ip_default_ttl", 1..=255, default_ttl),
+    Sysctl::int(
+        "net.ipv4.icmp_echo_ignore_broadcasts",
+        0..=1,
+        |stack, _| i64::from(stack.config.icmp_echo_ignore_broadcasts),
+        |stack, _, value| stack.config.icmp_echo_ignore_broadcasts = value != 0,
+    ),
+    config!("net.ipv4.icmp_ratelimit", 0..=INT_MAX, icmp_ratelimit, MS),
+    config!("net.ipv4.icmp_msgs_per_sec", 0..=INT_MAX, icmp_msgs_per_sec),
+    config!("net.ipv4.ipfrag_time", 0..=INT_MAX, ipfrag_time, SEC),
+    config!("net.ipv6.ip6frag_time", 0..=INT_MAX, ip6frag_time, SEC),
+    config!("net.ipv4.ipfrag_high_thresh", 0..=INT_MAX, frag_high_thresh),
+    config!(
+        "net.ipv6.ip6frag_high_thresh",
+        0..=INT_MAX,
+        frag_high_thresh
+    ),
+];
