@@ -178,19 +178,19 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> NetDeviceOps for VirtioNet<P,
             self.stats.tx_dead += 1;
             return Ok(());
         }
-        if !self.tx.has_room() {
+        if !self.tx.has_room_for(&skb) {
             self.clean_tx();
         }
-        if !self.tx.has_room() {
+        if !self.tx.has_room_for(&skb) {
             if !self.tx.stopped {
-                self.tx.stopped = true;
+                self.tx.stop(&skb);
                 self.stats.tx_stopped += 1;
             }
             // The frames before this one may wait for their doorbell, and what is to wake the stack
             // must be an interrupt. If the device was so quick that there is none to come, there is
             // room now.
             self.flush();
-            if self.needs_reset || !self.tx.has_room() {
+            if self.needs_reset || !self.tx.has_room_for(&skb) {
                 self.stats.tx_busy += 1;
                 return Err(skb);
             }
@@ -261,6 +261,7 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> NetDeviceOps for VirtioNet<P,
         NetFeatures {
             hw_csum: self.features.contains(Feature::CSUM),
             rx_csum: self.features.contains(Feature::GUEST_CSUM),
+            sg: self.tx.sg(),
         }
     }
 

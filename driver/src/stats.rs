@@ -55,6 +55,8 @@ stats! {
     tx_bounce,
     /// Frames with a header of its own descriptor, because there was no headroom.
     tx_header_desc,
+    /// Frames in several pieces, each with a descriptor of its own.
+    tx_sg,
     /// Frames that came back to the stack because the ring was full.
     tx_busy,
     /// The queue became full and was stopped.

@@ -1,7 +1,7 @@
 //! The transmit queue.
 
 use stack::page_pool::PagePool;
-use stack::skb::{CsumState, GsoType, NET_SKB_PAD, SkBuff};
+use stack::skb::{CsumState, GsoType, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff};
 use stack::skb_checksum_help;
 
 use crate::dma::DmaRegion;
@@ -10,8 +10,10 @@ use crate::stats::Stats;
 use crate::transport::Doorbell;
 use crate::virtqueue::{BadUsedId, Segment, Virtqueue};
 
-/// Descriptors of the longest chain: header and data.
+/// Descriptors of the longest chain of a frame in one piece: header and data.
 pub const MAX_CHAIN: u16 = 2;
+/// Descriptors of the longest chain of all (`2 + MAX_SKB_FRAGS`).
+const MAX_SG_CHAIN: usize = MAX_CHAIN as usize + MAX_SKB_FRAGS;
 /// Distance of two headers in the header area, bytes.
 pub const HEADER_STRIDE: usize = 16;
 const ETH_HLEN: usize = 14;
@@ -34,6 +36,8 @@ pub struct TxQueue {
     pub stopped: bool,
     /// Free descriptors at which a stopped queue is woken.
     wake_at: u16,
+    /// Descriptors that the frame needs which stopped the queue.
+    wanted: u16,
 }
 
 impl TxQueue {
@@ -56,7 +60,31 @@ impl TxQueue {
             csum,
             stopped: false,
             wake_at,
+            wanted: 0,
         }
+    }
+
+    /// NETIF_F_SG: the ring takes frames in as many pieces as the stack makes.
+    pub fn sg(&self) -> bool {
+        usize::from(self.vq.size()) >= MAX_SG_CHAIN
+    }
+
+    /// Stops the queue until there is room for `skb`.
+    pub fn stop(&mut self, skb: &SkBuff) {
+        self.stopped = true;
+        self.wanted = self.needed(skb);
+    }
+
+    /// Most descriptors that the frame can need: with a header of its own if there is no headroom.
+    #[inline]
+    fn needed(&self, skb: &SkBuff) -> u16 {
+        // What is in more pieces than the device takes is copied into fewer.
+        let frags = if self.sg() {
+            skb.nr_frags().min(MAX_SKB_FRAGS)
+        } else {
+            0
+        };
+        MAX_CHAIN + frags as u16
     }
 
     /// Takes the buffers back that the device has sent; wakes the queue when there is room.
@@ -66,21 +94,28 @@ impl TxQueue {
             stats.tx_completed += 1;
             drop(used.cookie);
         }
-        if self.stopped && self.vq.num_free() >= self.wake_at {
+        if self.stopped && self.vq.num_free() >= self.wake_at.max(self.wanted) {
             self.stopped = false;
+            self.wanted = 0;
             stats.tx_woken += 1;
         }
         Ok(())
     }
 
-    /// Whether a frame of any shape can be taken now.
+    /// Whether the queue goes on: there is room for a frame in one piece, or for the one that stopped it.
     #[inline]
     pub fn has_room(&self) -> bool {
         !self.stopped && self.vq.num_free() >= MAX_CHAIN
     }
 
+    /// Whether `skb` can be taken now.
+    #[inline]
+    pub fn has_room_for(&self, skb: &SkBuff) -> bool {
+        !self.stopped && self.vq.num_free() >= self.needed(skb)
+    }
+
     /// Makes one frame available to the device, or drops and counts it. There must be
-    /// [room](Self::has_room). `max_len`: bytes with the Ethernet header.
+    /// [room](Self::has_room_for). `max_len`: bytes with the Ethernet header.
     #[inline]
     pub fn xmit(&mut self, skb: SkBuff, max_len: usize, stats: &mut Stats) {
         if skb.gso.kind != GsoType::None {
@@ -101,27 +136,32 @@ impl TxQueue {
         let hdr = hdr.encode();
 
         // One descriptor for both where there is headroom (5.1.6.6: no particular framing).
-        let headroom = match skb.push(HDR_BYTES) {
-            Some(front) => {
-                front.copy_from_slice(&hdr);
-                true
-            }
-            None => false,
+        // A buffer that others read too is left alone: writing to it would copy it.
+        let mut chain = [Segment { addr: 0, len: 0 }; MAX_SG_CHAIN];
+        let mut used = 0;
+        let front = if skb.is_cloned() {
+            None
+        } else {
+            skb.push(HDR_BYTES)
         };
-        // `reachable` has seen to it that there is an address.
-        let addr = skb.dma_addr().unwrap_or_default();
-        let data = Segment {
-            addr,
-            len: skb.len() as u32,
-        };
-        let added = if headroom {
-            self.vq.add(&[data], &[], skb)
+        if let Some(front) = front {
+            front.copy_from_slice(&hdr);
         } else {
             stats.tx_header_desc += 1;
-            let header = self.place_header(hdr);
-            self.vq.add(&[header, data], &[], skb)
-        };
-        if added.is_ok() {
+            chain[0] = self.place_header(hdr);
+            used = 1;
+        }
+        // `reachable` has seen to it that each piece has an address, and that they are not too many.
+        for (place, piece) in chain[used..].iter_mut().zip(skb.dma_segments().flatten()) {
+            *place = Segment {
+                addr: piece.addr,
+                len: piece.len as u32,
+            };
+            used += 1;
+        }
+        let pieces = skb.nr_frags();
+        if self.vq.add(&chain[..used], &[], skb).is_ok() {
+            stats.tx_sg += u64::from(pieces > 0);
             stats.tx_packets += 1;
             stats.tx_bytes += len as u64;
         } else {
@@ -134,10 +174,15 @@ impl TxQueue {
     /// bus address too, but not one that means anything here.
     #[inline]
     fn reachable(&self, skb: SkBuff, stats: &mut Stats) -> Option<SkBuff> {
-        if skb.is_in(&self.pool) || skb.is_in(&self.rx_pool) {
+        let few = skb.nr_frags() <= if self.sg() { MAX_SKB_FRAGS } else { 0 };
+        if few && skb.is_in_any(&[&self.pool, &self.rx_pool]) {
             return Some(skb);
         }
-        let copy = skb.copy_into(&self.pool, NET_SKB_PAD);
+        let copy = if self.sg() {
+            skb.copy_into_pages(&self.pool, NET_SKB_PAD)
+        } else {
+            skb.copy_into(&self.pool, NET_SKB_PAD)
+        };
         match copy {
             Some(_) => stats.tx_bounce += 1,
             None => stats.tx_no_buffer += 1,
@@ -195,5 +240,6 @@ impl TxQueue {
             drop(skb);
         });
         self.stopped = false;
+        self.wanted = 0;
     }
 }

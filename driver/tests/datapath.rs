@@ -6,7 +6,7 @@ use common::bench::{Bench, DATA_VALID, HDR_PLAIN, frame};
 use common::function::Sent;
 use common::packed::Wish;
 use driver::{Feature, Options, TxCompletion};
-use stack::{CsumState, NetDeviceOps, PagePool, SkBuff};
+use stack::{CsumState, Frag, NetDeviceOps, PagePool, SkBuff};
 
 #[test]
 fn frames_arrive_without_a_copy() {
@@ -466,4 +466,80 @@ fn a_dry_pool_is_survived() {
     assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, 0)));
     assert!(bench.interrupts());
     assert_eq!(bench.napi(64).len(), 1);
+}
+
+#[test]
+fn a_frame_in_pieces_is_one_chain() {
+    let mut bench = Bench::new(Options::default());
+    let pool = bench.net.tx_pool();
+    let bytes = frame(300, 5);
+    let in_pieces = |cuts: [usize; 3]| {
+        let mut skb = SkBuff::alloc(&pool, 64, cuts[0]).unwrap();
+        skb.put_slice(&bytes[..cuts[0]]).unwrap();
+        for part in [
+            &bytes[cuts[0]..cuts[1]],
+            &bytes[cuts[1]..cuts[2]],
+            &bytes[cuts[2]..],
+        ] {
+            let mut page = pool.alloc().unwrap();
+            page.as_mut_slice()[9..9 + part.len()].copy_from_slice(part);
+            skb.add_frag(Frag::new(page.share(), 9, part.len()));
+        }
+        skb
+    };
+    assert!(bench.net.features().sg);
+    let whole = in_pieces([60, 100, 201]);
+    // The clone's buffer belongs to two packets: the header goes before it, not into it.
+    let clone = whole.skb_clone();
+    bench.net.start_xmit(whole).unwrap();
+    bench.net.start_xmit(clone).unwrap();
+    // One piece that the device cannot reach: all of it is copied into one page.
+    let mut heap = in_pieces([70, 80, 90]);
+    heap.trim(299);
+    heap.add_frag(Frag::from_vec(bytes[299..].to_vec()));
+    bench.net.start_xmit(heap).unwrap();
+    bench.net.flush();
+    bench.dev.borrow_mut().transmit();
+    let sent = |ndesc| Sent {
+        hdr: [0; 12],
+        frame: bytes.clone(),
+        ndesc,
+    };
+    assert_eq!(bench.dev.borrow().sent, [sent(5), sent(5), sent(1)]);
+    let stats = *bench.net.borrow().stats();
+    assert_eq!(
+        (stats.tx_sg, stats.tx_bounce, stats.tx_header_desc),
+        (2, 1, 2)
+    );
+}
+
+#[test]
+fn a_frame_in_pieces_waits_until_all_of_them_fit() {
+    let mut bench = Bench::new(Options {
+        tx_queue_size: 20,
+        ..Options::default()
+    });
+    let pool = bench.net.tx_pool();
+    let plain = || {
+        let mut skb = SkBuff::alloc(&pool, 64, 60).unwrap();
+        skb.put_slice(&frame(60, 1)).unwrap();
+        skb
+    };
+    for _ in 0..15 {
+        bench.net.start_xmit(plain()).unwrap();
+    }
+    let mut large = plain();
+    for _ in 0..4 {
+        large.add_frag(Frag::new(pool.alloc().unwrap().share(), 0, 10));
+    }
+    // Five descriptors are free, one with a header of its own would need six.
+    let large = bench.net.start_xmit(large).unwrap_err();
+    assert!(!bench.net.tx_ready());
+    bench.dev.borrow_mut().transmit();
+    bench.net.poll(64, &mut Vec::new());
+    assert!(bench.net.tx_ready());
+    bench.net.start_xmit(large).unwrap();
+    bench.net.flush();
+    bench.dev.borrow_mut().transmit();
+    assert_eq!(bench.dev.borrow().sent.last().unwrap().ndesc, 5);
 }

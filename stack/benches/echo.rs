@@ -57,6 +57,7 @@ impl NetDeviceOps for Source {
         NetFeatures {
             hw_csum: true,
             rx_csum: true,
+            ..NetFeatures::default()
         }
     }
     fn tx_pool(&self) -> PagePool {

@@ -48,8 +48,9 @@ impl ArpPacket {
 
 impl Stack {
     /// `arp_rcv()` and `arp_process()`.
-    pub(crate) fn arp_rcv(&mut self, skb: SkBuff) {
+    pub(crate) fn arp_rcv(&mut self, mut skb: SkBuff) {
         self.trace(&skb, Stage::ArpReceive);
+        skb.skb_linearize();
         if skb.pkt_type == PktType::OtherHost {
             // Linux ends these as consumed, not as dropped.
             return self.consume_skb(skb, Consume::Arp);

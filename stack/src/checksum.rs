@@ -40,6 +40,21 @@ pub fn sub(a: u32, b: u32) -> u32 {
     add(a, u32::from(!fold(b)))
 }
 
+/// The sum with its bytes in the other place: what it is of bytes that begin one byte later (RFC 1071 2.B).
+pub fn swap(sum: u32) -> u32 {
+    u32::from(fold(sum).swap_bytes())
+}
+
+/// `csum_block_add()`: sum of two parts, the second one beginning at an odd place if `odd`.
+pub fn block_add(sum: u32, part: u32, odd: bool) -> u32 {
+    add(sum, if odd { swap(part) } else { part })
+}
+
+/// `csum_block_sub()`: `sum` without a part that begins at an odd place if `odd`.
+pub fn block_sub(sum: u32, part: u32, odd: bool) -> u32 {
+    sub(sum, if odd { swap(part) } else { part })
+}
+
 /// Folds a partial sum into 16 bits (not inverted).
 pub fn fold(mut sum: u32) -> u16 {
     sum = (sum & 0xffff) + (sum >> 16);

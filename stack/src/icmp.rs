@@ -102,9 +102,10 @@ impl IcmpLimiter {
 
 impl Stack {
     /// `icmp_rcv()`: data at the ICMP header.
-    pub(crate) fn icmp_rcv(&mut self, skb: SkBuff, flow: crate::ipv4::Flow) {
+    pub(crate) fn icmp_rcv(&mut self, mut skb: SkBuff, flow: crate::ipv4::Flow) {
         self.trace(&skb, Stage::IcmpReceive);
-        if !crate::udp::csum_ok(&skb, 0) {
+        skb.skb_linearize();
+        if !skb.skb_checksum_validate(0) {
             return self.kfree_skb(skb, DropReason::IcmpCsum);
         }
         let Some(&[kind, code, ..]) = skb.data().first_chunk::<ICMP_HLEN>() else {

@@ -43,10 +43,11 @@ const ICMPV6_HLEN: usize = 8;
 
 impl Stack {
     /// `icmpv6_rcv()`: data at the ICMPv6 header.
-    pub(crate) fn icmpv6_rcv(&mut self, skb: SkBuff, flow: Flow) {
+    pub(crate) fn icmpv6_rcv(&mut self, mut skb: SkBuff, flow: Flow) {
         self.trace(&skb, Stage::IcmpReceive);
+        skb.skb_linearize();
         let pseudo = checksum::pseudo_header(flow.src, flow.dst, IPPROTO_ICMPV6, skb.len() as u32);
-        if !crate::udp::csum_ok(&skb, pseudo) {
+        if !skb.skb_checksum_validate(pseudo) {
             return self.kfree_skb(skb, DropReason::IcmpCsum);
         }
         let Some(&[kind, ..]) = skb.data().first_chunk::<ICMPV6_HLEN>() else {

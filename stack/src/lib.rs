@@ -72,8 +72,11 @@ pub use fib::{Route, RouteSpec, RouteType};
 pub use hook::{Family, Hook, HookFn, HookId, HookState, Verdict};
 pub use neigh::{NeighbourEntry, NudState};
 pub use netdev::{NetDeviceOps, NetFeatures};
-pub use page_pool::{Page, PagePool};
-pub use skb::{CsumState, Gso, GsoType, IfIndex, NET_SKB_PAD, PacketId, PktType, SkBuff, Vlan};
+pub use page_pool::{Page, PagePool, SharedPage};
+pub use skb::{
+    CsumState, DmaSegment, Frag, Gso, GsoType, IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, PacketId,
+    PktType, SkBuff, Vlan,
+};
 pub use socket::{Datagram, SocketId};
 pub use stack::{RpFilter, Stack, StackConfig};
 pub use stats::{LinkStats, StackStats};

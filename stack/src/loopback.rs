@@ -62,6 +62,7 @@ impl NetDeviceOps for Loopback {
         NetFeatures {
             hw_csum: true,
             rx_csum: true,
+            sg: true,
         }
     }
 

@@ -163,6 +163,8 @@ impl Stack {
     /// `eth_type_trans()` and `skb_vlan_untag()`: afterwards data starts at the network header. `false`: the frame is too short.
     fn eth_type_trans(&mut self, skb: &mut SkBuff) -> bool {
         skb.reset_mac_header();
+        // With a VLAN tag; everything deeper is pulled by its protocol.
+        skb.pskb_may_pull(skb.len().min(ETH_HLEN + 4));
         let Some(&header) = skb.data().first_chunk::<ETH_HLEN>() else {
             return false;
         };
@@ -220,7 +222,7 @@ fn vlan_untag(skb: &mut SkBuff, header: &[u8; ETH_HLEN]) -> bool {
     skb.protocol = u16::from_be_bytes([type0, type1]);
     let mut untagged = *header;
     untagged[12..].copy_from_slice(&[type0, type1]);
-    let moved = skb.pull(4).and_then(|()| {
+    let moved = skb.skb_pull_rcsum(4).and_then(|()| {
         skb.push(ETH_HLEN)?.copy_from_slice(&untagged);
         skb.reset_mac_header();
         skb.pull(ETH_HLEN)

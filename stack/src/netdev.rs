@@ -18,6 +18,8 @@ pub struct NetFeatures {
     pub hw_csum: bool,
     /// `NETIF_F_RXCSUM`: verifies received TCP and UDP checksums.
     pub rx_csum: bool,
+    /// `NETIF_F_SG`: sends packets with up to [`MAX_SKB_FRAGS`](crate::skb::MAX_SKB_FRAGS) fragments; others get them linear.
+    pub sg: bool,
 }
 
 /// A driver. Packets start at the Ethernet header, without FCS, in both directions.
@@ -58,8 +60,8 @@ pub trait NetDeviceOps {
     fn features(&self) -> NetFeatures;
 
     /// Buffers for packets made by this host; asked once, when the device is added. A buffer holds
-    /// [`NET_SKB_PAD`](crate::skb::NET_SKB_PAD) + 14 + MTU bytes. Packets in other buffers are copied into one of these before
-    /// [`start_xmit`](Self::start_xmit).
+    /// [`NET_SKB_PAD`](crate::skb::NET_SKB_PAD) + 14 + MTU bytes. Packets in other buffers are copied into one of these (several if the
+    /// device does `sg` and one is too small) before [`start_xmit`](Self::start_xmit).
     fn tx_pool(&self) -> PagePool;
 }
 
@@ -151,9 +153,5 @@ impl NetDevice {
             needs_flush: false,
             napi: NapiState::Idle,
         }
-    }
-
-    pub fn is_loopback(&self) -> bool {
-        self.index == IfIndex::LO
     }
 }

@@ -1,12 +1,14 @@
 //! Recycled packet buffers of one size, as Linux's `page_pool`.
 //!
 //! A pool is a ring-friendly store of equal buffers in one contiguous memory: ordinary heap for tests and the loopback device, or
-//! memory that a device reaches by DMA. A [`Page`] is the only owner of its buffer; dropping it gives the buffer back. Buffers are
-//! handed out last-in first-out, so the one that is warm in the cache is used next and every run hands out the same ones.
+//! memory that a device reaches by DMA. A [`Page`] is the only owner of its buffer, a [`SharedPage`] one of several; dropping the last
+//! owner gives the buffer back. Buffers are handed out last-in first-out, so the one that is warm in the cache is used next and every
+//! run hands out the same ones.
 
 use std::any::Any;
 use std::fmt;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A store of `count` buffers of `buf_size` bytes each. Cloning it gives another handle on the same store.
@@ -22,12 +24,15 @@ struct Inner {
     count: usize,
     /// Indices of the free buffers, the last one is used next.
     free: Mutex<Vec<u32>>,
+    /// Owners of each buffer (`pp_ref_count`): 0 while it is free, 1 in a [`Page`].
+    owners: Box<[AtomicU32]>,
     /// Keeps the memory behind `base` valid.
     _keep: Arc<dyn Any + Send + Sync>,
 }
 
-// SAFETY: `base` is only dereferenced through a `Page`, and the free list (behind a mutex) hands each buffer to one `Page` at a time, so
-// no two threads reach the same bytes. `_keep` is Send + Sync itself.
+// SAFETY: `base` is only dereferenced through a `Page` or `SharedPage`, and the free list (behind a mutex) hands each buffer to one `Page`
+// at a time; bytes are written only while there is one owner, so no two threads reach bytes that one of them writes. `_keep` is Send +
+// Sync itself.
 unsafe impl Send for Inner {}
 // SAFETY: as above; shared access to `Inner` reads plain numbers and locks the mutex.
 unsafe impl Sync for Inner {}
@@ -90,6 +95,7 @@ impl PagePool {
                 buf_size,
                 count,
                 free,
+                owners: (0..count).map(|_| AtomicU32::new(0)).collect(),
                 _keep: keep,
             }),
         }
@@ -98,10 +104,12 @@ impl PagePool {
     /// Takes a buffer; `None` when all are in use. Its bytes are what the last user left.
     pub fn alloc(&self) -> Option<Page> {
         let index = self.inner.free().pop()?;
-        Some(Page {
+        let shared = SharedPage {
             pool: Arc::clone(&self.inner),
             index,
-        })
+        };
+        shared.owners().store(1, Ordering::Relaxed);
+        Some(Page(shared))
     }
 
     /// Number of free buffers.
@@ -121,6 +129,11 @@ impl PagePool {
 
     /// Whether `page` came from this pool.
     pub fn owns(&self, page: &Page) -> bool {
+        self.owns_shared(&page.0)
+    }
+
+    /// Whether `page` came from this pool.
+    pub fn owns_shared(&self, page: &SharedPage) -> bool {
         Arc::ptr_eq(&self.inner, &page.pool)
     }
 }
@@ -142,25 +155,85 @@ impl fmt::Debug for PagePool {
     }
 }
 
-/// One buffer of a [`PagePool`]; goes back to the pool when dropped.
-pub struct Page {
+/// One buffer of a [`PagePool`] with this as its only owner; goes back to the pool when dropped.
+pub struct Page(SharedPage);
+
+impl Page {
+    /// Address of the first byte as the device sees it; `None` for heap pools.
+    pub fn bus_addr(&self) -> Option<u64> {
+        self.0.bus_addr()
+    }
+
+    /// Number of the buffer in its pool, 0-based; the same for the life of the pool.
+    pub fn index(&self) -> u32 {
+        self.0.index
+    }
+
+    /// Size in bytes, the pool's `buf_size`.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Address of the first byte in this process, for handing the buffer to a device model.
+    pub fn as_ptr(&self) -> NonNull<u8> {
+        self.0.as_ptr()
+    }
+
+    /// The whole buffer.
+    pub fn as_slice(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    /// The whole buffer, writable.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: valid as in `SharedPage::as_slice`; `self` is the only owner, and `&mut self` makes the access exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.as_ptr().as_ptr(), self.len()) }
+    }
+
+    /// A handle on the pool that the page came from.
+    pub fn pool(&self) -> PagePool {
+        self.0.pool()
+    }
+
+    /// Whether less than an eighth of the pool is free: who wants to keep this page for long had better copy it.
+    pub fn pool_is_scarce(&self) -> bool {
+        self.0.pool_is_scarce()
+    }
+
+    /// Gives up being the only owner: clones of what comes back refer to the same buffer.
+    pub fn share(self) -> SharedPage {
+        self.0
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page")
+            .field("index", &self.index())
+            .field("len", &self.len())
+            .finish()
+    }
+}
+
+/// One of the owners of a buffer (`get_page()`, `put_page()`). The bytes are read by all and written only through the last one.
+pub struct SharedPage {
     pool: Arc<Inner>,
     index: u32,
 }
 
-impl Page {
+impl SharedPage {
     fn offset(&self) -> usize {
         self.index as usize * self.pool.buf_size
+    }
+
+    fn owners(&self) -> &AtomicU32 {
+        &self.pool.owners[self.index as usize]
     }
 
     /// Address of the first byte as the device sees it; `None` for heap pools.
     pub fn bus_addr(&self) -> Option<u64> {
         self.pool.bus_addr.map(|base| base + self.offset() as u64)
-    }
-
-    /// Number of the buffer in its pool, 0-based; the same for the life of the pool.
-    pub fn index(&self) -> u32 {
-        self.index
     }
 
     /// Size in bytes, the pool's `buf_size`.
@@ -169,22 +242,31 @@ impl Page {
         self.pool.buf_size
     }
 
-    /// Address of the first byte in this process, for handing the buffer to a device model.
-    pub fn as_ptr(&self) -> NonNull<u8> {
+    fn as_ptr(&self) -> NonNull<u8> {
         // SAFETY: index < count, so the offset stays inside the one allocation that `from_raw`'s contract or `heap` guarantees.
         unsafe { self.pool.base.add(self.offset()) }
     }
 
     /// The whole buffer.
     pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: the buffer is valid for `buf_size` bytes while the pool lives, and `self` is its only owner.
+        // SAFETY: the buffer is valid for `buf_size` bytes while the pool lives, and nobody writes to it while `self` is borrowed: that
+        // takes the only owner, mutably.
         unsafe { std::slice::from_raw_parts(self.as_ptr().as_ptr(), self.pool.buf_size) }
     }
 
-    /// The whole buffer, writable.
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: as in `as_slice`; `&mut self` makes the access exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.as_ptr().as_ptr(), self.pool.buf_size) }
+    /// Whether nobody else owns the buffer.
+    pub fn is_unique(&self) -> bool {
+        // Pairs with the release of the owner that went before: what it read, it read before the coming writes.
+        self.owners().load(Ordering::Acquire) == 1
+    }
+
+    /// The whole buffer, writable; `None` while others own it too.
+    pub fn get_mut(&mut self) -> Option<&mut [u8]> {
+        if !self.is_unique() {
+            return None;
+        }
+        // SAFETY: valid as in `as_slice`; the only owner is borrowed mutably, so nobody reads, and nobody can become an owner meanwhile.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.as_ptr().as_ptr(), self.pool.buf_size) })
     }
 
     /// A handle on the pool that the page came from.
@@ -200,17 +282,37 @@ impl Page {
     }
 }
 
-impl Drop for Page {
-    fn drop(&mut self) {
-        self.pool.free().push(self.index);
+impl Clone for SharedPage {
+    fn clone(&self) -> Self {
+        // Relaxed as in `Arc`: whoever clones is an owner already.
+        let owners = self.owners().fetch_add(1, Ordering::Relaxed);
+        if owners > u32::MAX / 2 {
+            // Only reached by forgetting clones; a count that wrapped would free memory in use. `Arc` does the same.
+            std::process::abort();
+        }
+        Self {
+            pool: Arc::clone(&self.pool),
+            index: self.index,
+        }
     }
 }
 
-impl fmt::Debug for Page {
+impl Drop for SharedPage {
+    fn drop(&mut self) {
+        // The only owner needs no locked instruction: nobody is left who could clone.
+        if self.is_unique() || self.owners().fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.owners().store(0, Ordering::Relaxed);
+            self.pool.free().push(self.index);
+        }
+    }
+}
+
+impl fmt::Debug for SharedPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Page")
+        f.debug_struct("SharedPage")
             .field("index", &self.index)
             .field("len", &self.len())
+            .field("owners", &self.owners().load(Ordering::Relaxed))
             .finish()
     }
 }
@@ -256,5 +358,37 @@ mod tests {
         drop(pool);
         page.as_mut_slice().fill(7);
         assert_eq!(page.as_slice(), [7; 16]);
+    }
+
+    #[test]
+    fn the_last_owner_writes_and_gives_back() {
+        let pool = PagePool::heap(1, 16);
+        let mut a = pool.alloc().unwrap().share();
+        a.get_mut().unwrap().fill(7);
+        let mut b = a.clone();
+        assert!(a.get_mut().is_none() && b.get_mut().is_none());
+        assert_eq!(b.as_slice(), [7; 16]);
+        drop(a);
+        assert_eq!(pool.available(), 0);
+        b.get_mut().unwrap().fill(8);
+        drop(b);
+        assert_eq!(pool.alloc().unwrap().as_slice(), [8; 16]);
+    }
+
+    #[test]
+    fn owners_in_several_threads_give_the_buffer_back_once() {
+        let pool = PagePool::heap(1, 16);
+        for _ in 0..200 {
+            let page = pool.alloc().unwrap().share();
+            let threads: Vec<_> = (0..3)
+                .map(|_| page.clone())
+                .map(|page| std::thread::spawn(move || drop(page.clone())))
+                .collect();
+            drop(page);
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            assert_eq!(pool.available(), 1);
+        }
     }
 }

@@ -236,6 +236,7 @@ impl Stack {
         let mut whole = SkBuff::alloc_heap(NET_SKB_PAD + ETH_HLEN, header_len + payload);
         whole.copy_meta(&first.skb);
         whole.csum = CsumState::None;
+        whole.csum_valid = false;
         whole.parent = first.skb.id;
         whole.id = self.new_packet_id();
         self.stats.built += 1;
@@ -249,7 +250,10 @@ impl Stack {
                 .unwrap_or_default(),
         );
         for fragment in fragments {
-            let _ = whole.put_slice(fragment.skb.data());
+            let len = fragment.skb.len();
+            let _ = whole
+                .put(len)
+                .and_then(|to| fragment.skb.skb_copy_bits(0, to));
             self.consume_skb(fragment.skb, Consume::Defrag);
         }
         Some(whole)

@@ -12,7 +12,8 @@ const TCP_HLEN: usize = 20;
 
 impl Stack {
     /// Data at the TCP header.
-    pub(crate) fn tcp_rcv(&mut self, skb: SkBuff, flow: Flow) {
+    pub(crate) fn tcp_rcv(&mut self, mut skb: SkBuff, flow: Flow) {
+        skb.pskb_may_pull(TCP_HLEN);
         let reason = if skb.pkt_type != PktType::Host {
             DropReason::NotSpecified
         } else {
@@ -20,7 +21,7 @@ impl Stack {
                 Some(offset) if offset >= TCP_HLEN && offset <= skb.len() => {
                     let pseudo =
                         checksum::pseudo_header(flow.src, flow.dst, IPPROTO_TCP, skb.len() as u32);
-                    if crate::udp::csum_ok(&skb, pseudo) {
+                    if skb.skb_checksum_validate(pseudo) {
                         DropReason::NoSocket
                     } else {
                         DropReason::TcpCsum

@@ -21,31 +21,10 @@ const CHECK_OFFSET: u16 = 6;
 /// `ip_local_port_range`.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
 
-/// Whether the transport checksum over `skb`'s data is right (`skb_checksum_init()` and `__skb_checksum_complete()`). `pseudo`: sum of the
-/// pseudo header, 0 for ICMP.
-pub(crate) fn csum_ok(skb: &SkBuff, pseudo: u32) -> bool {
-    let data_ok = || checksum::fold(checksum::add(checksum::sum(skb.data()), pseudo)) == 0xffff;
-    match skb.csum {
-        CsumState::Unnecessary | CsumState::Partial { .. } => true,
-        CsumState::Complete(sum) => {
-            // The device summed the network headers too.
-            let network = skb.network_bytes();
-            let headers = network
-                .len()
-                .checked_sub(skb.len())
-                .and_then(|n| network.get(..n))
-                .unwrap_or_default();
-            let rest = checksum::add(checksum::sub(sum, checksum::sum(headers)), pseudo);
-            // An odd header length would swap the bytes; and a device that is wrong must not cost a good packet.
-            (headers.len().is_multiple_of(2) && checksum::fold(rest) == 0xffff) || data_ok()
-        }
-        CsumState::None => data_ok(),
-    }
-}
-
 impl Stack {
     /// `__udp4_lib_rcv()`, `__udp6_lib_rcv()`: data at the UDP header.
     pub(crate) fn udp_rcv(&mut self, mut skb: SkBuff, flow: Flow) {
+        skb.pskb_may_pull(UDP_HLEN);
         let Some(&[s0, s1, d0, d1, l0, l1, c0, c1]) = skb.data().first_chunk::<UDP_HLEN>() else {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         };
@@ -59,10 +38,12 @@ impl Stack {
             // RFC 8200 8.1: only IPv4 may do without.
             flow.src.is_ipv4()
         } else {
-            csum_ok(
-                &skb,
-                checksum::pseudo_header(flow.src, flow.dst, IPPROTO_UDP, len as u32),
-            )
+            skb.skb_checksum_validate(checksum::pseudo_header(
+                flow.src,
+                flow.dst,
+                IPPROTO_UDP,
+                len as u32,
+            ))
         };
         if !good {
             return self.kfree_skb(skb, DropReason::UdpCsum);
@@ -110,8 +91,7 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         };
         for &id in others {
-            let mut copy = SkBuff::from_vec(skb.data().to_vec());
-            copy.copy_meta(&skb);
+            let mut copy = skb.skb_clone();
             copy.id = self.new_packet_id();
             copy.parent = skb.id;
             self.stats.built += 1;
@@ -128,6 +108,8 @@ impl Stack {
         src: SocketAddr,
         dst: SocketAddr,
     ) {
+        // The application reads the payload as one slice.
+        skb.skb_linearize();
         skb.detach_if_scarce();
         let size = skb.truesize();
         let full = match self.sockets.get(id) {
@@ -417,7 +399,7 @@ impl Stack {
                 offset: CHECK_OFFSET,
             };
         } else {
-            fill_checksum(skb.data_mut(), 0, usize::from(CHECK_OFFSET));
+            fill_checksum(&mut skb, 0, usize::from(CHECK_OFFSET));
         }
         self.trace(&skb, Stage::Send);
         Ok(skb)

@@ -3,8 +3,8 @@
 use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::hook::{Family, Hook};
-use crate::netdev::{NapiState, TX_QUEUE_LEN};
-use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
+use crate::netdev::{NapiState, NetFeatures, TX_QUEUE_LEN};
+use crate::skb::{CsumState, IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
 use crate::timer::TimerKey;
 use crate::trace::Stage;
@@ -78,18 +78,13 @@ impl Stack {
         let Some(device) = self.device(dev) else {
             return self.kfree_skb(skb, DropReason::DevReady);
         };
-        let mut skb = skb;
-        if !device.is_loopback() && !skb.is_in(&device.pool) {
-            let Some(copy) = self.copy_for_device(skb) else {
+        let (features, pool) = (device.features, device.pool.clone());
+        let mut skb = validate_xmit_skb(skb, features);
+        if dev != IfIndex::LO && !skb.is_in(&pool) {
+            let Some(copy) = self.copy_for_device(skb, features.sg) else {
                 return;
             };
             skb = copy;
-        }
-        let Some(device) = self.device_mut(dev) else {
-            return;
-        };
-        if !device.features.hw_csum {
-            skb_checksum_help(&mut skb);
         }
         self.trace(&skb, Stage::Xmit);
         let bytes = skb.len() as u64;
@@ -117,15 +112,17 @@ impl Stack {
     /// A packet in a buffer that is not of the device's pool (heap, or received by another device, so that its bus address means nothing
     /// here) is copied into one that is. Without a free page it goes back to the queue, which is tried again after the next poll: at once,
     /// because that takes sent frames back, then whenever a call into the stack finds a page, and every [`TX_RETRY`].
-    fn copy_for_device(&mut self, skb: SkBuff) -> Option<SkBuff> {
+    fn copy_for_device(&mut self, skb: SkBuff, sg: bool) -> Option<SkBuff> {
         let (dev, now) = (skb.dev, self.now);
         let device = self.device_mut(dev)?;
-        if NET_SKB_PAD + skb.len() > device.pool.buf_size() {
+        let page = device.pool.buf_size();
+        let pages = if sg { 1 + MAX_SKB_FRAGS } else { 1 };
+        if NET_SKB_PAD + skb.len() > pages * page {
             self.count_tx_drop(dev);
             self.kfree_skb(skb, DropReason::NoMem);
             return None;
         }
-        let Some(copy) = skb.copy_into(&device.pool, NET_SKB_PAD) else {
+        let Some(copy) = skb.copy_into_pages(&device.pool, NET_SKB_PAD) else {
             device.tx_stopped = true;
             device.no_page = true;
             device.stats.tx_busy += 1;
@@ -181,30 +178,41 @@ impl Stack {
     }
 }
 
+/// `validate_xmit_skb()`: does in software what the device cannot.
+fn validate_xmit_skb(mut skb: SkBuff, features: NetFeatures) -> SkBuff {
+    // skb_needs_linearize()
+    if skb.is_nonlinear() && (!features.sg || skb.nr_frags() > MAX_SKB_FRAGS) {
+        skb.skb_linearize();
+    }
+    if !features.hw_csum {
+        skb_checksum_help(&mut skb);
+    }
+    skb
+}
+
 /// `skb_checksum_help()`: fills in a checksum that was left to the device ([`CsumState::Partial`]), for a device that cannot. Data starts
 /// at the Ethernet header; positions outside change nothing.
 pub fn skb_checksum_help(skb: &mut SkBuff) {
     if let CsumState::Partial { start, offset } = skb.csum {
-        fill_checksum(skb.data_mut(), usize::from(start), usize::from(offset));
+        fill_checksum(skb, usize::from(start), usize::from(offset));
         skb.csum = CsumState::None;
     }
 }
 
-/// Sums `bytes[start..]` and stores the complement at `start + offset`; positions outside change nothing.
-pub(crate) fn fill_checksum(bytes: &mut [u8], start: usize, offset: usize) {
-    let Some(covered) = bytes.get_mut(start..) else {
+/// Sums the packet from `start` to its end and stores the complement at `start + offset`; positions outside change nothing.
+pub(crate) fn fill_checksum(skb: &mut SkBuff, start: usize, offset: usize) {
+    let at = start + offset;
+    if !skb.skb_ensure_writable(at + 2) {
         return;
-    };
+    }
+    let sum = skb.skb_checksum(start, skb.len());
     // 0 would mean "no checksum" in UDP; 0xffff is the same sum (CSUM_MANGLED_0).
-    let value = match checksum::checksum(covered) {
+    let value = match !checksum::fold(sum) {
         0 => 0xffff,
         value => value,
     };
-    if let Some(field) = covered
-        .get_mut(offset..)
-        .and_then(|rest| rest.first_chunk_mut::<2>())
-    {
-        *field = value.to_be_bytes();
+    if let Some(field) = skb.data_mut().get_mut(at..at + 2) {
+        field.copy_from_slice(&value.to_be_bytes());
     }
 }
 

@@ -103,6 +103,7 @@ impl Router {
             wire.borrow_mut().features = NetFeatures {
                 hw_csum: true,
                 rx_csum: true,
+                ..NetFeatures::default()
             };
             let dev = stack.add_device(name, Box::new(Rc::clone(&wire)));
             stack

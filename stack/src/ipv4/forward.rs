@@ -5,7 +5,7 @@ use super::options;
 use crate::drop_reason::DropReason;
 use crate::hook::{Family, Hook};
 use crate::icmp::{self, unreach};
-use crate::skb::{CsumState, PktType, SkBuff};
+use crate::skb::{PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
 use std::net::IpAddr;
@@ -30,9 +30,7 @@ impl Stack {
         }
         let header_len = header.header_len();
         // skb_forward_csum(): what the device summed includes the TTL.
-        if let CsumState::Complete(_) = skb.csum {
-            skb.csum = CsumState::None;
-        }
+        skb.forget_csum_complete();
         decrease_ttl(skb.data_mut());
         skb.dev = route.oif;
         let (iif, oif) = (skb.iif, route.oif);

@@ -28,7 +28,7 @@ impl Stack {
         // The device cannot sum over several frames.
         if let CsumState::Partial { start, offset } = skb.csum {
             let start = usize::from(start).saturating_sub(ETH_HLEN);
-            fill_checksum(skb.data_mut(), start, usize::from(offset));
+            fill_checksum(&mut skb, start, usize::from(offset));
             skb.csum = CsumState::None;
         }
         self.trace(&skb, Stage::Fragment);
@@ -64,10 +64,9 @@ impl Stack {
         piece.copy_meta(skb);
         piece.id = id;
         piece.parent = skb.id;
-        let bytes = skb.data();
         let filled = piece
-            .put_slice(bytes.get(..header_len)?)
-            .and_then(|()| piece.put_slice(bytes.get(header_len + at..header_len + at + len)?));
+            .put_slice(skb.data().get(..header_len)?)
+            .and_then(|()| skb.skb_copy_bits(header_len + at, piece.put(len)?));
         if filled.is_none() {
             self.kfree_skb(piece, DropReason::NoMem);
             return None;

@@ -18,6 +18,9 @@ pub(crate) const IPPROTO_TCP: u8 = 6;
 /// Protocol number of UDP.
 pub(crate) const IPPROTO_UDP: u8 = 17;
 
+/// Bytes at the front of a packet in pieces that are made linear on receive: IPv4 header with options, TCP header with options.
+const MAX_LINEAR_HEADERS: usize = 120;
+
 /// Where a datagram came from and goes to, for the transport protocols of both families.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flow {
@@ -128,6 +131,8 @@ fn ip_rcv_core(skb: &mut SkBuff) -> Result<(), DropReason> {
     if skb.pkt_type == PktType::OtherHost {
         return Err(DropReason::OtherHost);
     }
+    // With options and a transport header that netfilter may look at.
+    skb.pskb_may_pull(skb.len().min(MAX_LINEAR_HEADERS));
     let header = Ipv4Header::new(skb.data()).ok_or(DropReason::IpInHdr)?;
     if !header.checksum_ok() {
         return Err(DropReason::IpCsum);

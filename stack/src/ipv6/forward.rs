@@ -4,7 +4,7 @@ use super::header::Ipv6Header;
 use crate::drop_reason::DropReason;
 use crate::hook::{Family, Hook};
 use crate::icmpv6;
-use crate::skb::{CsumState, PktType, SkBuff};
+use crate::skb::{PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
 
@@ -17,9 +17,7 @@ impl Stack {
         let Some(hop_limit) = Ipv6Header::new(skb.data()).map(|h| h.hop_limit()) else {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         };
-        if let CsumState::Complete(_) = skb.csum {
-            skb.csum = CsumState::None;
-        }
+        skb.forget_csum_complete();
         if hop_limit <= 1 {
             self.icmpv6_send(&skb, icmpv6::TIME_EXCEED, 0, 0);
             return self.kfree_skb(skb, DropReason::IpInHdr);

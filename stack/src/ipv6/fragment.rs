@@ -25,7 +25,7 @@ impl Stack {
         }
         if let CsumState::Partial { start, offset } = skb.csum {
             let start = usize::from(start).saturating_sub(ETH_HLEN);
-            fill_checksum(skb.data_mut(), start, usize::from(offset));
+            fill_checksum(&mut skb, start, usize::from(offset));
             skb.csum = CsumState::None;
         }
         self.trace(&skb, Stage::Fragment);
@@ -68,7 +68,7 @@ impl Stack {
         let filled = piece
             .put_slice(bytes.get(..IPV6_HLEN)?)
             .and_then(|()| piece.put_slice(&fragment))
-            .and_then(|()| piece.put_slice(bytes.get(IPV6_HLEN + at..IPV6_HLEN + at + len)?));
+            .and_then(|()| skb.skb_copy_bits(IPV6_HLEN + at, piece.put(len)?));
         if filled.is_none() {
             self.kfree_skb(piece, DropReason::NoMem);
             return None;

@@ -15,12 +15,17 @@ use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
 
+/// Bytes at the front of a packet in pieces that are made linear on receive: IPv6 header, extension headers, transport header.
+const MAX_LINEAR_HEADERS: usize = 256;
+
 impl Stack {
     /// `ipv6_rcv()`.
     pub(crate) fn ipv6_rcv(&mut self, mut skb: SkBuff) {
         if let Err(reason) = ip6_rcv_core(&mut skb) {
             return self.kfree_skb(skb, reason);
         }
+        // Extension headers are read from the linear part; nothing sensible has more of them.
+        skb.pskb_may_pull(skb.len().min(MAX_LINEAR_HEADERS));
         // ipv6_parse_hopopts(): hop-by-hop options concern every node, so they come before the hook.
         if Ipv6Header::new(skb.data()).is_some_and(|h| h.next_header() == NEXTHDR_HOP) {
             let options = skb
@@ -138,7 +143,8 @@ impl Stack {
                 _ => return self.unknown_header(skb, named_at),
             }
         }
-        if skb.pull(offset).is_none() {
+        // skb_postpull_rcsum()
+        if skb.skb_pull_rcsum(offset).is_none() {
             return self.kfree_skb(skb, DropReason::PktTooSmall);
         }
         skb.set_transport_header(0);
@@ -182,6 +188,7 @@ fn ip6_rcv_core(skb: &mut SkBuff) -> Result<(), DropReason> {
     if skb.pkt_type == PktType::OtherHost {
         return Err(DropReason::OtherHost);
     }
+    skb.pskb_may_pull(IPV6_HLEN);
     if skb.len() < IPV6_HLEN {
         return Err(DropReason::IpInHdr);
     }

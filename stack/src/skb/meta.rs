@@ -61,10 +61,11 @@ pub enum CsumState {
     /// Nothing: software verifies (receive), or the packet is complete (transmit).
     #[default]
     None,
-    /// The device verified it.
+    /// The device verified it; [`SkBuff::csum_level`](super::SkBuff::csum_level) says how many more, further in.
     Unnecessary,
-    /// The device summed everything from the network header to the end of the frame: a one's-complement sum, not inverted, not folded
-    /// below 32 bits.
+    /// A one's-complement sum, not inverted, not folded below 32 bits, of everything from the network header (what a driver hands over)
+    /// or from the start of data (above the Ethernet layer) to the end of the packet. Who pulls headers after that takes them out of the
+    /// sum ([`skb_pull_rcsum`](super::SkBuff::skb_pull_rcsum)), but for an IPv4 header, whose sum is 0.
     Complete(u32),
     /// The checksum field holds the pseudo-header sum only. Transmit: to be summed from `start` to the end and stored, inverted, at
     /// `start + offset`. Receive: the sender is on this machine and left it out; it counts as verified.
@@ -99,6 +100,10 @@ pub struct Gso {
     pub size: u16,
     /// Number of segments; 0 with [`GsoType::None`].
     pub segs: u16,
+    /// `SKB_GSO_TCP_ECN`: TCP's CWR flag is set, for the first segment only.
+    pub ecn: bool,
+    /// `SKB_GSO_TCP_FIXEDID`: all segments have the same IPv4 identification.
+    pub fixed_id: bool,
 }
 
 /// A VLAN tag (802.1Q).

@@ -1,21 +1,33 @@
-//! `SkBuff`: one packet in one contiguous buffer, with the marks that the layers leave on it.
+//! `SkBuff`: one packet, with the marks that the layers leave on it.
 //!
 //! ```text
 //! head                 data                          tail            end
-//!  |<---- headroom ---->|<----------- len ----------->|<- tailroom -->|
+//!  |<---- headroom ---->|<--------- headlen --------->|<- tailroom -->|
+//!                       |<- - - - - - - - - - - - len - - - - - - - - - - - - ->|
+//!                                                     + frags: parts of other buffers
 //! ```
 //!
-//! Headers are removed with [`SkBuff::pull`] on the way up and added with [`SkBuff::push`] on the way down; the bytes never move. The
-//! buffer is a [`Page`] (which a device can reach) or a heap vector (reassembled or oversized datagrams, which are copied or
-//! fragmented into pages before a device sees them).
+//! Headers are removed with [`SkBuff::pull`] on the way up and added with [`SkBuff::push`] on the way down; the bytes never move. A buffer
+//! is a [`Page`] (which a device can reach) or a heap vector. What merges packets (GRO, devices with several buffers per frame) hangs
+//! the further bytes on as fragments: [`data`](SkBuff::data) shows the linear part only, [`pskb_may_pull`](SkBuff::pskb_may_pull)
+//! makes it longer.
+//!
+//! Buffers can belong to several packets ([`SkBuff::skb_clone`]). Whoever writes gets a copy of its own first, whether it asked for one
+//! ([`SkBuff::skb_cow`]) or not; so a packet's bytes never change behind its back.
 
+mod buf;
+mod csum;
+mod frags;
 mod meta;
+mod share;
 
+pub use frags::{DmaSegment, Frag, MAX_SKB_FRAGS};
 pub use meta::{CsumState, Gso, GsoType, IfIndex, PacketId, PktType, Vlan};
 
 use crate::Ps;
 use crate::fib::Route;
 use crate::page_pool::{Page, PagePool};
+use buf::Buf;
 use std::fmt;
 
 /// Bytes of headroom in locally built packets, before the Ethernet header: room for a `virtio_net_hdr` (12 bytes) and alignment, as
@@ -25,39 +37,16 @@ pub const NET_SKB_PAD: usize = 64;
 /// What Linux accounts per buffer besides its bytes: about `sizeof(struct sk_buff)` plus `struct skb_shared_info`.
 const SKB_OVERHEAD: usize = 576;
 
-enum Head {
-    Page(Page),
-    Heap(Vec<u8>),
-}
-
-impl Head {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Head::Page(page) => page.as_slice(),
-            Head::Heap(vec) => vec,
-        }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        match self {
-            Head::Page(page) => page.as_mut_slice(),
-            Head::Heap(vec) => vec,
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Head::Page(page) => page.len(),
-            Head::Heap(vec) => vec.len(),
-        }
-    }
-}
-
 /// One packet. The public fields have Linux's names and meaning; the buffer is reached through methods that cannot panic.
 pub struct SkBuff {
-    head: Head,
+    head: Buf,
+    /// Start of data in `head`.
     data: usize,
-    len: usize,
+    /// Bytes of data in `head`.
+    headlen: usize,
+    /// Bytes of data in `frags`.
+    data_len: usize,
+    frags: Vec<Frag>,
     mac_header: usize,
     network_header: usize,
     transport_header: usize,
@@ -77,6 +66,10 @@ pub struct SkBuff {
     pub hash: u32,
     /// What is known of the transport checksum.
     pub csum: CsumState,
+    /// With [`CsumState::Unnecessary`]: checksums that were verified besides the first, 0 to 3 (`csum_level`).
+    pub csum_level: u8,
+    /// Software verified the checksum that is current (`csum_valid`).
+    pub csum_valid: bool,
     /// Segmentation wanted on transmit, or done by the device on receive.
     pub gso: Gso,
     /// VLAN tag taken out of the frame on receive.
@@ -94,13 +87,15 @@ pub struct SkBuff {
 }
 
 impl SkBuff {
-    fn with_head(head: Head, data: usize, len: usize) -> Self {
+    fn with_head(head: Buf, data: usize, len: usize) -> Self {
         let data = data.min(head.size());
-        let len = len.min(head.size() - data);
+        let headlen = len.min(head.size() - data);
         Self {
             head,
             data,
-            len,
+            headlen,
+            data_len: 0,
+            frags: Vec::new(),
             mac_header: data,
             network_header: data,
             transport_header: data,
@@ -112,6 +107,8 @@ impl SkBuff {
             priority: 0,
             hash: 0,
             csum: CsumState::None,
+            csum_level: 0,
+            csum_valid: false,
             gso: Gso::default(),
             vlan: None,
             tstamp: 0,
@@ -125,7 +122,7 @@ impl SkBuff {
     /// `build_skb()`: makes a packet of a filled buffer without a copy. Data starts `headroom` bytes into the page and is `len` bytes
     /// long; both are cut to what the page holds.
     pub fn build(page: Page, headroom: usize, len: usize) -> Self {
-        Self::with_head(Head::Page(page), headroom, len)
+        Self::with_head(Buf::Page(page.share()), headroom, len)
     }
 
     /// An empty packet (`len` 0) with `headroom` bytes before its data and room for at least `len` bytes, in a page of `pool` when it
@@ -134,46 +131,54 @@ impl SkBuff {
         if headroom.checked_add(len)? > pool.buf_size() {
             return None;
         }
-        Some(Self::with_head(Head::Page(pool.alloc()?), headroom, 0))
+        let page = pool.alloc()?.share();
+        Some(Self::with_head(Buf::Page(page), headroom, 0))
     }
 
     /// An empty packet on the heap with `headroom` bytes before and `len` bytes of tailroom. Not reachable by a device.
     pub fn alloc_heap(headroom: usize, len: usize) -> Self {
-        Self::with_head(
-            Head::Heap(vec![0; headroom.saturating_add(len)]),
-            headroom,
-            0,
-        )
+        let head = Buf::heap(vec![0; headroom.saturating_add(len)]);
+        Self::with_head(head, headroom, 0)
     }
 
     /// A packet that owns `bytes`, without headroom. Not reachable by a device.
     pub fn from_vec(bytes: Vec<u8>) -> Self {
         let len = bytes.len();
-        Self::with_head(Head::Heap(bytes), 0, len)
+        Self::with_head(Buf::heap(bytes), 0, len)
     }
 
-    /// The packet's bytes from the current layer's header on.
+    /// The packet's bytes from the current layer's header on, as far as they are in one piece; with fragments there are more
+    /// ([`len`](Self::len), [`segments`](Self::segments)).
+    #[inline]
     pub fn data(&self) -> &[u8] {
         self.head
             .bytes()
-            .get(self.data..self.data + self.len)
+            .get(self.data..self.data + self.headlen)
             .unwrap_or_default()
     }
 
-    /// The packet's bytes, writable.
+    /// The same bytes, writable; copied first if the buffer is shared.
+    #[inline]
     pub fn data_mut(&mut self) -> &mut [u8] {
-        let range = self.data..self.data + self.len;
-        self.head.bytes_mut().get_mut(range).unwrap_or_default()
+        let range = self.data..self.data + self.headlen;
+        self.head_mut().get_mut(range).unwrap_or_default()
     }
 
-    /// Length of [`data`](Self::data) in bytes.
+    /// Length of the packet from [`data`](Self::data) on in bytes, fragments included.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.len
+        self.headlen + self.data_len
     }
 
     /// Whether there are no data bytes.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
+    }
+
+    /// `skb_headlen()`: length of [`data`](Self::data) in bytes.
+    #[inline]
+    pub fn headlen(&self) -> usize {
+        self.headlen
     }
 
     /// Bytes that [`push`](Self::push) can add in front.
@@ -181,21 +186,26 @@ impl SkBuff {
         self.data
     }
 
-    /// Bytes that [`put`](Self::put) can add behind.
+    /// Bytes that [`put`](Self::put) can add behind; 0 with fragments.
     pub fn tailroom(&self) -> usize {
-        self.head.size() - self.data - self.len
+        if self.is_nonlinear() {
+            return 0;
+        }
+        self.head.size() - self.data - self.headlen
     }
 
     /// Grows the data by `n` bytes at the front and returns them; `None` (and nothing changed) without enough headroom.
+    #[inline]
     pub fn push(&mut self, n: usize) -> Option<&mut [u8]> {
         self.data = self.data.checked_sub(n)?;
-        self.len += n;
+        self.headlen += n;
         self.data_mut().get_mut(..n)
     }
 
-    /// Removes `n` bytes at the front; `None` (and nothing changed) when there are fewer.
+    /// Removes `n` bytes at the front; `None` (and nothing changed) when [`data`](Self::data) has fewer.
+    #[inline]
     pub fn pull(&mut self, n: usize) -> Option<()> {
-        self.len = self.len.checked_sub(n)?;
+        self.headlen = self.headlen.checked_sub(n)?;
         self.data += n;
         Some(())
     }
@@ -205,8 +215,13 @@ impl SkBuff {
         if n > self.tailroom() {
             return None;
         }
-        let old = self.len;
-        self.len += n;
+        let old = self.headlen;
+        // Before the length grows: a copy of a shared buffer need not have the tail.
+        self.head_mut();
+        if n > self.tailroom() {
+            return None;
+        }
+        self.headlen += n;
         self.data_mut().get_mut(old..)
     }
 
@@ -216,55 +231,33 @@ impl SkBuff {
         Some(())
     }
 
-    /// Cuts the data to `len` bytes; longer than it is: nothing happens. A checksum over the whole ([`CsumState::Complete`]) is void
-    /// after that and forgotten, as in `pskb_trim_rcsum()`.
-    pub fn trim(&mut self, len: usize) {
-        if len < self.len {
-            self.len = len;
-            if let CsumState::Complete(_) = self.csum {
-                self.csum = CsumState::None;
-            }
-        }
-    }
-
-    /// Bus address of the first data byte; `None` when a device cannot reach the buffer.
-    pub fn dma_addr(&self) -> Option<u64> {
-        match &self.head {
-            Head::Page(page) => page.bus_addr().map(|base| base + self.data as u64),
-            Head::Heap(_) => None,
-        }
-    }
-
-    /// Whether the buffer is a page of `pool`.
-    pub fn is_in(&self, pool: &PagePool) -> bool {
-        matches!(&self.head, Head::Page(page) if pool.owns(page))
-    }
-
-    /// Bytes of memory that the packet occupies, as socket buffers count them (`truesize`).
+    /// Bytes of memory that the packet occupies, as socket buffers count them (`truesize`): whole buffers, even where others share them.
     pub fn truesize(&self) -> usize {
-        self.head.size() + SKB_OVERHEAD
-    }
-
-    /// Moves the packet to the heap when its pool runs low, so that a queue nobody reads cannot starve a device of buffers.
-    pub fn detach_if_scarce(&mut self) {
-        if matches!(&self.head, Head::Page(page) if page.pool_is_scarce()) {
-            let end = self.data + self.len;
-            // Headers before `data` stay: ICMP errors and socket addresses are taken from them.
-            let copy = self.head.bytes().get(..end).unwrap_or_default().to_vec();
-            self.head = Head::Heap(copy);
-        }
+        let frags: usize = self.frags.iter().map(Frag::truesize).sum();
+        self.head.size() + SKB_OVERHEAD + frags
     }
 
     /// A copy of the packet in a page of `pool` with at least `headroom` bytes before the data; `None` when it does not fit or the
-    /// pool is empty. Header positions and all fields are kept.
+    /// pool is empty. Header positions and all fields are kept; the copy has no fragments.
     pub fn copy_into(&self, pool: &PagePool, headroom: usize) -> Option<Self> {
-        let mut copy = Self::alloc(pool, headroom, self.len)?;
-        copy.put_slice(self.data())?;
+        let mut copy = Self::alloc(pool, headroom, self.len())?;
+        self.skb_copy_bits(0, copy.put(self.len())?)?;
         copy.copy_meta(self);
-        copy.mac_header = (self.mac_header + headroom).saturating_sub(self.data);
-        copy.network_header = (self.network_header + headroom).saturating_sub(self.data);
-        copy.transport_header = (self.transport_header + headroom).saturating_sub(self.data);
+        copy.copy_headers(self);
         Some(copy)
+    }
+
+    /// `skb_headers_offset_update()`: header positions relative to data as in `from`.
+    fn copy_headers(&mut self, from: &SkBuff) {
+        let moved = |position: usize| (position + self.data).saturating_sub(from.data);
+        let (mac, network, transport) = (
+            moved(from.mac_header),
+            moved(from.network_header),
+            moved(from.transport_header),
+        );
+        self.mac_header = mac;
+        self.network_header = network;
+        self.transport_header = transport;
     }
 
     /// Copies every field that describes the packet but not its bytes or header positions (`skb_copy_header`).
@@ -277,6 +270,8 @@ impl SkBuff {
         self.priority = from.priority;
         self.hash = from.hash;
         self.csum = from.csum;
+        self.csum_level = from.csum_level;
+        self.csum_valid = from.csum_valid;
         self.gso = from.gso;
         self.vlan = from.vlan;
         self.tstamp = from.tstamp;
@@ -301,12 +296,22 @@ impl SkBuff {
         self.transport_header = self.data + offset;
     }
 
-    /// The bytes from the Ethernet header to the end of data.
+    /// Where the Ethernet header is: bytes from the start of data, negative when it was pulled.
+    pub fn mac_offset(&self) -> isize {
+        self.mac_header as isize - self.data as isize
+    }
+
+    /// Where the transport header is: bytes from the start of data, negative when it was pulled.
+    pub fn transport_offset(&self) -> isize {
+        self.transport_header as isize - self.data as isize
+    }
+
+    /// The bytes from the Ethernet header to the end of the linear data.
     pub fn mac_bytes(&self) -> &[u8] {
         self.bytes_from(self.mac_header)
     }
 
-    /// The bytes from the network header to the end of data, wherever data starts now.
+    /// The bytes from the network header to the end of the linear data, wherever data starts now.
     pub fn network_bytes(&self) -> &[u8] {
         self.bytes_from(self.network_header)
     }
@@ -318,15 +323,15 @@ impl SkBuff {
 
     /// Moves the start of data back (or forth) to the network header.
     pub fn rewind_to_network(&mut self) {
-        let end = self.data + self.len;
+        let end = self.data + self.headlen;
         self.data = self.network_header.min(end);
-        self.len = end - self.data;
+        self.headlen = end - self.data;
     }
 
     fn bytes_from(&self, start: usize) -> &[u8] {
         self.head
             .bytes()
-            .get(start..self.data + self.len)
+            .get(start..self.data + self.headlen)
             .unwrap_or_default()
     }
 }
@@ -334,7 +339,7 @@ impl SkBuff {
 impl Default for SkBuff {
     /// An empty heap packet without memory: what `std::mem::take` leaves in place of a stolen packet.
     fn default() -> Self {
-        Self::from_vec(Vec::new())
+        Self::with_head(Buf::None, 0, 0)
     }
 }
 
@@ -343,7 +348,8 @@ impl fmt::Debug for SkBuff {
         f.debug_struct("SkBuff")
             .field("id", &self.id)
             .field("dev", &self.dev)
-            .field("len", &self.len)
+            .field("len", &self.len())
+            .field("data_len", &self.data_len)
             .field("headroom", &self.headroom())
             .field("protocol", &format_args!("{:#06x}", self.protocol))
             .field("pkt_type", &self.pkt_type)
@@ -354,59 +360,4 @@ impl fmt::Debug for SkBuff {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_come_and_go_without_moving_bytes() {
-        let pool = PagePool::heap(1, 256);
-        let mut skb = SkBuff::alloc(&pool, NET_SKB_PAD, 100).unwrap();
-        skb.put_slice(b"payload").unwrap();
-        skb.push(4).unwrap().copy_from_slice(b"head");
-        assert_eq!(skb.data(), b"headpayload");
-        assert_eq!(skb.headroom(), 60);
-        skb.reset_network_header();
-        skb.pull(4).unwrap();
-        assert_eq!(skb.data(), b"payload");
-        assert_eq!(skb.network_bytes(), b"headpayload");
-        assert_eq!(skb.network_offset(), -4);
-        skb.trim(3);
-        assert_eq!(skb.data(), b"pay");
-        skb.rewind_to_network();
-        assert_eq!(skb.data(), b"headpay");
-    }
-
-    #[test]
-    fn nothing_reaches_beyond_the_buffer() {
-        let pool = PagePool::heap(1, 64);
-        let mut skb = SkBuff::build(pool.alloc().unwrap(), 60, 100);
-        assert_eq!((skb.len(), skb.tailroom()), (4, 0));
-        assert!(skb.put(1).is_none());
-        assert!(skb.push(61).is_none());
-        assert!(skb.pull(5).is_none());
-        assert_eq!(skb.len(), 4);
-        assert!(SkBuff::alloc(&pool, 60, 5).is_none());
-        assert_eq!(SkBuff::default().data(), b"");
-    }
-
-    #[test]
-    fn a_scarce_pool_gets_its_page_back() {
-        let pool = PagePool::heap(16, 64);
-        let _held: Vec<_> = (0..14).map(|_| pool.alloc().unwrap()).collect();
-        let mut skb = SkBuff::alloc(&pool, 16, 8).unwrap();
-        skb.put_slice(b"abcdefgh").unwrap();
-        skb.detach_if_scarce();
-        assert_eq!((skb.data(), pool.available()), (b"abcdefgh".as_slice(), 2));
-        assert_eq!(skb.headroom(), 16);
-    }
-
-    #[test]
-    fn trimming_forgets_a_complete_checksum() {
-        let mut skb = SkBuff::from_vec(vec![0; 8]);
-        skb.csum = CsumState::Complete(1);
-        skb.trim(8);
-        assert_eq!(skb.csum, CsumState::Complete(1));
-        skb.trim(4);
-        assert_eq!(skb.csum, CsumState::None);
-    }
-}
+mod tests;

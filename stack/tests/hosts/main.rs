@@ -163,6 +163,7 @@ fn the_device_gets_the_checksum_to_fill_in() {
     wire.borrow_mut().features = NetFeatures {
         hw_csum: true,
         rx_csum: true,
+        ..NetFeatures::default()
     };
     let mut host = Host::with_wire(StackConfig::default(), wire);
     let socket = host.stack.udp_bind("0.0.0.0".parse().unwrap(), 0).unwrap();
