@@ -6,6 +6,7 @@ use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
 use crate::ipv4::header::Ipv4Header;
 use crate::ipv4::{IPV4_HLEN, Ipv4Send};
+use crate::netfilter::conntrack::NfCt;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
@@ -17,6 +18,8 @@ use std::net::IpAddr;
 const ECHOREPLY: u8 = 0;
 /// Destination unreachable.
 pub(crate) const DEST_UNREACH: u8 = 3;
+/// Source quench.
+const SOURCE_QUENCH: u8 = 4;
 /// Redirect.
 const REDIRECT: u8 = 5;
 /// Echo request.
@@ -30,7 +33,7 @@ pub(crate) const PARAMETERPROB: u8 = 12;
 /// Timestamp request.
 const TIMESTAMP: u8 = 13;
 /// Last type that Linux knows (`NR_ICMP_TYPES`).
-const NR_ICMP_TYPES: u8 = 18;
+pub(crate) const NR_ICMP_TYPES: u8 = 18;
 
 /// Codes of destination unreachable.
 pub(crate) mod unreach {
@@ -43,7 +46,7 @@ pub(crate) mod unreach {
 }
 
 /// Header of every message in bytes.
-const ICMP_HLEN: usize = 8;
+pub(crate) const ICMP_HLEN: usize = 8;
 /// Longest error message, IP header included (RFC 1812 4.3.2.3).
 const MAX_ERROR_LEN: usize = 576;
 /// Errors in a burst to one destination (`XRLIM_BURST_FACTOR`).
@@ -235,6 +238,7 @@ impl Stack {
         }
         finish_checksum(skb.data_mut());
         skb.parent = about.id;
+        skb.nfct = about.nfct.and_then(NfCt::attach);
         self.trace(&skb, Stage::Send);
         // RFC 1812 4.3.2.5: precedence internetwork control, the rest as in the packet.
         let tos = (tos & 0x1e) | 0xc0;
@@ -281,15 +285,17 @@ fn may_complain(about: &SkBuff, header: &Ipv4Header<'_>) -> bool {
     }
     if header.protocol() == crate::ipv4::IPPROTO_ICMP {
         let kind = about.network_bytes().get(header.header_len()).copied();
-        return kind.is_some_and(|kind| {
-            kind <= NR_ICMP_TYPES
-                && !matches!(
-                    kind,
-                    DEST_UNREACH | 4 | REDIRECT | TIME_EXCEEDED | PARAMETERPROB
-                )
-        });
+        return kind.is_some_and(|kind| kind <= NR_ICMP_TYPES && !icmp_is_err(kind));
     }
     true
+}
+
+/// `icmp_is_err()`: the message is about another packet.
+pub(crate) fn icmp_is_err(kind: u8) -> bool {
+    matches!(
+        kind,
+        DEST_UNREACH | SOURCE_QUENCH | REDIRECT | TIME_EXCEEDED | PARAMETERPROB
+    )
 }
 
 /// Sets the checksum of a whole ICMP message.

@@ -6,6 +6,7 @@ use crate::fib::RouteType;
 use crate::ipv4::Flow;
 use crate::ipv6::header::Ipv6Header;
 use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN, Ipv6Send, find_upper};
+use crate::netfilter::conntrack::NfCt;
 use crate::pmtu::IPV6_MIN_MTU;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
@@ -190,6 +191,7 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::NoMem);
         }
         skb.parent = about.id;
+        skb.nfct = about.nfct.and_then(NfCt::attach);
         self.trace(&skb, Stage::Send);
         self.icmpv6_push(skb, saddr, sender, 0, route, self.config.default_ttl);
     }

@@ -40,7 +40,6 @@ mod devconf;
 pub mod drop_reason;
 pub mod error;
 pub mod fib;
-pub mod hook;
 mod icmp;
 mod icmpv6;
 mod ipv4;
@@ -50,6 +49,7 @@ mod napi;
 mod ndp;
 pub mod neigh;
 pub mod netdev;
+pub mod netfilter;
 pub mod page_pool;
 mod pmtu;
 mod reassembly;
@@ -72,6 +72,7 @@ pub use fib::{Route, RouteSpec, RouteType};
 pub use hook::{Family, Hook, HookFn, HookId, HookState, Verdict};
 pub use neigh::{NeighbourEntry, NudState};
 pub use netdev::{NetDeviceOps, NetFeatures};
+pub use netfilter::hook;
 pub use page_pool::{Page, PagePool, SharedPage};
 pub use skb::{
     CsumState, DmaSegment, Frag, Gso, GsoType, IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, PacketId,

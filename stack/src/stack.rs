@@ -5,11 +5,12 @@ use crate::devconf::{DevConf, Ipv4Conf, Ipv6Conf};
 use crate::drop_reason::DropReason;
 use crate::error::StackError;
 use crate::fib::{Fib, RouteSpec, RouteType, TableId};
-use crate::hook::{Family, Hook, HookFn, HookId, HookState, Hooks, Verdict};
+use crate::hook::{Callee, Families, Hook, HookFn, HookId, HookOps, Hooks};
 use crate::icmp::IcmpLimiter;
 use crate::loopback::Loopback;
 use crate::neigh::Neighbours;
 use crate::netdev::{NetDevice, NetDeviceOps};
+use crate::netfilter::conntrack::Conntrack;
 use crate::page_pool::PagePool;
 use crate::pmtu::PathMtu;
 use crate::reassembly::FragQueues;
@@ -112,6 +113,7 @@ pub struct Stack {
     pub(crate) ipv6_conf: DevConf<Ipv6Conf>,
     pub(crate) fib: Fib,
     pub(crate) hooks: Hooks,
+    pub(crate) conntrack: Conntrack,
     pub(crate) sockets: Sockets,
     pub(crate) timers: Timers,
     pub(crate) neighbours: Neighbours,
@@ -139,6 +141,7 @@ impl Stack {
             ipv6_conf: DevConf::default(),
             fib: Fib::default(),
             hooks: Hooks::default(),
+            conntrack: Conntrack::new(config.seed),
             sockets: Sockets::default(),
             timers: Timers::default(),
             neighbours: Neighbours::default(),
@@ -294,7 +297,14 @@ impl Stack {
         name: &str,
         function: HookFn,
     ) -> HookId {
-        self.hooks.register(hook, priority, name, function)
+        self.hooks.register(HookOps {
+            hook,
+            priority,
+            families: Families::ALL,
+            dev: None,
+            name,
+            callee: Callee::Function(function),
+        })
     }
 
     /// Takes a hook function out; `false` when it was out already.
@@ -358,6 +368,7 @@ impl Stack {
                 TimerKey::Neighbour(dev, address) => self.neigh_timer(dev, address),
                 TimerKey::Fragments(key) => self.frag_expire(key),
                 TimerKey::TxRetry(dev) => self.tx_retry_timer(dev),
+                TimerKey::Conntrack => self.nf_ct_gc(),
             }
         }
         self.flush_devices();
@@ -410,12 +421,14 @@ impl Stack {
     pub(crate) fn kfree_skb(&mut self, skb: SkBuff, reason: DropReason) {
         self.stats.count_drop(reason);
         self.trace(&skb, Stage::Drop(reason));
+        self.conntrack.put(skb.nfct);
     }
 
     /// The packet ends well.
     pub(crate) fn consume_skb(&mut self, skb: SkBuff, how: Consume) {
         self.stats.consumed += 1;
         self.trace(&skb, Stage::Consume(how));
+        self.conntrack.put(skb.nfct);
     }
 
     /// A new, empty packet of this host, to leave through `dev`: in a page of the device's pool when it fits there, on the heap
@@ -441,44 +454,5 @@ impl Stack {
         skb.pkt_type = PktType::Outgoing;
         self.stats.built += 1;
         skb
-    }
-
-    /// `nf_hook()`: runs the functions of a hook. `None` when the packet ended there; it is counted then.
-    pub(crate) fn nf_hook(
-        &mut self,
-        hook: Hook,
-        family: Family,
-        mut skb: SkBuff,
-        iif: IfIndex,
-        oif: IfIndex,
-    ) -> Option<SkBuff> {
-        self.trace(&skb, Stage::Hook(hook));
-        if self.hooks.is_empty(hook) {
-            return Some(skb);
-        }
-        let state = HookState {
-            hook,
-            family,
-            iif: iif.some(),
-            oif: oif.some(),
-            now: self.now,
-        };
-        match self.hooks.run(&mut skb, &state) {
-            Verdict::Accept => Some(skb),
-            Verdict::Drop => {
-                let reason = match hook {
-                    Hook::TcIngress => DropReason::TcIngress,
-                    Hook::TcEgress => DropReason::TcEgress,
-                    _ => DropReason::NetfilterDrop,
-                };
-                self.kfree_skb(skb, reason);
-                None
-            }
-            Verdict::Stolen => {
-                self.stats.stolen += 1;
-                self.trace(&skb, Stage::Stolen);
-                None
-            }
-        }
     }
 }

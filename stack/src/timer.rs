@@ -15,6 +15,8 @@ pub(crate) enum TimerKey {
     Fragments(FragKey),
     /// A transmit queue waits for a free page.
     TxRetry(IfIndex),
+    /// A connection tracking entry expires.
+    Conntrack,
 }
 
 /// All running timers. Who starts one keeps its time, to stop it.

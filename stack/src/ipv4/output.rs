@@ -23,27 +23,6 @@ pub(crate) struct Ipv4Send {
     pub route: Route,
 }
 
-/// What a hook may change so that another route is needed.
-#[derive(PartialEq, Eq)]
-struct RouteInput {
-    saddr: Ipv4Addr,
-    daddr: Ipv4Addr,
-    tos: u8,
-    mark: u32,
-}
-
-impl RouteInput {
-    fn of(skb: &SkBuff) -> Option<Self> {
-        let header = Ipv4Header::new(skb.data())?;
-        Some(Self {
-            saddr: header.saddr(),
-            daddr: header.daddr(),
-            tos: header.tos(),
-            mark: skb.mark,
-        })
-    }
-}
-
 impl Stack {
     /// Puts the header in front of a transport packet and sends it. `false`: it did not get past the output hook.
     pub(crate) fn ip_send_skb(&mut self, mut skb: SkBuff, send: Ipv4Send) -> bool {
@@ -75,32 +54,17 @@ impl Stack {
         self.ip_local_out(skb)
     }
 
-    /// `ip_local_out()`: the output hook, another look at the route if it changed mark or addresses, and on.
+    /// `ip_local_out()`: the output hook, which looks at the route again if it changed mark or addresses, and on.
     fn ip_local_out(&mut self, skb: SkBuff) -> bool {
         self.trace(&skb, Stage::RouteOutput);
-        let (before, oif) = (RouteInput::of(&skb), skb.dev);
-        let Some(mut skb) = self.nf_hook(Hook::LocalOut, Family::Ipv4, skb, IfIndex::NONE, oif)
-        else {
-            return false;
-        };
-        let after = RouteInput::of(&skb);
-        if let Some(now) = after.filter(|after| before.as_ref() != Some(after)) {
-            // ip_route_me_harder()
-            let own = self.fib.is_local(now.saddr.into()).then_some(now.saddr);
-            match self.ip_route_output(now.daddr, own, IfIndex::NONE) {
-                Ok((route, _)) => {
-                    skb.dst = Some(route);
-                    skb.dev = route.oif;
-                    self.trace(&skb, Stage::RouteOutput);
-                }
-                Err(_) => {
-                    self.kfree_skb(skb, DropReason::IpOutNoRoutes);
-                    return false;
-                }
+        let oif = skb.dev;
+        match self.nf_hook(Hook::LocalOut, Family::Ipv4, skb, IfIndex::NONE, oif) {
+            Some(skb) => {
+                self.ip_output(skb);
+                true
             }
+            None => false,
         }
-        self.ip_output(skb);
-        true
     }
 
     /// `ip_output()`: the postrouting hook, then the MTU, then the neighbour.

@@ -51,43 +51,18 @@ impl Stack {
         self.ip6_local_out(skb, send.mtu)
     }
 
-    /// `ip6_local_out()`: the output hook, and another look at the route if it changed mark or addresses (`ip6_route_me_harder()`).
+    /// `ip6_local_out()`: the output hook, which looks at the route again if it changed mark or addresses, and on.
     fn ip6_local_out(&mut self, skb: SkBuff, mtu: usize) -> bool {
         self.trace(&skb, Stage::RouteOutput);
-        let input = |skb: &SkBuff| {
-            Some((
-                Ipv6Header::new(skb.data()).map(|h| (h.saddr(), h.daddr()))?,
-                skb.mark,
-            ))
-        };
-        let (before, oif) = (input(&skb), skb.dev);
-        let Some(mut skb) = self.nf_hook(Hook::LocalOut, Family::Ipv6, skb, IfIndex::NONE, oif)
-        else {
-            return false;
-        };
-        let after = input(&skb);
-        if let Some(((saddr, daddr), _)) = after.filter(|_| after != before) {
-            let own = self.fib.is_local(saddr.into()).then_some(saddr);
-            let scope = if daddr.is_multicast() || daddr.is_unicast_link_local() {
-                oif
-            } else {
-                IfIndex::NONE
-            };
-            match self.ip6_route_output(daddr, own, scope) {
-                Ok((route, _)) => {
-                    skb.dst = Some(route);
-                    skb.dev = route.oif;
-                    self.trace(&skb, Stage::RouteOutput);
-                }
-                Err(_) => {
-                    self.kfree_skb(skb, DropReason::IpOutNoRoutes);
-                    return false;
-                }
+        let oif = skb.dev;
+        match self.nf_hook(Hook::LocalOut, Family::Ipv6, skb, IfIndex::NONE, oif) {
+            Some(skb) => {
+                let mtu = mtu.min(self.mtu(skb.dev));
+                self.ip6_output(skb, mtu);
+                true
             }
+            None => false,
         }
-        let mtu = mtu.min(self.mtu(skb.dev));
-        self.ip6_output(skb, mtu);
-        true
     }
 
     /// `ip6_output()`: the postrouting hook, then the MTU, then the neighbour.

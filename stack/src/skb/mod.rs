@@ -26,6 +26,7 @@ pub use meta::{CsumState, Gso, GsoType, IfIndex, PacketId, PktType, Vlan};
 
 use crate::Ps;
 use crate::fib::Route;
+use crate::netfilter::conntrack::NfCt;
 use crate::page_pool::{Page, PagePool};
 use buf::Buf;
 use std::fmt;
@@ -80,6 +81,8 @@ pub struct SkBuff {
     pub id: PacketId,
     /// The packet that this one answers or is a part of; [`PacketId::NONE`] otherwise.
     pub parent: PacketId,
+    /// The connection that it belongs to (`_nfct`); `None`: not tracked yet, or invalid.
+    pub nfct: Option<NfCt>,
     /// The route that was chosen for it.
     pub dst: Option<Route>,
     /// It came with an IPv6 fragment header (`IP6SKB_FRAGMENTED`).
@@ -114,6 +117,7 @@ impl SkBuff {
             tstamp: 0,
             id: PacketId::NONE,
             parent: PacketId::NONE,
+            nfct: None,
             dst: None,
             fragmented: false,
         }
@@ -277,6 +281,7 @@ impl SkBuff {
         self.tstamp = from.tstamp;
         self.id = from.id;
         self.parent = from.parent;
+        self.nfct = from.nfct;
         self.dst = from.dst;
         self.fragmented = from.fragmented;
     }

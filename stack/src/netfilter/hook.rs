@@ -69,6 +69,8 @@ impl fmt::Display for Hook {
 
 /// Well-known priorities (`enum nf_ip_hook_priorities`).
 pub mod priority {
+    /// Fragments are put together.
+    pub const CONNTRACK_DEFRAG: i32 = -400;
     /// Raw tables: before connection tracking.
     pub const RAW: i32 = -300;
     /// Connection tracking.
@@ -124,21 +126,82 @@ pub enum Verdict {
     Stolen,
 }
 
-/// A hook function. It may change the packet's bytes and fields; whoever changes addresses also mends the checksums.
+/// A hook function. It may change the packet's bytes and fields; whoever changes addresses also mends the checksums. At
+/// [`Hook::LocalOut`] it counts as a chain of type route: a packet whose mark, addresses or traffic class it changed is routed again.
 pub type HookFn = Box<dyn FnMut(&mut SkBuff, &HookState) -> Verdict>;
 
 /// A registration, for taking it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HookId(u32);
 
+/// The families that an entry sees, one bit per [`Family`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Families(u8);
+
+impl Families {
+    /// Every packet that passes the hook.
+    pub const ALL: Families = Families(0b111);
+
+    /// Only packets of `family`.
+    pub const fn only(family: Family) -> Self {
+        Self(1 << family as u8)
+    }
+
+    fn contains(self, family: Family) -> bool {
+        self.0 & 1 << family as u8 != 0
+    }
+}
+
+/// What netfilter itself puts on hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Builtin {
+    /// `nf_conntrack_in()`.
+    ConntrackIn,
+    /// `nf_confirm()`.
+    Confirm,
+}
+
+/// What an entry calls.
+pub(crate) enum Callee {
+    Function(HookFn),
+    Builtin(Builtin),
+}
+
+/// What an entry calls, as [`Hooks::call`] hands it to the stack.
+#[derive(Clone, Copy)]
+pub(crate) enum Next {
+    /// It was a function, and this is what it said.
+    Done(Verdict),
+    /// It needs the whole stack.
+    Builtin(Builtin),
+    /// It does not see this packet.
+    Skip,
+    /// There are no more entries.
+    End,
+}
+
+/// An entry to be registered (`struct nf_hook_ops`).
+pub(crate) struct HookOps<'a> {
+    pub hook: Hook,
+    pub priority: i32,
+    pub families: Families,
+    /// For whom only this device's packets count (`netdev` chains).
+    pub dev: Option<IfIndex>,
+    /// For lists and traces.
+    pub name: &'a str,
+    pub callee: Callee,
+}
+
 struct Entry {
     id: HookId,
     priority: i32,
+    families: Families,
+    dev: Option<IfIndex>,
     name: String,
-    function: HookFn,
+    callee: Callee,
 }
 
-/// All registered functions, by hook, in the order in which they run.
+/// All registered entries, by hook, in the order in which they run.
 #[derive(Default)]
 pub(crate) struct Hooks {
     chains: [Vec<Entry>; Hook::COUNT],
@@ -146,19 +209,22 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    pub fn register(&mut self, hook: Hook, priority: i32, name: &str, function: HookFn) -> HookId {
+    /// `nf_register_net_hook()`.
+    pub fn register(&mut self, ops: HookOps<'_>) -> HookId {
         let id = HookId(self.next_id);
         self.next_id += 1;
-        let chain = &mut self.chains[hook as usize];
+        let chain = &mut self.chains[ops.hook as usize];
         // In front of its equals: the last one registered runs first.
-        let at = chain.partition_point(|e| e.priority < priority);
+        let at = chain.partition_point(|e| e.priority < ops.priority);
         chain.insert(
             at,
             Entry {
                 id,
-                priority,
-                name: name.to_owned(),
-                function,
+                priority: ops.priority,
+                families: ops.families,
+                dev: ops.dev,
+                name: ops.name.to_owned(),
+                callee: ops.callee,
             },
         );
         id
@@ -184,15 +250,29 @@ impl Hooks {
         self.chains[hook as usize].is_empty()
     }
 
-    /// `nf_hook_slow()`.
-    pub fn run(&mut self, skb: &mut SkBuff, state: &HookState) -> Verdict {
-        for entry in &mut self.chains[state.hook as usize] {
-            match (entry.function)(skb, state) {
-                Verdict::Accept => {}
-                end => return end,
+    /// `nf_hook_entry_hookfn()`: the entry at `index`. Functions are called; what needs the stack is returned to it, so that an entry may
+    /// use all of the stack and hooks nest.
+    #[inline]
+    pub fn call(&mut self, index: usize, skb: &mut SkBuff, state: &HookState) -> Next {
+        let Some(entry) = self.chains[state.hook as usize].get_mut(index) else {
+            return Next::End;
+        };
+        if !entry.families.contains(state.family) {
+            return Next::Skip;
+        }
+        if entry.dev.is_some() {
+            let here = match state.hook {
+                Hook::NetdevEgress | Hook::TcEgress => state.oif,
+                _ => state.iif,
+            };
+            if here != entry.dev {
+                return Next::Skip;
             }
         }
-        Verdict::Accept
+        match &mut entry.callee {
+            Callee::Function(function) => Next::Done(function(skb, state)),
+            Callee::Builtin(builtin) => Next::Builtin(*builtin),
+        }
     }
 }
 
@@ -202,14 +282,39 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    fn state(hook: Hook) -> HookState {
+    fn state(hook: Hook, family: Family) -> HookState {
         HookState {
             hook,
-            family: Family::Ipv4,
-            iif: None,
+            family,
+            iif: Some(IfIndex(2)),
             oif: None,
             now: 0,
         }
+    }
+
+    fn ops(hook: Hook, priority: i32, name: &str, function: HookFn) -> HookOps<'_> {
+        HookOps {
+            hook,
+            priority,
+            families: Families::ALL,
+            dev: None,
+            name,
+            callee: Callee::Function(function),
+        }
+    }
+
+    /// As `nf_hook_slow()`, for entries that are functions.
+    fn run(hooks: &mut Hooks, state: &HookState) -> Verdict {
+        let mut skb = SkBuff::default();
+        for index in 0.. {
+            match hooks.call(index, &mut skb, state) {
+                Next::Done(Verdict::Accept) | Next::Skip => {}
+                Next::Done(end) => return end,
+                Next::End => break,
+                Next::Builtin(_) => unreachable!("none was registered"),
+            }
+        }
+        Verdict::Accept
     }
 
     #[test]
@@ -218,18 +323,14 @@ mod tests {
         let mut hooks = Hooks::default();
         for (name, priority) in [("a", 0), ("b", -300), ("c", 0), ("d", 50)] {
             let seen = Rc::clone(&seen);
-            hooks.register(
-                Hook::Forward,
-                priority,
-                name,
-                Box::new(move |_, _| {
-                    seen.borrow_mut().push_str(name);
-                    Verdict::Accept
-                }),
-            );
+            let function = move |_: &mut SkBuff, _: &HookState| {
+                seen.borrow_mut().push_str(name);
+                Verdict::Accept
+            };
+            hooks.register(ops(Hook::Forward, priority, name, Box::new(function)));
         }
         assert_eq!(
-            hooks.run(&mut SkBuff::default(), &state(Hook::Forward)),
+            run(&mut hooks, &state(Hook::Forward, Family::Ipv4)),
             Verdict::Accept
         );
         assert_eq!(*seen.borrow(), "bcad");
@@ -240,16 +341,31 @@ mod tests {
     #[test]
     fn drop_ends_the_chain_and_unregister_takes_out() {
         let mut hooks = Hooks::default();
-        let id = hooks.register(Hook::LocalIn, 0, "drop", Box::new(|_, _| Verdict::Drop));
-        hooks.register(Hook::LocalIn, 1, "never", Box::new(|_, _| Verdict::Stolen));
-        assert_eq!(
-            hooks.run(&mut SkBuff::default(), &state(Hook::LocalIn)),
-            Verdict::Drop
-        );
+        let at = Hook::LocalIn;
+        let id = hooks.register(ops(at, 0, "drop", Box::new(|_, _| Verdict::Drop)));
+        hooks.register(ops(at, 1, "never", Box::new(|_, _| Verdict::Stolen)));
+        let state = state(at, Family::Ipv4);
+        assert_eq!(run(&mut hooks, &state), Verdict::Drop);
         assert!(hooks.unregister(id) && !hooks.unregister(id));
-        assert_eq!(
-            hooks.run(&mut SkBuff::default(), &state(Hook::LocalIn)),
-            Verdict::Stolen
-        );
+        assert_eq!(run(&mut hooks, &state), Verdict::Stolen);
+    }
+
+    #[test]
+    fn family_and_device_select() {
+        let mut hooks = Hooks::default();
+        let at = Hook::PreRouting;
+        hooks.register(HookOps {
+            families: Families::only(Family::Ipv6),
+            ..ops(at, 0, "six", Box::new(|_, _| Verdict::Drop))
+        });
+        hooks.register(HookOps {
+            dev: Some(IfIndex(3)),
+            ..ops(at, 1, "eth3", Box::new(|_, _| Verdict::Stolen))
+        });
+        let mut four = state(at, Family::Ipv4);
+        assert_eq!(run(&mut hooks, &four), Verdict::Accept);
+        four.iif = Some(IfIndex(3));
+        assert_eq!(run(&mut hooks, &four), Verdict::Stolen);
+        assert_eq!(run(&mut hooks, &state(at, Family::Ipv6)), Verdict::Drop);
     }
 }

@@ -1,0 +1,423 @@
+//! A packet meets its connection (`nf_conntrack_in()`), and a new connection enters the table (`nf_confirm()`).
+
+use super::conn::{CtId, CtInfo, CtStatus, CtZone, NfCt, Proto};
+use super::event;
+use super::table::Conntrack;
+use super::tcp::{Context, Segment, TcpTrack, TcpVerdict};
+use super::tuple::{Dir, L4, Tuple};
+use crate::checksum::pseudo_header;
+use crate::hook::{Family, Hook, HookState};
+use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
+use crate::ipv6::IPPROTO_ICMPV6;
+use crate::skb::{CsumState, IfIndex, SkBuff};
+use crate::udp::UDP_HLEN;
+use crate::{Ps, SEC};
+
+/// After this time of traffic both ways, UDP is a stream (`stream_ts`).
+const UDP_STREAM_AFTER: Ps = 2 * SEC;
+
+/// What tracking decides about a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CtVerdict {
+    Accept,
+    /// The table is full, or another connection has its tuple.
+    Drop,
+}
+
+/// What a protocol's tracker says of a packet.
+enum Tracked {
+    Accept,
+    Invalid,
+    /// The connection is gone: look up again.
+    Repeat,
+}
+
+impl Conntrack {
+    /// `nf_conntrack_in()`: `skb` (data at the IP header) gets its reference; without one afterwards it is INVALID.
+    pub(crate) fn nf_conntrack_in(&mut self, skb: &mut SkBuff, state: &HookState) -> CtVerdict {
+        let mut zone = CtZone::default();
+        if let Some(nfct) = skb.nfct {
+            match nfct.template_zone() {
+                Some(wanted) => zone = wanted,
+                // Seen before (it came back through lo), or not to be tracked.
+                None => return CtVerdict::Accept,
+            }
+            skb.nfct = None;
+        }
+        let Some(l4) = L4::of(skb.data(), state.family) else {
+            self.stats_mut().invalid += 1;
+            return CtVerdict::Accept;
+        };
+        if matches!(l4.protocol, IPPROTO_ICMP | IPPROTO_ICMPV6) {
+            if !self.handle_icmp(skb, state, l4, zone) {
+                self.stats_mut().error += 1;
+                return CtVerdict::Accept;
+            }
+            if skb.nfct.is_some() {
+                return CtVerdict::Accept;
+            }
+        }
+        // A connection can be reopened once per packet: what replaces it is new.
+        for _ in 0..2 {
+            let nfct = match self.resolve_normal(skb, state, l4, zone) {
+                Ok(Some(nfct)) => nfct,
+                Ok(None) => break,
+                Err(full) => return full,
+            };
+            match self.handle_packet(skb, state, l4, nfct) {
+                Tracked::Accept => {
+                    skb.nfct = Some(nfct);
+                    self.saw_reply(nfct);
+                    return CtVerdict::Accept;
+                }
+                Tracked::Invalid => {
+                    self.put(Some(nfct));
+                    break;
+                }
+                Tracked::Repeat => {
+                    self.kill(nfct.id, state.now);
+                    self.put(Some(nfct));
+                }
+            }
+        }
+        self.stats_mut().invalid += 1;
+        CtVerdict::Accept
+    }
+
+    /// The first packet in the reply direction: the connection has two ends.
+    fn saw_reply(&mut self, nfct: NfCt) {
+        if nfct.info != CtInfo::EstablishedReply {
+            return;
+        }
+        if let Some(conn) = self
+            .get_mut(nfct.id)
+            .filter(|c| !c.status.has(CtStatus::SEEN_REPLY))
+        {
+            conn.status |= CtStatus::SEEN_REPLY;
+            conn.events |= event::REPLY;
+        }
+    }
+
+    /// `resolve_normal_ct()`: finds or makes the connection. `Ok(None)`: the packet cannot begin one.
+    fn resolve_normal(
+        &mut self,
+        skb: &SkBuff,
+        state: &HookState,
+        l4: L4,
+        zone: CtZone,
+    ) -> Result<Option<NfCt>, CtVerdict> {
+        let Some(tuple) = Tuple::of(skb.data(), state.family, l4) else {
+            return Ok(None);
+        };
+        let (id, dir) = match self.find(&tuple, zone, state.now) {
+            Some(found) => found,
+            None => {
+                let Some(reply) = tuple.invert() else {
+                    return Ok(None);
+                };
+                let Some(id) = self.alloc(tuple, reply, zone, state.now) else {
+                    self.stats_mut().drop += 1;
+                    return Err(CtVerdict::Drop);
+                };
+                (id, Dir::Original)
+            }
+        };
+        let status = self.get(id).map_or(CtStatus::default(), |c| c.status);
+        let info = match dir {
+            Dir::Reply => CtInfo::EstablishedReply,
+            Dir::Original if status.has(CtStatus::SEEN_REPLY) => CtInfo::Established,
+            Dir::Original if status.has(CtStatus::EXPECTED) => CtInfo::Related,
+            Dir::Original => CtInfo::New,
+        };
+        Ok(Some(NfCt { id, info }))
+    }
+
+    /// `nf_conntrack_handle_packet()`.
+    fn handle_packet(
+        &mut self,
+        skb: &mut SkBuff,
+        state: &HookState,
+        l4: L4,
+        nfct: NfCt,
+    ) -> Tracked {
+        match l4.protocol {
+            IPPROTO_TCP => self.tcp_packet(skb, state, l4, nfct),
+            IPPROTO_UDP => self.udp_packet(skb, state, l4, nfct),
+            IPPROTO_ICMP => {
+                self.icmp_packet(skb, state, nfct, Family::Ipv4, self.config.icmp_timeout)
+            }
+            IPPROTO_ICMPV6 => {
+                self.icmp_packet(skb, state, nfct, Family::Ipv6, self.config.icmpv6_timeout)
+            }
+            _ => {
+                self.refresh_acct(skb, nfct, self.config.generic_timeout, state.now);
+                Tracked::Accept
+            }
+        }
+    }
+
+    /// `nf_ct_refresh_acct()`.
+    fn refresh_acct(&mut self, skb: &SkBuff, nfct: NfCt, timeout: Ps, now: Ps) {
+        self.refresh(nfct.id, timeout, now);
+        self.account(skb, nfct);
+    }
+
+    fn account(&mut self, skb: &SkBuff, nfct: NfCt) {
+        let counters = self.get_mut(nfct.id).and_then(|c| c.counters.as_mut());
+        if let Some(counters) = counters {
+            let counter = &mut counters[nfct.info.dir() as usize];
+            counter.packets += 1;
+            counter.bytes += skb.len() as u64;
+        }
+    }
+
+    /// `nf_checksum()`, where it is looked at: what this host sends is right, and later hooks saw it already.
+    pub(super) fn checksum_ok(&self, skb: &mut SkBuff, state: &HookState, l4: L4) -> bool {
+        if !self.config.checksum || state.hook != Hook::PreRouting {
+            return true;
+        }
+        let pseudo = match super::tuple::addresses(skb.data(), state.family) {
+            Some((src, dst)) if l4.protocol != IPPROTO_ICMP => {
+                pseudo_header(src, dst, l4.protocol, (skb.len() - l4.offset) as u32)
+            }
+            _ => 0,
+        };
+        if skb.pull(l4.offset).is_none() {
+            return false;
+        }
+        let ok = crate::udp::csum_ok(skb, pseudo);
+        // The bytes that were pulled are still there.
+        let _ = skb.push(l4.offset);
+        if ok && matches!(skb.csum, CsumState::None | CsumState::Complete(_)) {
+            skb.csum = CsumState::Unnecessary;
+        }
+        ok
+    }
+
+    /// `nf_conntrack_udp_packet()`.
+    fn udp_packet(&mut self, skb: &mut SkBuff, state: &HookState, l4: L4, nfct: NfCt) -> Tracked {
+        let len = skb.len().saturating_sub(l4.offset);
+        let header = skb
+            .data()
+            .get(l4.offset..)
+            .and_then(|h| h.first_chunk::<UDP_HLEN>());
+        let Some(&[_, _, _, _, l0, l1, c0, c1]) = header else {
+            return Tracked::Invalid;
+        };
+        let said = usize::from(u16::from_be_bytes([l0, l1]));
+        if said > len || said < UDP_HLEN {
+            return Tracked::Invalid;
+        }
+        if (c0, c1) != (0, 0) && !self.checksum_ok(skb, state, l4) {
+            return Tracked::Invalid;
+        }
+        let now = state.now;
+        let (once, stream) = (self.config.udp_timeout, self.config.udp_timeout_stream);
+        let Some(conn) = self.get_mut(nfct.id) else {
+            return Tracked::Invalid;
+        };
+        if !conn.is_confirmed() {
+            conn.proto = Proto::Udp {
+                stream_from: now.saturating_add(UDP_STREAM_AFTER),
+            };
+        }
+        let long = matches!(conn.proto, Proto::Udp { stream_from } if now > stream_from);
+        let both_ways = conn.status.has(CtStatus::SEEN_REPLY);
+        if both_ways && long && !conn.status.has(CtStatus::ASSURED | CtStatus::NAT_CLASH) {
+            conn.status |= CtStatus::ASSURED;
+            conn.events |= event::ASSURED;
+        }
+        let timeout = if both_ways && long { stream } else { once };
+        self.refresh_acct(skb, nfct, timeout, now);
+        Tracked::Accept
+    }
+
+    /// `nf_conntrack_icmp_packet()`, `nf_conntrack_icmpv6_packet()`.
+    fn icmp_packet(
+        &mut self,
+        skb: &SkBuff,
+        state: &HookState,
+        nfct: NfCt,
+        family: Family,
+        timeout: Ps,
+    ) -> Tracked {
+        // Only queries begin connections.
+        let query = self
+            .get(nfct.id)
+            .is_some_and(|c| c.original.is_icmp_query());
+        if state.family != family || !query {
+            return Tracked::Invalid;
+        }
+        self.refresh_acct(skb, nfct, timeout, state.now);
+        Tracked::Accept
+    }
+
+    /// `nf_conntrack_tcp_packet()`.
+    fn tcp_packet(&mut self, skb: &mut SkBuff, state: &HookState, l4: L4, nfct: NfCt) -> Tracked {
+        if !self.checksum_ok(skb, state, l4) {
+            return Tracked::Invalid;
+        }
+        let len = skb.len().saturating_sub(l4.offset);
+        let Some(segment) = skb
+            .data()
+            .get(l4.offset..)
+            .and_then(|h| Segment::new(h, len))
+        else {
+            return Tracked::Invalid;
+        };
+        let now = state.now;
+        let dir = nfct.info.dir();
+        let Some(slot) = self.conn_and_config(nfct.id) else {
+            return Tracked::Invalid;
+        };
+        let (conn, config) = slot;
+        if !conn.is_confirmed() {
+            let mut track = TcpTrack::new();
+            if !track.begin(&segment, config) {
+                return Tracked::Invalid;
+            }
+            conn.proto = Proto::Tcp(track);
+        }
+        let cx = Context {
+            dir,
+            status: conn.status,
+            expires_in: conn.expires_in(now),
+            ack_offset: 0,
+            config,
+        };
+        let Proto::Tcp(track) = &mut conn.proto else {
+            return Tracked::Invalid;
+        };
+        match track.packet(&segment, &cx) {
+            TcpVerdict::Accept {
+                timeout,
+                changed,
+                assured,
+            } => {
+                if changed {
+                    conn.events |= event::PROTOINFO;
+                }
+                if assured {
+                    conn.status |= CtStatus::ASSURED;
+                    conn.events |= event::ASSURED;
+                }
+                if let Some(timeout) = timeout {
+                    self.refresh_acct(skb, nfct, timeout, now);
+                }
+                Tracked::Accept
+            }
+            TcpVerdict::Invalid { shorten } => {
+                if let Some(timeout) = shorten {
+                    self.refresh(nfct.id, timeout, now);
+                }
+                Tracked::Invalid
+            }
+            TcpVerdict::Repeat => Tracked::Repeat,
+            TcpVerdict::Kill { changed } => {
+                if changed {
+                    conn.events |= event::PROTOINFO;
+                }
+                self.account(skb, nfct);
+                self.kill(nfct.id, now);
+                Tracked::Accept
+            }
+        }
+    }
+
+    /// `nf_confirm()`: the packet gets through; a new connection enters the table, and what happened to it is reported.
+    pub(crate) fn nf_confirm(&mut self, skb: &mut SkBuff, state: &HookState) -> CtVerdict {
+        let Some(nfct) = skb.nfct else {
+            return CtVerdict::Accept;
+        };
+        let Some(conn) = self.get(nfct.id) else {
+            return CtVerdict::Accept;
+        };
+        if conn.status.has(CtStatus::DYING) {
+            // The packet that ended it leaves this host: nobody asks for it any more.
+            if state.hook == Hook::PostRouting && state.oif != Some(IfIndex::LO) {
+                self.put(skb.nfct.take());
+            }
+            return CtVerdict::Accept;
+        }
+        // Errors about a packet do not confirm its connection.
+        if !conn.is_confirmed() && nfct.info.dir() == Dir::Original {
+            let verdict = self.confirm(skb, nfct, state.now);
+            if verdict == CtVerdict::Drop {
+                return verdict;
+            }
+        }
+        if let Some(nfct) = skb.nfct {
+            self.deliver(nfct.id, state.now);
+        }
+        CtVerdict::Accept
+    }
+
+    /// `__nf_conntrack_confirm()`.
+    fn confirm(&mut self, skb: &mut SkBuff, nfct: NfCt, now: Ps) -> CtVerdict {
+        let Some(conn) = self.get(nfct.id) else {
+            return CtVerdict::Accept;
+        };
+        let (zone, original, reply) = (conn.zone, conn.original, conn.reply);
+        let event = match conn.master {
+            Some(_) => event::RELATED,
+            None => event::NEW,
+        };
+        let clash = self
+            .find(&original, zone, now)
+            .or_else(|| self.find_reply(&reply, zone, now));
+        if let Some((winner, _)) = clash {
+            return self.resolve_clash(skb, nfct, winner, now);
+        }
+        self.insert(nfct.id, now);
+        self.cache_event(nfct.id, event);
+        CtVerdict::Accept
+    }
+
+    /// `nf_ct_resolve_clash()`: another packet of the same flow was faster. Protocols without a state (UDP) can go on.
+    fn resolve_clash(&mut self, skb: &mut SkBuff, loser: NfCt, winner: CtId, now: Ps) -> CtVerdict {
+        if self.try_resolve(skb, loser, winner, now) {
+            self.stats_mut().clash_resolve += 1;
+            return CtVerdict::Accept;
+        }
+        self.stats_mut().drop += 1;
+        self.stats_mut().insert_failed += 1;
+        CtVerdict::Drop
+    }
+
+    fn try_resolve(&mut self, skb: &mut SkBuff, loser: NfCt, winner: CtId, now: Ps) -> bool {
+        let Some(lost) = self.get(loser.id) else {
+            return false;
+        };
+        if lost.original.protocol != IPPROTO_UDP {
+            return false;
+        }
+        let (original, reply, zone) = (lost.original, lost.reply, lost.zone);
+        let adopt = |ct: &Self, id: CtId| {
+            ct.get(id).is_some_and(|won| {
+                !won.status.has(CtStatus::NAT_DONE_MASK)
+                    || (won.original == original && won.reply == reply && won.zone == zone)
+            })
+        };
+        let taken = self.find_reply(&reply, zone, now).map(|(id, _)| id);
+        for id in [Some(winner), taken].into_iter().flatten() {
+            if adopt(self, id) {
+                self.put(Some(loser));
+                skb.nfct = Some(NfCt {
+                    id,
+                    info: loser.info,
+                });
+                return true;
+            }
+        }
+        if taken.is_some() {
+            return false;
+        }
+        // nf_ct_resolve_clash_harder(): it will see replies only, and not for long.
+        if let Some(conn) = self.get_mut(loser.id) {
+            conn.timeout = SEC;
+            conn.status |= CtStatus::FIXED_TIMEOUT | CtStatus::NAT_CLASH;
+        }
+        self.insert(loser.id, now);
+        true
+    }
+}

@@ -1,0 +1,36 @@
+//! Connection tracking (`net/netfilter/nf_conntrack_*.c`).
+//!
+//! [`Conntrack`] knows every connection. A packet that passes PreRouting or LocalOut gets a reference ([`NfCt`], in
+//! [`SkBuff::nfct`](crate::SkBuff::nfct)): to a connection that is in the table, or to a new one that is not yet. What has no reference
+//! after that is INVALID. When its first packet leaves this host or reaches a socket, a new connection is *confirmed*: it enters the
+//! table, and its life begins. If that packet is dropped instead, it goes with it.
+//!
+//! - [`Conntrack::get`] finds the connection of a reference; [`Conntrack::list`] prints them all as `conntrack -L`.
+//! - Events are kept between [`Conntrack::events_on`] and [`Conntrack::take_events`], as `conntrack -E` prints them.
+//! - [`CtConfig`] has the sysctls.
+//!
+//! TCP, UDP, ICMP and ICMPv6 have trackers; other protocols are told apart by their addresses only. SCTP, GRE, DCCP and UDP-Lite count among
+//! those here, though Linux looks into them.
+
+mod config;
+mod conn;
+mod event;
+mod icmp;
+mod input;
+mod list;
+mod table;
+mod tcp;
+mod tcp_window;
+mod tuple;
+
+pub use config::{CtConfig, TcpTimeouts};
+pub use conn::{Conn, CtCounter, CtId, CtInfo, CtStatus, CtZone, NfCt, ZoneDir};
+pub use event::{CtEvent, CtEventKind};
+pub use list::ListOptions;
+pub use table::{Conntrack, CtStats};
+pub use tuple::{Dir, Tuple};
+
+pub(crate) use input::CtVerdict;
+
+/// The kernel's clock tick (`CONFIG_HZ=250`): timeouts are shown as if counted in these.
+const JIFFY: crate::Ps = 4 * crate::MS;

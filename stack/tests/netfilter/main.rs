@@ -1,0 +1,6 @@
+//! Connection tracking and NAT of a router between a client (10.0.1.2, fd00:1::2) and a server (10.0.2.2, fd00:2::2).
+
+#[path = "../common/mod.rs"]
+mod common;
+mod conntrack;
+mod router;
