@@ -9,14 +9,14 @@ const S: ([u8; 4], u16) = (SERVER, 80);
 fn udp_is_new_then_answered_then_a_stream_then_gone() {
     let mut r = Router::new();
     let (c, s) = ((CLIENT, 40000), (SERVER, 9));
-    assert_eq!(r.from_client(udp(c, s, b"hi")).len(), 1);
+    assert_eq!(r.client_sends(udp(c, s, b"hi")).len(), 1);
     assert_eq!(
         r.events(),
         [
             "    [NEW] udp      17 30 src=10.0.1.2 dst=10.0.2.2 sport=40000 dport=9 [UNREPLIED] src=10.0.2.2 dst=10.0.1.2 sport=9 dport=40000"
         ]
     );
-    assert_eq!(r.from_server(udp(s, c, b"Rhi")).len(), 1);
+    assert_eq!(r.server_sends(udp(s, c, b"Rhi")).len(), 1);
     assert_eq!(
         r.events(),
         [
@@ -29,7 +29,7 @@ fn udp_is_new_then_answered_then_a_stream_then_gone() {
         "udp      17 29 src=10.0.1.2 dst=10.0.2.2 sport=40000 dport=9 src=10.0.2.2 dst=10.0.1.2 sport=9 dport=40000 mark=0 use=1\n"
     );
     r.wait(2);
-    r.from_client(udp(c, s, b"again"));
+    r.client_sends(udp(c, s, b"again"));
     assert_eq!(
         r.events(),
         [
@@ -50,16 +50,16 @@ fn udp_is_new_then_answered_then_a_stream_then_gone() {
 #[test]
 fn tcp_from_syn_to_time_wait() {
     let mut r = Router::new();
-    r.from_client(tcp(C, S, "S", (1000, 0), b""));
-    r.from_server(tcp(S, C, "S.", (5000, 1001), b""));
-    r.from_client(tcp(C, S, ".", (1001, 5001), b""));
-    r.from_client(tcp(C, S, "P.", (1001, 5001), b"hello"));
-    r.from_server(tcp(S, C, ".", (5001, 1006), b""));
-    r.from_server(tcp(S, C, "P.", (5001, 1006), b"hello"));
-    r.from_client(tcp(C, S, ".", (1006, 5006), b""));
-    r.from_client(tcp(C, S, "F.", (1006, 5006), b""));
-    r.from_server(tcp(S, C, "F.", (5006, 1007), b""));
-    r.from_client(tcp(C, S, ".", (1007, 5007), b""));
+    r.client_sends(tcp(C, S, "S", (1000, 0), b""));
+    r.server_sends(tcp(S, C, "S.", (5000, 1001), b""));
+    r.client_sends(tcp(C, S, ".", (1001, 5001), b""));
+    r.client_sends(tcp(C, S, "P.", (1001, 5001), b"hello"));
+    r.server_sends(tcp(S, C, ".", (5001, 1006), b""));
+    r.server_sends(tcp(S, C, "P.", (5001, 1006), b"hello"));
+    r.client_sends(tcp(C, S, ".", (1006, 5006), b""));
+    r.client_sends(tcp(C, S, "F.", (1006, 5006), b""));
+    r.server_sends(tcp(S, C, "F.", (5006, 1007), b""));
+    r.client_sends(tcp(C, S, ".", (1007, 5007), b""));
     let flow = "src=10.0.1.2 dst=10.0.2.2 sport=40001 dport=80";
     let back = "src=10.0.2.2 dst=10.0.1.2 sport=80 dport=40001";
     assert_eq!(
@@ -84,7 +84,7 @@ fn tcp_from_syn_to_time_wait() {
 #[test]
 fn the_middle_of_a_connection_is_picked_up_or_invalid() {
     let mut r = Router::new();
-    r.from_client(tcp(C, S, ".", (1000, 2000), b""));
+    r.client_sends(tcp(C, S, ".", (1000, 2000), b""));
     assert_eq!(
         r.events(),
         [
@@ -93,7 +93,7 @@ fn the_middle_of_a_connection_is_picked_up_or_invalid() {
     );
     let mut r = Router::new();
     r.stack.conntrack_mut().config.tcp_loose = false;
-    assert_eq!(r.from_client(tcp(C, S, ".", (1000, 2000), b"")).len(), 1);
+    assert_eq!(r.client_sends(tcp(C, S, ".", (1000, 2000), b"")).len(), 1);
     assert_eq!((r.events().len(), r.stack.conntrack().count()), (0, 0));
     assert_eq!(r.stack.conntrack().stats().invalid, 1);
 }
@@ -102,9 +102,9 @@ fn the_middle_of_a_connection_is_picked_up_or_invalid() {
 #[test]
 fn a_reset_instead_of_an_answer_ends_the_connection() {
     let mut r = Router::new();
-    r.from_client(tcp(C, S, "S", (1000, 0), b""));
+    r.client_sends(tcp(C, S, "S", (1000, 0), b""));
     r.now += 1_000_000_000;
-    assert_eq!(r.from_server(tcp(S, C, "R.", (0, 1001), b"")).len(), 1);
+    assert_eq!(r.server_sends(tcp(S, C, "R.", (0, 1001), b"")).len(), 1);
     assert_eq!(
         r.events()[1],
         "[DESTROY] tcp      6 120 CLOSE src=10.0.1.2 dst=10.0.2.2 sport=40001 dport=80 [UNREPLIED] src=10.0.2.2 dst=10.0.1.2 sport=80 dport=40001"
@@ -118,11 +118,11 @@ fn broken_segments_make_no_entry() {
     let mut r = Router::new();
     let mut bad = tcp(C, S, "S", (1000, 0), b"");
     bad[14 + 20 + 16] ^= 1;
-    assert_eq!(r.from_client(bad).len(), 1);
-    assert_eq!(r.from_client(tcp(C, S, "SF", (1000, 0), b"")).len(), 1);
+    assert_eq!(r.client_sends(bad).len(), 1);
+    assert_eq!(r.client_sends(tcp(C, S, "SF", (1000, 0), b"")).len(), 1);
     let mut bad = udp((CLIENT, 1), (SERVER, 2), b"x");
     bad[14 + 20 + 6] ^= 1;
-    assert_eq!(r.from_client(bad.clone()).len(), 1);
+    assert_eq!(r.client_sends(bad.clone()).len(), 1);
     assert_eq!(
         (
             r.stack.conntrack().count(),
@@ -131,17 +131,17 @@ fn broken_segments_make_no_entry() {
         (0, 3)
     );
     r.stack.conntrack_mut().config.checksum = false;
-    r.from_client(bad);
+    r.client_sends(bad);
     assert_eq!(r.stack.conntrack().count(), 1);
 }
 
 #[test]
 fn echo_replies_need_a_request() {
     let mut r = Router::new();
-    r.from_server(echo(SERVER, CLIENT, false, 7));
+    r.server_sends(echo(SERVER, CLIENT, false, 7));
     assert_eq!(r.stack.conntrack().count(), 0);
-    r.from_client(echo(CLIENT, SERVER, true, 7));
-    r.from_server(echo(SERVER, CLIENT, false, 7));
+    r.client_sends(echo(CLIENT, SERVER, true, 7));
+    r.server_sends(echo(SERVER, CLIENT, false, 7));
     assert_eq!(
         r.list(),
         "icmp     1 30 src=10.0.1.2 dst=10.0.2.2 type=8 code=0 id=7 src=10.0.2.2 dst=10.0.1.2 type=0 code=0 id=7 mark=0 use=1\n"
@@ -154,7 +154,7 @@ fn a_full_table_evicts_who_is_not_assured_and_drops_otherwise() {
     r.stack.conntrack_mut().config.max = 2;
     for port in 1..=3 {
         assert_eq!(
-            r.from_client(udp((CLIENT, port), (SERVER, 9), b"x")).len(),
+            r.client_sends(udp((CLIENT, port), (SERVER, 9), b"x")).len(),
             1
         );
     }
@@ -170,14 +170,14 @@ fn a_full_table_evicts_who_is_not_assured_and_drops_otherwise() {
     r.stack.conntrack_mut().config.max = 2;
     for _ in 0..2 {
         for port in 1..=2 {
-            r.from_client(udp((CLIENT, port), (SERVER, 9), b"x"));
-            r.from_server(udp((SERVER, 9), (CLIENT, port), b"x"));
+            r.client_sends(udp((CLIENT, port), (SERVER, 9), b"x"));
+            r.server_sends(udp((SERVER, 9), (CLIENT, port), b"x"));
         }
         r.wait(3);
     }
     assert_eq!(r.list().matches("ASSURED").count(), 2);
     assert!(
-        r.from_client(udp((CLIENT, 50), (SERVER, 9), b"x"))
+        r.client_sends(udp((CLIENT, 50), (SERVER, 9), b"x"))
             .is_empty()
     );
     assert_eq!(r.stack.conntrack().stats().drop, 1);
@@ -199,11 +199,11 @@ fn what_is_dropped_was_never_there() {
         }),
     );
     assert!(
-        r.from_client(udp((CLIENT, 1), (SERVER, 2), b"x"))
+        r.client_sends(udp((CLIENT, 1), (SERVER, 2), b"x"))
             .is_empty()
     );
     assert_eq!(r.stack.conntrack().count(), 0);
     r.stack.nf_unregister_hook(id);
-    r.from_client(udp((CLIENT, 1), (SERVER, 2), b"x"));
+    r.client_sends(udp((CLIENT, 1), (SERVER, 2), b"x"));
     assert_eq!(r.events().len(), 1);
 }

@@ -62,13 +62,13 @@ impl Router {
     }
 
     /// A frame from the client; what went out to the server.
-    pub fn from_client(&mut self, frame: Vec<u8>) -> Vec<Vec<u8>> {
+    pub fn client_sends(&mut self, frame: Vec<u8>) -> Vec<Vec<u8>> {
         self.receive(self.c, frame);
         std::mem::take(&mut self.s_wire.borrow_mut().tx)
     }
 
     /// A frame from the server; what went out to the client.
-    pub fn from_server(&mut self, frame: Vec<u8>) -> Vec<Vec<u8>> {
+    pub fn server_sends(&mut self, frame: Vec<u8>) -> Vec<Vec<u8>> {
         self.receive(self.s, frame);
         std::mem::take(&mut self.c_wire.borrow_mut().tx)
     }

@@ -24,6 +24,16 @@ pub(crate) enum CtVerdict {
     Drop,
 }
 
+/// Bytes of a packet that trackers and NAT look at: headers of both layers, and for ICMP errors those of the quoted packet.
+const HEADERS: usize = 256;
+
+/// Makes the headers lie in one piece, however the packet was received.
+fn pull_headers(skb: &mut SkBuff) {
+    if skb.is_nonlinear() {
+        skb.pskb_may_pull(HEADERS.min(skb.len()));
+    }
+}
+
 /// What a protocol's tracker says of a packet.
 enum Tracked {
     Accept,
@@ -44,6 +54,7 @@ impl Conntrack {
             }
             skb.nfct = None;
         }
+        pull_headers(skb);
         let Some(l4) = L4::of(skb.data(), state.family) else {
             self.stats_mut().invalid += 1;
             return CtVerdict::Accept;
@@ -182,14 +193,17 @@ impl Conntrack {
             }
             _ => 0,
         };
-        if skb.pull(l4.offset).is_none() {
+        let before = skb.csum;
+        if skb.skb_pull_rcsum(l4.offset).is_none() {
             return false;
         }
-        let ok = crate::udp::csum_ok(skb, pseudo);
+        let ok = skb.checksum_ok(pseudo);
         // The bytes that were pulled are still there.
         let _ = skb.push(l4.offset);
-        if ok && matches!(skb.csum, CsumState::None | CsumState::Complete(_)) {
+        skb.csum = before;
+        if ok && !skb.skb_csum_unnecessary() {
             skb.csum = CsumState::Unnecessary;
+            skb.csum_level = 0;
         }
         ok
     }
