@@ -108,6 +108,32 @@ drop_reasons! {
     Ipv6NdiscBadOptions = "IPV6_NDISC_BAD_OPTIONS",
     /// Neighbour solicitation for somebody else's address.
     Ipv6NdiscNsOtherHost = "IPV6_NDISC_NS_OTHERHOST",
+    /// Control bits that mean nothing in the connection's state.
+    TcpFlags = "TCP_FLAGS",
+    /// A reset was received, or one that does not fit the connection.
+    TcpReset = "TCP_RESET",
+    /// A SYN inside of a connection.
+    TcpInvalidSyn = "TCP_INVALID_SYN",
+    /// Beyond the window.
+    TcpInvalidSequence = "TCP_INVALID_SEQUENCE",
+    /// Everything in it was received before.
+    TcpOldSequence = "TCP_OLD_SEQUENCE",
+    /// The answer to a SYN acknowledges something else.
+    TcpInvalidAckSequence = "TCP_INVALID_ACK_SEQUENCE",
+    /// It acknowledges what was never sent.
+    TcpAckUnsentData = "TCP_ACK_UNSENT_DATA",
+    /// Its timestamp is older than the last one (RFC 7323 5).
+    TcpRfc7323Paws = "TCP_RFC7323_PAWS",
+    /// Its data were received before.
+    TcpOldData = "TCP_OLD_DATA",
+    /// Data for a window that is closed.
+    TcpOverwindow = "TCP_OVERWINDOW",
+    /// Data out of order, for which there is no room.
+    TcpOfoDrop = "TCP_OFO_DROP",
+    /// Data for a connection that was closed on this side.
+    TcpAbortOnData = "TCP_ABORT_ON_DATA",
+    /// Too many connections wait to be accepted.
+    TcpListenOverflow = "TCP_LISTEN_OVERFLOW",
 }
 
 impl DropReason {

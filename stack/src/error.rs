@@ -63,6 +63,18 @@ pub enum StackError {
     /// `ENOBUFS`: no packet buffer.
     #[error("no packet buffer")]
     NoBuffers,
+    /// `ENOTCONN`: no such connection, or it is closed.
+    #[error("not connected")]
+    NotConnected,
+    /// `ECONNREFUSED`: the other end listens on no such port.
+    #[error("{0} refused the connection")]
+    ConnectionRefused(SocketAddr),
+    /// `ECONNRESET`: the other end reset the connection.
+    #[error("{0} reset the connection")]
+    ConnectionReset(SocketAddr),
+    /// `ETIMEDOUT`: the other end did not answer in time.
+    #[error("{0} does not answer")]
+    TimedOut(SocketAddr),
     /// `EPERM`: a hook at output dropped the packet.
     #[error("a hook dropped the packet")]
     Filtered,

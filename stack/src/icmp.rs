@@ -139,7 +139,11 @@ impl Stack {
             DEST_UNREACH if skb.len() < ICMP_HLEN + IPV4_HLEN => {
                 self.kfree_skb(skb, DropReason::PktTooSmall)
             }
-            DEST_UNREACH if code == unreach::FRAG_NEEDED => {
+            DEST_UNREACH if code != unreach::FRAG_NEEDED => {
+                self.tcp_v4_err(&skb);
+                self.consume_skb(skb, Consume::Icmp);
+            }
+            DEST_UNREACH => {
                 self.icmp_frag_needed(&skb);
                 self.consume_skb(skb, Consume::Icmp);
             }

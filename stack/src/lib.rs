@@ -26,8 +26,7 @@
 //! The way of a packet, by module: `napi` → `hook` → `ipv4` / `ipv6` (`arp`, `ndp`) → `fib` → `icmp` / `udp` → [`socket`], and back
 //! through `ipv4` / `ipv6` → [`neigh`] → `xmit`. [`hook`] draws the hooks.
 //!
-//! What a received packet can meet and this stack does not have: TCP (segments are checked and end as `NO_SOCKET`; no reset is sent, as nobody
-//! could know which connections exist), raw and ping sockets, IGMP and MLD (only the all-hosts group, all nodes and the
+//! What a received packet can meet and this stack does not have: raw and ping sockets, IGMP and MLD (only the all-hosts group, all nodes and the
 //! solicited-node groups are joined), router advertisements and redirects (validated, then ignored; none are sent), duplicate address
 //! detection for own addresses, policy rules, connection tracking, GRO and GSO. Loose and strict source routes are refused.
 #![deny(missing_docs)]
@@ -81,6 +80,7 @@ pub use skb::{
 pub use socket::{Datagram, SocketId};
 pub use stack::{RpFilter, Stack, StackConfig};
 pub use stats::{LinkStats, StackStats};
+pub use tcp::{TcpSocketId, TcpState};
 pub use trace::{Consume, NoTrace, Stage, TraceLog, Tracer};
 pub use xmit::skb_checksum_help;
 

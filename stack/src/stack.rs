@@ -115,6 +115,7 @@ pub struct Stack {
     pub(crate) hooks: Hooks,
     pub(crate) conntrack: Conntrack,
     pub(crate) sockets: Sockets,
+    pub(crate) tcp: crate::tcp::TcpTable,
     pub(crate) timers: Timers,
     pub(crate) neighbours: Neighbours,
     pub(crate) frags: FragQueues,
@@ -143,6 +144,7 @@ impl Stack {
             hooks: Hooks::default(),
             conntrack: Conntrack::new(config.seed),
             sockets: Sockets::default(),
+            tcp: crate::tcp::TcpTable::default(),
             timers: Timers::default(),
             neighbours: Neighbours::default(),
             frags: FragQueues::default(),
@@ -369,6 +371,10 @@ impl Stack {
                 TimerKey::Fragments(key) => self.frag_expire(key),
                 TimerKey::TxRetry(dev) => self.tx_retry_timer(dev),
                 TimerKey::Conntrack => self.nf_ct_gc(),
+                TimerKey::Tcp(id, timer) => self.tcp_timer(id, timer),
+                TimerKey::TcpRequest(id, local, remote) => {
+                    self.tcp_request_timer(id, (local, remote));
+                }
             }
         }
         self.flush_devices();

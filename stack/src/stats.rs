@@ -58,6 +58,10 @@ pub struct StackStats {
     pub reassembled: u64,
     /// Packets cut into fragments.
     pub fragmented: u64,
+    /// Connections refused because too many waited to be accepted (`ListenOverflows`).
+    pub listen_overflows: u64,
+    /// Connection requests that were not taken, for that reason or because the SYN queue was full (`ListenDrops`).
+    pub listen_drops: u64,
     drops: [u64; DropReason::COUNT],
 }
 
@@ -77,6 +81,8 @@ impl Default for StackStats {
             out_no_routes: 0,
             reassembled: 0,
             fragmented: 0,
+            listen_overflows: 0,
+            listen_drops: 0,
             drops: [0; DropReason::COUNT],
         }
     }

@@ -3,8 +3,9 @@
 use crate::Ps;
 use crate::reassembly::FragKey;
 use crate::skb::IfIndex;
+use crate::tcp::{TcpSocketId, TcpTimer};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What is due. The order among things due at the same time is the order of this type, the same in every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +18,10 @@ pub(crate) enum TimerKey {
     TxRetry(IfIndex),
     /// A connection tracking entry expires.
     Conntrack,
+    /// A connection's timer.
+    Tcp(TcpSocketId, TcpTimer),
+    /// A SYN-ACK of a listener was not answered: this host's end, the other.
+    TcpRequest(TcpSocketId, SocketAddr, SocketAddr),
 }
 
 /// All running timers. Who starts one keeps its time, to stop it.

@@ -86,6 +86,8 @@ pub enum Consume {
     Icmp,
     /// Neighbour discovery took in what it said.
     Ndisc,
+    /// TCP took in what it said.
+    Tcp,
     /// Its bytes went on in a reassembled datagram.
     Defrag,
     /// Its bytes went on in fragments.
@@ -101,6 +103,7 @@ impl fmt::Display for Consume {
             Consume::Arp => "arp",
             Consume::Icmp => "icmp",
             Consume::Ndisc => "ndisc",
+            Consume::Tcp => "tcp",
             Consume::Defrag => "defrag",
             Consume::Fragment => "fragment",
             Consume::SocketClose => "socket close",

@@ -25,9 +25,15 @@ pub(crate) struct Ipv4Send {
 
 impl Stack {
     /// Puts the header in front of a transport packet and sends it. `false`: it did not get past the output hook.
-    pub(crate) fn ip_send_skb(&mut self, mut skb: SkBuff, send: Ipv4Send) -> bool {
-        let (tot_len, ttl) = (skb.len() + IPV4_HLEN, self.config.default_ttl);
+    pub(crate) fn ip_send_skb(&mut self, skb: SkBuff, send: Ipv4Send) -> bool {
         let id = self.ip_select_ident();
+        self.ip_send_skb_id(skb, send, id)
+    }
+
+    /// [`ip_send_skb`](Self::ip_send_skb) with a given identification: sockets count their own, and answers without a socket that must not be
+    /// fragmented have none (RFC 6864 4.1).
+    pub(crate) fn ip_send_skb_id(&mut self, mut skb: SkBuff, send: Ipv4Send, id: u16) -> bool {
+        let (tot_len, ttl) = (skb.len() + IPV4_HLEN, self.config.default_ttl);
         skb.set_transport_header(0);
         let Some(header) = skb
             .push(IPV4_HLEN)
