@@ -21,7 +21,7 @@ pub(crate) const DEST_UNREACH: u8 = 3;
 /// Source quench.
 const SOURCE_QUENCH: u8 = 4;
 /// Redirect.
-const REDIRECT: u8 = 5;
+pub(crate) const REDIRECT: u8 = 5;
 /// Echo request.
 const ECHO: u8 = 8;
 /// Time exceeded; code 0: in transit.

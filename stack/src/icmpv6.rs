@@ -23,7 +23,7 @@ pub(crate) const TIME_EXCEED: u8 = 3;
 pub(crate) const PARAMPROB: u8 = 4;
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
-const REDIRECT: u8 = 137;
+pub(crate) const REDIRECT: u8 = 137;
 
 /// Codes of destination unreachable.
 pub(crate) const NOROUTE: u8 = 0;

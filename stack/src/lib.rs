@@ -39,6 +39,7 @@ mod devconf;
 pub mod drop_reason;
 pub mod error;
 pub mod fib;
+mod hash;
 mod icmp;
 mod icmpv6;
 mod ipv4;

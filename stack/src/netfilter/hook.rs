@@ -13,6 +13,7 @@
 //! At one hook the functions run in ascending priority. Among equal priorities the one that was registered last runs first, as a
 //! kernel reports it. Accept goes on to the next function; drop and stolen end the packet's way at once.
 
+use super::nat::{NatFn, NatRequest};
 use crate::Ps;
 use crate::skb::{IfIndex, SkBuff};
 use std::fmt;
@@ -147,7 +148,7 @@ impl Families {
         Self(1 << family as u8)
     }
 
-    fn contains(self, family: Family) -> bool {
+    pub fn contains(self, family: Family) -> bool {
         self.0 & 1 << family as u8 != 0
     }
 }
@@ -157,6 +158,8 @@ impl Families {
 pub(crate) enum Builtin {
     /// `nf_conntrack_in()`.
     ConntrackIn,
+    /// The nat chains as one block, and translation (`nf_nat_inet_fn()`).
+    Nat,
     /// `nf_confirm()`.
     Confirm,
 }
@@ -164,6 +167,8 @@ pub(crate) enum Builtin {
 /// What an entry calls.
 pub(crate) enum Callee {
     Function(HookFn),
+    /// In the nat block only.
+    Nat(NatFn),
     Builtin(Builtin),
 }
 
@@ -174,6 +179,8 @@ pub(crate) enum Next {
     Done(Verdict),
     /// It needs the whole stack.
     Builtin(Builtin),
+    /// It was a nat chain, and this is what the connection is translated to.
+    Request(NatRequest),
     /// It does not see this packet.
     Skip,
     /// There are no more entries.
@@ -205,29 +212,74 @@ struct Entry {
 #[derive(Default)]
 pub(crate) struct Hooks {
     chains: [Vec<Entry>; Hook::COUNT],
+    /// Nat chains, which [`Builtin::Nat`] runs.
+    nat: [Vec<Entry>; Hook::COUNT],
+    /// Nat chains by family (IPv4, IPv6).
+    nat_users: [usize; 2],
+    /// Where [`Builtin::Nat`] is registered.
+    pub nat_hook_ids: Vec<(Family, HookId)>,
     next_id: u32,
 }
 
+/// `nf_hook_entries_grow()`: in front of its equals, the last one registered runs first.
+fn insert(chain: &mut Vec<Entry>, id: HookId, ops: HookOps<'_>) {
+    let at = chain.partition_point(|e| e.priority < ops.priority);
+    chain.insert(
+        at,
+        Entry {
+            id,
+            priority: ops.priority,
+            families: ops.families,
+            dev: ops.dev,
+            name: ops.name.to_owned(),
+            callee: ops.callee,
+        },
+    );
+}
+
 impl Hooks {
+    fn new_id(&mut self) -> HookId {
+        self.next_id += 1;
+        HookId(self.next_id)
+    }
+
     /// `nf_register_net_hook()`.
     pub fn register(&mut self, ops: HookOps<'_>) -> HookId {
-        let id = HookId(self.next_id);
-        self.next_id += 1;
-        let chain = &mut self.chains[ops.hook as usize];
-        // In front of its equals: the last one registered runs first.
-        let at = chain.partition_point(|e| e.priority < ops.priority);
-        chain.insert(
-            at,
-            Entry {
-                id,
-                priority: ops.priority,
-                families: ops.families,
-                dev: ops.dev,
-                name: ops.name.to_owned(),
-                callee: ops.callee,
-            },
-        );
+        let id = self.new_id();
+        insert(&mut self.chains[ops.hook as usize], id, ops);
         id
+    }
+
+    /// Puts a chain into the nat block.
+    pub fn register_nat(&mut self, ops: HookOps<'_>) -> HookId {
+        let id = self.new_id();
+        insert(&mut self.nat[ops.hook as usize], id, ops);
+        id
+    }
+
+    /// Takes a chain out of the nat block and says for which families it was there.
+    pub fn unregister_nat(&mut self, id: HookId) -> Option<Families> {
+        self.nat.iter_mut().find_map(|chain| {
+            let at = chain.iter().position(|e| e.id == id)?;
+            Some(chain.remove(at).families)
+        })
+    }
+
+    /// Number of nat chains of a family.
+    pub fn nat_users(&mut self, family: Family) -> &mut usize {
+        &mut self.nat_users[usize::from(family == Family::Ipv6)]
+    }
+
+    /// Takes the nat block of `family` off the hooks.
+    pub fn unregister_nat_hooks(&mut self, family: Family) {
+        let ids = std::mem::take(&mut self.nat_hook_ids);
+        for (of, id) in ids {
+            if of == family {
+                self.unregister(id);
+            } else {
+                self.nat_hook_ids.push((of, id));
+            }
+        }
     }
 
     pub fn unregister(&mut self, id: HookId) -> bool {
@@ -254,25 +306,39 @@ impl Hooks {
     /// use all of the stack and hooks nest.
     #[inline]
     pub fn call(&mut self, index: usize, skb: &mut SkBuff, state: &HookState) -> Next {
-        let Some(entry) = self.chains[state.hook as usize].get_mut(index) else {
-            return Next::End;
+        call(&mut self.chains[state.hook as usize], index, skb, state)
+    }
+
+    /// The same in the nat block.
+    pub fn call_nat(&mut self, index: usize, skb: &mut SkBuff, state: &HookState) -> Next {
+        call(&mut self.nat[state.hook as usize], index, skb, state)
+    }
+}
+
+#[inline]
+fn call(chain: &mut [Entry], index: usize, skb: &mut SkBuff, state: &HookState) -> Next {
+    let Some(entry) = chain.get_mut(index) else {
+        return Next::End;
+    };
+    if !entry.families.contains(state.family) {
+        return Next::Skip;
+    }
+    if entry.dev.is_some() {
+        let here = match state.hook {
+            Hook::NetdevEgress | Hook::TcEgress => state.oif,
+            _ => state.iif,
         };
-        if !entry.families.contains(state.family) {
+        if here != entry.dev {
             return Next::Skip;
         }
-        if entry.dev.is_some() {
-            let here = match state.hook {
-                Hook::NetdevEgress | Hook::TcEgress => state.oif,
-                _ => state.iif,
-            };
-            if here != entry.dev {
-                return Next::Skip;
-            }
-        }
-        match &mut entry.callee {
-            Callee::Function(function) => Next::Done(function(skb, state)),
-            Callee::Builtin(builtin) => Next::Builtin(*builtin),
-        }
+    }
+    match &mut entry.callee {
+        Callee::Function(function) => Next::Done(function(skb, state)),
+        Callee::Nat(chain) => match chain(skb, state) {
+            Some(request) => Next::Request(request),
+            None => Next::Done(Verdict::Accept),
+        },
+        Callee::Builtin(builtin) => Next::Builtin(*builtin),
     }
 }
 
@@ -311,7 +377,7 @@ mod tests {
                 Next::Done(Verdict::Accept) | Next::Skip => {}
                 Next::Done(end) => return end,
                 Next::End => break,
-                Next::Builtin(_) => unreachable!("none was registered"),
+                Next::Builtin(_) | Next::Request(_) => unreachable!("none was registered"),
             }
         }
         Verdict::Accept

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | PreRouting, LocalOut | −400 | fragments are put together (`nf_defrag_ipv4`, `nf_defrag_ipv6`) |
 //! | PreRouting, LocalOut | −200 | [`conntrack`] finds or makes the packet's connection (`nf_conntrack_in()`) |
-//! | PreRouting, LocalOut | −100 | destination NAT, with all nat chains as one block |
+//! | PreRouting, LocalOut | −100 | destination [`nat`], with all nat chains as one block |
 //! | LocalIn, PostRouting | 100 | source NAT, likewise |
 //! | LocalIn, PostRouting | last | a new connection enters the table (`nf_confirm()`) |
 //!
@@ -12,5 +12,6 @@
 
 pub mod conntrack;
 pub mod hook;
+pub mod nat;
 mod reroute;
 mod run;

@@ -50,6 +50,8 @@ impl Stack {
                 },
                 Next::Done(verdict) => verdict,
                 Next::Builtin(builtin) => self.nf_builtin(builtin, &mut skb, state),
+                // Nat chains are on no hook themselves.
+                Next::Request(_) => Verdict::Accept,
             };
             match verdict {
                 Verdict::Accept => index += 1,
@@ -79,6 +81,7 @@ impl Stack {
                 CtVerdict::Accept => Verdict::Accept,
                 CtVerdict::Drop => Verdict::Drop,
             },
+            Builtin::Nat => self.nf_nat_fn(skb, state),
             Builtin::Confirm => {
                 let verdict = self.conntrack.nf_confirm(skb, state);
                 self.nf_ct_rearm();

@@ -4,6 +4,7 @@ use crate::common::{SEC, Wire};
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader};
 use stack::{CsumState, Family, IfIndex, Ps, Stack, StackConfig};
 use std::cell::RefCell;
+use std::net::Ipv6Addr;
 use std::rc::Rc;
 
 pub const CLIENT: [u8; 4] = [10, 0, 1, 2];
@@ -147,4 +148,81 @@ pub fn echo(src: [u8; 4], dst: [u8; 4], request: bool, id: u16) -> Vec<u8> {
     };
     builder.write(&mut frame, b"ping").unwrap();
     frame
+}
+
+pub fn udp6(src: &str, sport: u16, dst: &str, dport: u16, payload: &[u8]) -> Vec<u8> {
+    let (src, dst): (Ipv6Addr, Ipv6Addr) = (src.parse().unwrap(), dst.parse().unwrap());
+    let mut frame = Vec::new();
+    let builder = ether(src.segments()[1] as u8)
+        .ipv6(src.octets(), dst.octets(), 64)
+        .udp(sport, dport);
+    builder.write(&mut frame, payload).unwrap();
+    frame
+}
+
+/// Source and destination port of a TCP or UDP frame.
+pub fn ports(frame: &[u8]) -> (u16, u16) {
+    let at = if frame[12..14] == [0x86, 0xdd] {
+        54
+    } else {
+        34
+    };
+    let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    (word(at), word(at + 2))
+}
+
+/// Whether the checksums of both layers are right, as an independent implementation computes them.
+pub fn checksums_ok(frame: &[u8]) -> bool {
+    use etherparse::{InternetSlice, SlicedPacket, TransportSlice};
+    let packet = SlicedPacket::from_ethernet(frame).unwrap();
+    let Some(net) = packet.net else { return false };
+    let (src, dst) = match &net {
+        InternetSlice::Ipv4(ip) => {
+            let header = ip.header().to_header();
+            if header.calc_header_checksum() != header.header_checksum {
+                return false;
+            }
+            let (src, dst) = (ip.header().source_addr(), ip.header().destination_addr());
+            (src.to_ipv6_mapped(), dst.to_ipv6_mapped())
+        }
+        InternetSlice::Ipv6(ip) => (ip.header().source_addr(), ip.header().destination_addr()),
+        _ => return false,
+    };
+    let v4 = src.to_ipv4_mapped().zip(dst.to_ipv4_mapped());
+    let both = |v4, v6| match v4 {
+        Some(check) => check,
+        None => v6,
+    };
+    match packet.transport {
+        Some(TransportSlice::Udp(udp)) => {
+            let payload = udp.payload();
+            let header = udp.to_header();
+            let four = v4.map(|(s, d)| {
+                header
+                    .calc_checksum_ipv4_raw(s.octets(), d.octets(), payload)
+                    .unwrap()
+            });
+            let six = header
+                .calc_checksum_ipv6_raw(src.octets(), dst.octets(), payload)
+                .unwrap();
+            both(four, six) == header.checksum
+        }
+        Some(TransportSlice::Tcp(tcp)) => {
+            let payload = tcp.payload();
+            let header = tcp.to_header();
+            let four = v4.map(|(s, d)| {
+                header
+                    .calc_checksum_ipv4_raw(s.octets(), d.octets(), payload)
+                    .unwrap()
+            });
+            let six = header
+                .calc_checksum_ipv6_raw(src.octets(), dst.octets(), payload)
+                .unwrap();
+            both(four, six) == header.checksum
+        }
+        Some(TransportSlice::Icmpv4(icmp)) => {
+            icmp.icmp_type().calc_checksum(icmp.payload()) == icmp.checksum()
+        }
+        _ => false,
+    }
 }

@@ -1,6 +1,6 @@
 //! One connection (`struct nf_conn`), and a packet's reference to it.
 
-use super::tcp::TcpTrack;
+use super::tcp::{TcpState, TcpTrack};
 use super::tuple::{Dir, Tuple};
 use crate::Ps;
 use crate::skb::IfIndex;
@@ -271,6 +271,24 @@ impl Conn {
     /// `nf_ct_is_expired()`.
     pub(super) fn is_expired(&self, now: Ps) -> bool {
         self.is_confirmed() && self.timeout <= now
+    }
+
+    /// A TCP connection of which only the SYN was seen: the number behind it.
+    pub(crate) fn tcp_syn_end(&self) -> Option<u32> {
+        match &self.proto {
+            Proto::Tcp(tcp) if tcp.state == TcpState::SynSent => Some(tcp.original_end()),
+            _ => None,
+        }
+    }
+
+    /// `nf_nat_may_kill()`, `nf_seq_has_advanced()`: a translated TCP connection that is closed, so that packets of the old one cannot be
+    /// taken for those of a new one whose numbers begin at `end`.
+    pub(crate) fn may_be_replaced(&self, end: u32) -> bool {
+        let keep = CtStatus::FIXED_TIMEOUT | CtStatus::DYING;
+        matches!(&self.proto, Proto::Tcp(tcp) if tcp.state >= TcpState::TimeWait
+            && (end.wrapping_sub(tcp.original_end()) as i32) > 0)
+            && self.status.has(CtStatus::SRC_NAT)
+            && !self.status.has(keep)
     }
 
     /// The name of the TCP state, as `conntrack -L` shows it; `None` for other protocols.

@@ -31,6 +31,7 @@ pub use table::{Conntrack, CtStats};
 pub use tuple::{Dir, Tuple};
 
 pub(crate) use input::CtVerdict;
+pub(crate) use tuple::{L4, addresses};
 
 /// The kernel's clock tick (`CONFIG_HZ=250`): timeouts are shown as if counted in these.
 const JIFFY: crate::Ps = 4 * crate::MS;

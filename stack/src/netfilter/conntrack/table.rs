@@ -6,6 +6,7 @@ use super::event::{self, CtEventKind, Events};
 use super::tuple::{Dir, Tuple};
 use crate::Ps;
 use crate::hook::{Family, HookId};
+use crate::netfilter::nat::BySource;
 use crate::skb::IfIndex;
 use crate::stack::Stack;
 use crate::timer::TimerKey;
@@ -56,6 +57,8 @@ pub struct Conntrack {
     /// What the stack's timers know.
     armed: Option<Ps>,
     seed: u64,
+    rng: u64,
+    by_source: BySource,
     stats: CtStats,
     users: [usize; 2],
     pub(crate) hook_ids: Vec<(Family, HookId)>,
@@ -106,6 +109,8 @@ impl Conntrack {
             expiry: BinaryHeap::new(),
             armed: None,
             seed: mix(seed ^ 0x2d35_8dcc_aa6c_78a5, 0x8bb8_4b93_962e_acc9) | 1,
+            rng: seed.wrapping_add(0xd1b5_4a32_d192_ed03),
+            by_source: BySource::default(),
             stats: CtStats::default(),
             users: [0; 2],
             hook_ids: Vec::new(),
@@ -221,6 +226,55 @@ impl Conntrack {
         self.lookup(tuple, zone.id_of(Dir::Reply), now, zone)
     }
 
+    /// `nf_conntrack_tuple_taken()`: whether a connection other than `own` answers to this tuple. Two connections with the same original
+    /// direction are one flow; that is for the resolution of clashes.
+    pub(crate) fn tuple_taken(&self, tuple: &Tuple, own: CtId, zone: CtZone, now: Ps) -> bool {
+        let own_original = self.get(own).map(|conn| conn.original);
+        let key_hash = hash(self.seed, tuple, zone.id_of(Dir::Reply));
+        self.table.iter_hash(key_hash).any(|&key| {
+            let dir = if key & 1 == 0 {
+                Dir::Original
+            } else {
+                Dir::Reply
+            };
+            self.conn_at(key >> 1).is_some_and(|conn| {
+                let same_flow = own_original == Some(conn.original)
+                    && conn.zone.id_of(Dir::Original) == zone.id_of(Dir::Original);
+                conn.tuple(dir) == tuple
+                    && conn.zone.id_of(dir) == zone.id_of(dir)
+                    && !conn.is_expired(now)
+                    && key >> 1 != own.index
+                    && !same_flow
+            })
+        })
+    }
+
+    /// Remembers that connection `id` is of this source.
+    pub(crate) fn add_source(&mut self, original: &Tuple, zone: CtZone, id: CtId) {
+        self.by_source.add(original, zone, id.index);
+    }
+
+    /// The connections of the source of `tuple`, the newest first.
+    pub(crate) fn of_source(&self, tuple: &Tuple, zone: CtZone) -> impl Iterator<Item = &Conn> {
+        let slots = self.by_source.of(tuple, zone);
+        slots.filter_map(|slot| self.conn_at(slot))
+    }
+
+    /// Next number of the generator (splitmix64), seeded with the stack's.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.rng = self.rng.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.rng;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Ends a connection that no packet under way belongs to.
+    pub(crate) fn end(&mut self, id: CtId, now: Ps) {
+        self.kill(id, now);
+        self.free(id);
+    }
+
     /// `__nf_conntrack_alloc()`: a connection that is not in the table yet. `None`: the table is full and nothing can be evicted.
     pub(super) fn alloc(
         &mut self,
@@ -284,8 +338,7 @@ impl Conntrack {
             });
             if evict {
                 let id = self.id_at(index);
-                self.kill(id, now);
-                self.free(id);
+                self.end(id, now);
                 self.stats.early_drop += 1;
                 return true;
             }
@@ -356,7 +409,10 @@ impl Conntrack {
         else {
             return;
         };
-        if slot.conn.take().is_some() {
+        if let Some(conn) = slot.conn.take() {
+            if conn.status.has(CtStatus::SRC_NAT_DONE) {
+                self.by_source.remove(&conn.original, conn.zone, id.index);
+            }
             self.free.push(id.index);
             self.count -= 1;
         }
@@ -421,8 +477,7 @@ impl Conntrack {
                 let at = conn.timeout;
                 self.expiry.push(Reverse((at, id)));
             } else {
-                self.kill(id, now);
-                self.free(id);
+                self.end(id, now);
             }
         }
     }
@@ -435,8 +490,7 @@ impl Conntrack {
             .map(|(id, _)| id)
             .collect();
         for id in ended {
-            self.kill(id, now);
-            self.free(id);
+            self.end(id, now);
         }
     }
 

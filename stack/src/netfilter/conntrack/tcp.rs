@@ -230,6 +230,11 @@ impl TcpTrack {
             last_flags: 0,
         }
     }
+
+    /// Behind the last byte that the original direction sent.
+    pub fn original_end(&self) -> u32 {
+        self.seen[0].td_end
+    }
 }
 
 /// `before()`: in sequence space (RFC 9293 3.4).

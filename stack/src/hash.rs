@@ -1,0 +1,78 @@
+//! The kernel's hash functions whose results can be seen from outside.
+
+/// `JHASH_INITVAL`.
+const JHASH_INITVAL: u32 = 0xdead_beef;
+
+fn jhash_final(mut a: u32, mut b: u32, mut c: u32) -> u32 {
+    c = (c ^ b).wrapping_sub(b.rotate_left(14));
+    a = (a ^ c).wrapping_sub(c.rotate_left(11));
+    b = (b ^ a).wrapping_sub(a.rotate_left(25));
+    c = (c ^ b).wrapping_sub(b.rotate_left(16));
+    a = (a ^ c).wrapping_sub(c.rotate_left(4));
+    b = (b ^ a).wrapping_sub(a.rotate_left(14));
+    (c ^ b).wrapping_sub(b.rotate_left(24))
+}
+
+fn jhash_mix(a: &mut u32, b: &mut u32, c: &mut u32) {
+    *a = a.wrapping_sub(*c) ^ c.rotate_left(4);
+    *c = c.wrapping_add(*b);
+    *b = b.wrapping_sub(*a) ^ a.rotate_left(6);
+    *a = a.wrapping_add(*c);
+    *c = c.wrapping_sub(*b) ^ b.rotate_left(8);
+    *b = b.wrapping_add(*a);
+    *a = a.wrapping_sub(*c) ^ c.rotate_left(16);
+    *c = c.wrapping_add(*b);
+    *b = b.wrapping_sub(*a) ^ a.rotate_left(19);
+    *a = a.wrapping_add(*c);
+    *c = c.wrapping_sub(*b) ^ b.rotate_left(4);
+    *b = b.wrapping_add(*a);
+}
+
+/// `jhash2()` of include/linux/jhash.h (lookup3 by Bob Jenkins): of an array of 32-bit words.
+pub(crate) fn jhash2(words: &[u32], initval: u32) -> u32 {
+    let start = JHASH_INITVAL
+        .wrapping_add((words.len() as u32) << 2)
+        .wrapping_add(initval);
+    let (mut a, mut b, mut c) = (start, start, start);
+    let mut rest = words;
+    while let [x, y, z, more @ ..] = rest
+        && !more.is_empty()
+    {
+        a = a.wrapping_add(*x);
+        b = b.wrapping_add(*y);
+        c = c.wrapping_add(*z);
+        jhash_mix(&mut a, &mut b, &mut c);
+        rest = more;
+    }
+    match rest {
+        [] => return c,
+        [x] => a = a.wrapping_add(*x),
+        [x, y] => {
+            a = a.wrapping_add(*x);
+            b = b.wrapping_add(*y);
+        }
+        [x, y, z, ..] => {
+            a = a.wrapping_add(*x);
+            b = b.wrapping_add(*y);
+            c = c.wrapping_add(*z);
+        }
+    }
+    jhash_final(a, b, c)
+}
+
+/// `reciprocal_scale()`: maps a hash to 0 up to below `n`.
+pub(crate) fn reciprocal_scale(hash: u32, n: u32) -> u32 {
+    ((u64::from(hash) * u64::from(n)) >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scaled_evenly() {
+        assert_eq!(reciprocal_scale(0, 10), 0);
+        assert_eq!(reciprocal_scale(u32::MAX, 10), 9);
+        assert_eq!(reciprocal_scale(0x8000_0000, 10), 5);
+    }
+}
