@@ -262,6 +262,8 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> NetDeviceOps for VirtioNet<P,
             hw_csum: self.features.contains(Feature::CSUM),
             rx_csum: self.features.contains(Feature::GUEST_CSUM),
             sg: self.tx.sg(),
+            gro: true,
+            ..NetFeatures::default()
         }
     }
 

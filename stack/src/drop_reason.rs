@@ -92,6 +92,8 @@ drop_reasons! {
     DevHdr = "DEV_HDR",
     /// The device is down or gone.
     DevReady = "DEV_READY",
+    /// A packet that stands for several could not be taken apart.
+    SkbGsoSeg = "SKB_GSO_SEG",
     /// No buffer.
     NoMem = "NOMEM",
     /// A header is cut off.

@@ -39,6 +39,8 @@ mod devconf;
 pub mod drop_reason;
 pub mod error;
 pub mod fib;
+mod gro;
+mod gso;
 mod hash;
 mod icmp;
 mod icmpv6;
@@ -62,6 +64,7 @@ mod tcp;
 mod timer;
 pub mod trace;
 mod udp;
+mod validate_xmit;
 mod xmit;
 
 pub use addr::IpCidr;
@@ -83,7 +86,7 @@ pub use stack::{RpFilter, Stack, StackConfig};
 pub use stats::{LinkStats, StackStats};
 pub use tcp::{TcpSocketId, TcpState};
 pub use trace::{Consume, NoTrace, Stage, TraceLog, Tracer};
-pub use xmit::skb_checksum_help;
+pub use validate_xmit::skb_checksum_help;
 
 /// Simulated time in picoseconds since the start.
 pub type Ps = u64;

@@ -63,6 +63,12 @@ impl NetDeviceOps for Loopback {
             hw_csum: true,
             rx_csum: true,
             sg: true,
+            tso4: true,
+            tso6: true,
+            tso_ecn: true,
+            tso_mangleid: true,
+            uso: true,
+            ..NetFeatures::default()
         }
     }
 

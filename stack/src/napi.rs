@@ -2,11 +2,13 @@
 
 use crate::Ps;
 use crate::drop_reason::DropReason;
+use crate::gro::Gro;
+use crate::gso::Layout;
 use crate::hook::{Family, Hook};
 use crate::netdev::NapiState;
 use crate::skb::{CsumState, IfIndex, PacketId, PktType, SkBuff, Vlan};
 use crate::stack::Stack;
-use crate::trace::Stage;
+use crate::trace::{Consume, Stage};
 use crate::xmit::ETH_HLEN;
 
 /// Frames per poll of one device (`NAPI_POLL_WEIGHT`).
@@ -86,9 +88,15 @@ impl Stack {
         device.no_page = false;
         self.stats.polls += 1;
         self.qdisc_run(dev);
+        let mut gro = std::mem::take(&mut self.gro);
         for skb in rx_list.drain(..) {
-            self.napi_gro_receive(dev, skb);
+            self.napi_gro_receive(dev, skb, &mut gro);
         }
+        gro.flush();
+        for skb in gro.ready.drain(..) {
+            self.netif_receive_skb(skb);
+        }
+        self.gro = gro;
         self.rx_list = rx_list;
         let Some(device) = self.device_mut(dev) else {
             return work;
@@ -103,8 +111,8 @@ impl Stack {
         work
     }
 
-    /// `napi_gro_receive()`. Nothing is merged (yet): every frame goes on as it is.
-    fn napi_gro_receive(&mut self, dev: IfIndex, mut skb: SkBuff) {
+    /// `napi_gro_receive()`: the frame is merged, held, or goes on; what it makes go on before it does too.
+    fn napi_gro_receive(&mut self, dev: IfIndex, mut skb: SkBuff, gro: &mut Gro) {
         skb.dev = dev;
         skb.iif = dev;
         // Frames that come back through lo keep their number.
@@ -121,16 +129,28 @@ impl Stack {
         }
         self.trace(&skb, Stage::NapiPoll);
         self.trace(&skb, Stage::GroReceive);
-        self.netif_receive_skb(skb);
-    }
-
-    /// `__netif_receive_skb_core()`: VLAN tag off, tc ingress, netfilter ingress, then the protocol.
-    fn netif_receive_skb(&mut self, mut skb: SkBuff) {
-        let dev = skb.dev;
         if !self.eth_type_trans(&mut skb) {
             self.count_rx_drop(dev);
             return self.kfree_skb(skb, DropReason::PktTooSmall);
         }
+        let features = self.device(dev).map(|device| device.features);
+        if !features.is_some_and(|features| features.gro) {
+            return self.netif_receive_skb(skb);
+        }
+        let forward = features.is_some_and(|features| features.gro_udp_fwd);
+        let sockets = &self.sockets;
+        let merge_udp = |skb: &SkBuff, layout: &Layout| sockets.gro_wanted(skb, layout, forward);
+        if let Some(rest) = gro.receive(skb, merge_udp) {
+            self.consume_skb(rest, Consume::Gro);
+        }
+        for skb in gro.ready.drain(..) {
+            self.netif_receive_skb(skb);
+        }
+    }
+
+    /// `__netif_receive_skb_core()`: tc ingress, netfilter ingress, then the protocol. Data starts at the network header.
+    fn netif_receive_skb(&mut self, skb: SkBuff) {
+        let dev = skb.dev;
         self.trace(&skb, Stage::NetifReceive);
         let hooked = self
             .nf_hook(Hook::TcIngress, Family::Netdev, skb, dev, IfIndex::NONE)
@@ -141,7 +161,7 @@ impl Stack {
             return self.count_rx_drop(dev);
         };
         // No VLAN devices exist: a frame with a VLAN id is for somebody else. Id 0 is a priority tag only.
-        if skb.vlan.is_some_and(|vlan| vlan.id() != 0) {
+        if skb.vlan.take().is_some_and(|vlan| vlan.id() != 0) {
             skb.pkt_type = PktType::OtherHost;
         }
         if skb.pkt_type == PktType::OtherHost

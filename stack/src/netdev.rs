@@ -2,7 +2,7 @@
 
 use crate::Ps;
 use crate::page_pool::PagePool;
-use crate::skb::{IfIndex, SkBuff};
+use crate::skb::{Gso, GsoType, IfIndex, SkBuff};
 use crate::stats::LinkStats;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -20,6 +20,35 @@ pub struct NetFeatures {
     pub rx_csum: bool,
     /// `NETIF_F_SG`: sends packets with up to [`MAX_SKB_FRAGS`](crate::skb::MAX_SKB_FRAGS) fragments; others get them linear.
     pub sg: bool,
+    /// `NETIF_F_TSO`: segments TCP over IPv4 ([`GsoType::TcpV4`](crate::skb::GsoType::TcpV4)).
+    pub tso4: bool,
+    /// `NETIF_F_TSO6`: segments TCP over IPv6.
+    pub tso6: bool,
+    /// `NETIF_F_TSO_ECN`: takes CWR off all segments but the first.
+    pub tso_ecn: bool,
+    /// `NETIF_F_TSO_MANGLEID`: may give the segments of one packet IPv4 identifications as it likes.
+    pub tso_mangleid: bool,
+    /// `NETIF_F_GSO_UDP_L4`: segments UDP ([`GsoType::UdpL4`](crate::skb::GsoType::UdpL4)).
+    pub uso: bool,
+    /// `NETIF_F_GRO`: the stack merges received packets ([`Stage::GroReceive`](crate::trace::Stage::GroReceive)). A driver says `true`
+    /// unless it has a reason not to.
+    pub gro: bool,
+    /// `NETIF_F_GRO_UDP_FWD` (`rx-udp-gro-forwarding`): merges UDP too where no socket asks for it.
+    pub gro_udp_fwd: bool,
+}
+
+impl NetFeatures {
+    /// `net_gso_ok()`, `skb_gso_ok()`: whether the device takes this kind of large packet as it is.
+    pub fn gso_ok(&self, gso: Gso) -> bool {
+        let kind = match gso.kind {
+            GsoType::None => true,
+            GsoType::TcpV4 => self.tso4,
+            GsoType::TcpV6 => self.tso6,
+            GsoType::UdpL4 => self.uso,
+        };
+        // No device here knows of Accurate ECN (NETIF_F_GSO_ACCECN).
+        kind && (self.tso_ecn || !gso.ecn) && (self.tso_mangleid || !gso.fixed_id) && !gso.accecn
+    }
 }
 
 /// A driver. Packets start at the Ethernet header, without FCS, in both directions.

@@ -1,7 +1,10 @@
 //! UDP sockets: who is bound where, and what waits to be read.
 
 use crate::Ps;
-use crate::skb::{IfIndex, SkBuff};
+use crate::gso::Layout;
+use crate::ipv4::header::Ipv4Header;
+use crate::ipv6::header::Ipv6Header;
+use crate::skb::{GsoType, IfIndex, SkBuff};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +39,12 @@ impl Datagram {
         self.skb.data()
     }
 
+    /// `UDP_GRO`'s control message: the payload is that of several datagrams of this many bytes each, the last one perhaps shorter.
+    /// `None`: it is one datagram.
+    pub fn gro_size(&self) -> Option<u16> {
+        (self.skb.gso.kind == GsoType::UdpL4).then_some(self.skb.gso.size)
+    }
+
     /// The packet, its data being the payload.
     pub fn skb(&self) -> &SkBuff {
         &self.skb
@@ -54,6 +63,8 @@ pub(crate) struct UdpSocket {
     pub dont_fragment: bool,
     /// `SO_BROADCAST`.
     pub broadcast: bool,
+    /// `UDP_GRO`: takes datagrams merged.
+    pub gro: bool,
 }
 
 /// All sockets, by number and by port.
@@ -63,6 +74,8 @@ pub(crate) struct Sockets {
     /// Bound sockets; the wildcard address sorts before all others of its family.
     bound: BTreeMap<(u16, IpAddr), SocketId>,
     next: u32,
+    /// Sockets with `UDP_GRO`: without any, nobody is looked up.
+    gro: usize,
 }
 
 impl Sockets {
@@ -109,6 +122,38 @@ impl Sockets {
             .copied()
     }
 
+    /// `udp_gro_receive()`: whether datagrams like `skb`, data at its network header, are wanted merged: the socket they are for asked, or
+    /// there is none and they are to be merged for forwarding.
+    pub fn gro_wanted(&self, skb: &SkBuff, layout: &Layout, forward: bool) -> bool {
+        if self.gro == 0 {
+            return forward;
+        }
+        let bytes = skb.data();
+        let port = bytes
+            .get(layout.transport + 2..)
+            .and_then(<[u8]>::first_chunk)
+            .map_or(0, |port| u16::from_be_bytes(*port));
+        let daddr = if layout.ipv6 {
+            Ipv6Header::new(bytes).map(|h| h.daddr().into())
+        } else {
+            Ipv4Header::new(bytes).map(|h| h.daddr().into())
+        };
+        match daddr.and_then(|daddr| self.lookup(daddr, port)) {
+            Some(id) => self.get(id).is_some_and(|socket| socket.gro),
+            None => forward,
+        }
+    }
+
+    /// `UDP_GRO` of a socket; `false`: no such socket.
+    pub fn set_gro(&mut self, id: SocketId, on: bool) -> bool {
+        let Some(socket) = self.table.get_mut(&id) else {
+            return false;
+        };
+        self.gro -= usize::from(std::mem::replace(&mut socket.gro, on));
+        self.gro += usize::from(on);
+        true
+    }
+
     /// All sockets that take what is sent to group or broadcast address `dst`, by address.
     pub fn group_receivers(&self, dst: SocketAddr) -> Vec<SocketId> {
         let fits =
@@ -131,6 +176,7 @@ impl Sockets {
     pub fn remove(&mut self, id: SocketId) -> Option<UdpSocket> {
         let socket = self.table.remove(&id)?;
         self.bound.remove(&(socket.local.port(), socket.local.ip()));
+        self.gro -= usize::from(socket.gro);
         Some(socket)
     }
 }

@@ -5,6 +5,7 @@ use crate::devconf::{DevConf, Ipv4Conf, Ipv6Conf};
 use crate::drop_reason::DropReason;
 use crate::error::StackError;
 use crate::fib::{Fib, RouteSpec, RouteType, TableId};
+use crate::gro::Gro;
 use crate::hook::{Callee, Families, Hook, HookFn, HookId, HookOps, Hooks};
 use crate::icmp::IcmpLimiter;
 use crate::loopback::Loopback;
@@ -126,6 +127,10 @@ pub struct Stack {
     pub(crate) stats: StackStats,
     pub(crate) poll_list: VecDeque<IfIndex>,
     pub(crate) rx_list: Vec<SkBuff>,
+    /// Receive offload of the poll that is going on; empty between polls.
+    pub(crate) gro: Gro,
+    /// Packets on their way from the queue to a driver; empty between calls.
+    pub(crate) xmit_list: VecDeque<SkBuff>,
     tracer: Option<Box<dyn Tracer>>,
     last_packet: u64,
     rng: u64,
@@ -154,6 +159,8 @@ impl Stack {
             stats: StackStats::default(),
             poll_list: VecDeque::new(),
             rx_list: Vec::new(),
+            gro: Gro::default(),
+            xmit_list: VecDeque::new(),
             tracer: None,
             last_packet: 0,
             // splitmix64's increment: any seed, 0 too, gives a usable state.

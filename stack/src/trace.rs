@@ -92,6 +92,10 @@ pub enum Consume {
     Defrag,
     /// Its bytes went on in fragments.
     Fragment,
+    /// Its payload went on in a larger packet (GRO).
+    Gro,
+    /// It went on in segments (GSO).
+    Gso,
     /// Its socket was closed before anybody read it.
     SocketClose,
 }
@@ -106,6 +110,8 @@ impl fmt::Display for Consume {
             Consume::Tcp => "tcp",
             Consume::Defrag => "defrag",
             Consume::Fragment => "fragment",
+            Consume::Gro => "gro",
+            Consume::Gso => "gso",
             Consume::SocketClose => "socket close",
         })
     }

@@ -6,11 +6,12 @@ use crate::drop_reason::DropReason;
 use crate::error::StackError;
 use crate::ipv4::{Flow, IPPROTO_UDP, IPV4_HLEN, Ipv4Send};
 use crate::ipv6::{IPV6_HLEN, Ipv6Send};
-use crate::skb::{CsumState, IfIndex, SkBuff};
+use crate::skb::{CsumState, GsoType, IfIndex, SkBuff};
 use crate::socket::{Datagram, SocketId, UdpSocket};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
-use crate::xmit::{ETH_HLEN, fill_checksum};
+use crate::validate_xmit::fill_checksum;
+use crate::xmit::ETH_HLEN;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -100,8 +101,32 @@ impl Stack {
         self.udp_queue_rcv_skb(last, skb, src, dst);
     }
 
-    /// `__udp_enqueue_schedule_skb()`.
+    /// `udp_queue_rcv_skb()`: what was merged is taken apart again for a socket that did not ask for it (`udp_unexpected_gso()`).
     fn udp_queue_rcv_skb(
+        &mut self,
+        id: SocketId,
+        mut skb: SkBuff,
+        src: SocketAddr,
+        dst: SocketAddr,
+    ) {
+        let unexpected = || self.sockets.get(id).is_some_and(|socket| !socket.gro);
+        if skb.gso.kind != GsoType::UdpL4 || !unexpected() {
+            return self.udp_enqueue_schedule_skb(id, skb, src, dst);
+        }
+        let mut segments = VecDeque::new();
+        skb.rewind_to_network();
+        self.skb_gso_segment(skb, false, &mut segments);
+        for mut segment in segments {
+            let transport = usize::try_from(segment.transport_offset()).unwrap_or(0);
+            match segment.pull(transport) {
+                Some(()) => self.udp_enqueue_schedule_skb(id, segment, src, dst),
+                None => self.kfree_skb(segment, DropReason::PktTooSmall),
+            }
+        }
+    }
+
+    /// `__udp_enqueue_schedule_skb()`.
+    fn udp_enqueue_schedule_skb(
         &mut self,
         id: SocketId,
         mut skb: SkBuff,
@@ -162,6 +187,7 @@ impl Stack {
             queue: VecDeque::new(),
             dont_fragment: false,
             broadcast: false,
+            gro: false,
         }))
     }
 
@@ -217,6 +243,16 @@ impl Stack {
             .ok_or(StackError::NoSocket(socket))?
             .broadcast = on;
         Ok(())
+    }
+
+    /// `UDP_GRO`: with `true`, datagrams of one size that came right after each other are received as one
+    /// ([`Datagram::gro_size`]), if the device's features include `gro`.
+    pub fn udp_set_gro(&mut self, socket: SocketId, on: bool) -> Result<(), StackError> {
+        if self.sockets.set_gro(socket, on) {
+            Ok(())
+        } else {
+            Err(StackError::NoSocket(socket))
+        }
     }
 
     /// Whether a datagram waits.

@@ -1,10 +1,9 @@
 //! From the IP layer to the driver: `__dev_queue_xmit()`, the queue, `dev_hard_start_xmit()`.
 
-use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::hook::{Family, Hook};
-use crate::netdev::{NapiState, NetFeatures, TX_QUEUE_LEN};
-use crate::skb::{CsumState, IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff};
+use crate::netdev::{NapiState, TX_QUEUE_LEN};
+use crate::skb::{IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
 use crate::timer::TimerKey;
 use crate::trace::Stage;
@@ -14,6 +13,15 @@ use crate::{MS, Ps};
 pub(crate) const ETH_HLEN: usize = 14;
 /// Between two looks for a page when a queue waits for one.
 const TX_RETRY: Ps = MS;
+
+/// What became of a packet that the device cannot reach.
+enum Copied {
+    Yes(SkBuff),
+    /// All pages are in flight; the queue is stopped until there is one.
+    NoPage(SkBuff),
+    /// It fits no page.
+    Dropped,
+}
 
 impl Stack {
     /// `eth_header()` and on: puts the link-layer header in front of the packet and queues it on `skb.dev`.
@@ -72,25 +80,44 @@ impl Stack {
         }
     }
 
-    /// `validate_xmit_skb()` and `ndo_start_xmit()`.
+    /// `sch_direct_xmit()`: hands the driver what `skb` becomes. What it does not take goes back to the queue, in order.
     fn sch_direct_xmit(&mut self, skb: SkBuff) {
         let dev = skb.dev;
-        let Some(device) = self.device(dev) else {
-            return self.kfree_skb(skb, DropReason::DevReady);
-        };
-        let (features, pool) = (device.features, device.pool.clone());
-        let mut skb = validate_xmit_skb(skb, features);
-        if dev != IfIndex::LO && !skb.is_in(&pool) {
-            let Some(copy) = self.copy_for_device(skb, features.sg) else {
-                return;
+        let mut list = std::mem::take(&mut self.xmit_list);
+        self.validate_xmit_skb(skb, &mut list);
+        while let Some(skb) = list.pop_front() {
+            let Some(skb) = self.dev_hard_start_xmit(skb) else {
+                continue;
             };
-            skb = copy;
+            if let Some(device) = self.device_mut(dev) {
+                for skb in list.drain(..).rev() {
+                    device.qdisc.push_front(skb);
+                }
+                device.qdisc.push_front(skb);
+            }
         }
+        self.xmit_list = list;
+    }
+
+    /// `dev_hard_start_xmit()`: the driver gets the packet. It comes back when the driver is busy, or no buffer that it can reach is free.
+    fn dev_hard_start_xmit(&mut self, skb: SkBuff) -> Option<SkBuff> {
+        let dev = skb.dev;
+        let Some(device) = self.device(dev) else {
+            self.kfree_skb(skb, DropReason::DevReady);
+            return None;
+        };
+        let skb = if dev != IfIndex::LO && !skb.is_in(&device.pool) {
+            match self.copy_for_device(skb) {
+                Copied::Yes(copy) => copy,
+                Copied::NoPage(skb) => return Some(skb),
+                Copied::Dropped => return None,
+            }
+        } else {
+            skb
+        };
         self.trace(&skb, Stage::Xmit);
         let bytes = skb.len() as u64;
-        let Some(device) = self.device_mut(dev) else {
-            return;
-        };
+        let device = self.device_mut(dev)?;
         match device.ops.start_xmit(skb) {
             Ok(()) => {
                 device.needs_flush = true;
@@ -100,11 +127,12 @@ impl Stack {
                 if dev == IfIndex::LO {
                     self.napi_schedule(dev);
                 }
+                None
             }
             Err(skb) => {
                 device.tx_stopped = true;
                 device.stats.tx_busy += 1;
-                device.qdisc.push_front(skb);
+                Some(skb)
             }
         }
     }
@@ -112,21 +140,27 @@ impl Stack {
     /// A packet in a buffer that is not of the device's pool (heap, or received by another device, so that its bus address means nothing
     /// here) is copied into one that is. Without a free page it goes back to the queue, which is tried again after the next poll: at once,
     /// because that takes sent frames back, then whenever a call into the stack finds a page, and every [`TX_RETRY`].
-    fn copy_for_device(&mut self, skb: SkBuff, sg: bool) -> Option<SkBuff> {
+    fn copy_for_device(&mut self, skb: SkBuff) -> Copied {
         let (dev, now) = (skb.dev, self.now);
-        let device = self.device_mut(dev)?;
+        let Some(device) = self.device_mut(dev) else {
+            self.kfree_skb(skb, DropReason::DevReady);
+            return Copied::Dropped;
+        };
         let page = device.pool.buf_size();
-        let pages = if sg { 1 + MAX_SKB_FRAGS } else { 1 };
+        let pages = if device.features.sg {
+            1 + MAX_SKB_FRAGS
+        } else {
+            1
+        };
         if NET_SKB_PAD + skb.len() > pages * page {
             self.count_tx_drop(dev);
             self.kfree_skb(skb, DropReason::NoMem);
-            return None;
+            return Copied::Dropped;
         }
         let Some(copy) = skb.copy_into_pages(&device.pool, NET_SKB_PAD) else {
             device.tx_stopped = true;
             device.no_page = true;
             device.stats.tx_busy += 1;
-            device.qdisc.push_front(skb);
             // A poll that is going on has taken back what there was.
             let poll = device.napi != NapiState::Polling;
             if device.tx_retry.is_none() {
@@ -137,10 +171,10 @@ impl Stack {
             if poll {
                 self.napi_schedule(dev);
             }
-            return None;
+            return Copied::NoPage(skb);
         };
         // One packet in another buffer: it is neither made nor ended.
-        Some(copy)
+        Copied::Yes(copy)
     }
 
     /// The queue waited long enough for a page: the poll takes sent frames back, which may not have caused an interrupt.
@@ -175,72 +209,5 @@ impl Stack {
         if let Some(device) = self.device_mut(dev) {
             device.stats.tx_dropped += 1;
         }
-    }
-}
-
-/// `validate_xmit_skb()`: does in software what the device cannot.
-fn validate_xmit_skb(mut skb: SkBuff, features: NetFeatures) -> SkBuff {
-    // skb_needs_linearize()
-    if skb.is_nonlinear() && (!features.sg || skb.nr_frags() > MAX_SKB_FRAGS) {
-        skb.skb_linearize();
-    }
-    if !features.hw_csum {
-        skb_checksum_help(&mut skb);
-    }
-    skb
-}
-
-/// `skb_checksum_help()`: fills in a checksum that was left to the device ([`CsumState::Partial`]), for a device that cannot. Data starts
-/// at the Ethernet header; positions outside change nothing.
-pub fn skb_checksum_help(skb: &mut SkBuff) {
-    if let CsumState::Partial { start, offset } = skb.csum {
-        fill_checksum(skb, usize::from(start), usize::from(offset));
-        skb.csum = CsumState::None;
-    }
-}
-
-/// Sums the packet from `start` to its end and stores the complement at `start + offset`; positions outside change nothing.
-pub(crate) fn fill_checksum(skb: &mut SkBuff, start: usize, offset: usize) {
-    let at = start + offset;
-    if !skb.skb_ensure_writable(at + 2) {
-        return;
-    }
-    let sum = skb.skb_checksum(start, skb.len());
-    // 0 would mean "no checksum" in UDP; 0xffff is the same sum (CSUM_MANGLED_0).
-    let value = match !checksum::fold(sum) {
-        0 => 0xffff,
-        value => value,
-    };
-    if let Some(field) = skb.data_mut().get_mut(at..at + 2) {
-        field.copy_from_slice(&value.to_be_bytes());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn filled(bytes: &[u8], start: u16, offset: u16) -> Vec<u8> {
-        let mut skb = SkBuff::from_vec(bytes.to_vec());
-        skb.csum = CsumState::Partial { start, offset };
-        skb_checksum_help(&mut skb);
-        assert_eq!(skb.csum, CsumState::None);
-        skb.data().to_vec()
-    }
-
-    #[test]
-    fn checksum_of_rfc_1071() {
-        // RFC 1071 section 3: these bytes sum to ddf2.
-        let frame = [9, 9, 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7, 0, 0];
-        assert_eq!(filled(&frame, 2, 8)[10..], (!0xddf2u16).to_be_bytes());
-    }
-
-    #[test]
-    fn checksum_of_an_odd_length_zero_and_positions_outside() {
-        let odd = filled(&[0x12, 0x34, 0, 0, 0x56], 0, 2);
-        assert_eq!(odd[2..4], (!(0x1234u16 + 0x5600)).to_be_bytes());
-        assert_eq!(filled(&[0xff, 0xff, 0, 0], 0, 2)[2..4], [0xff, 0xff]);
-        assert_eq!(filled(&[1, 2, 3], 4, 0), [1, 2, 3]);
-        assert_eq!(filled(&[1, 2, 3], 0, 2), [1, 2, 3]);
     }
 }

@@ -100,6 +100,8 @@ fn taker(how: Consume) -> &'static str {
         Consume::Ndisc => "neighbour discovery",
         Consume::Defrag => "fragment of a whole datagram",
         Consume::Fragment => "forwarded in fragments",
+        Consume::Gro => "merged into a larger packet",
+        Consume::Gso => "forwarded in segments",
         Consume::SocketClose => "socket closed",
     }
 }

@@ -3,6 +3,7 @@
 use super::header::{IP_DF, Ipv4Header, decrease_ttl, send_check};
 use super::options;
 use crate::drop_reason::DropReason;
+use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::icmp::{self, unreach};
 use crate::skb::{PktType, SkBuff};
@@ -24,7 +25,9 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         }
         let mtu = self.mtu(route.oif);
-        if header.frag_off() & IP_DF != 0 && skb.len() > mtu {
+        // ip_exceeds_mtu(): what GRO merged is judged by its segments.
+        let too_big = skb.len() > mtu && !skb_gso_validate_network_len(&skb, mtu);
+        if header.frag_off() & IP_DF != 0 && too_big {
             self.icmp_send(&skb, icmp::DEST_UNREACH, unreach::FRAG_NEEDED, mtu as u32);
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }

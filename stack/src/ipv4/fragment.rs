@@ -8,7 +8,8 @@ use crate::icmp::{self, unreach};
 use crate::skb::{CsumState, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
-use crate::xmit::{ETH_HLEN, fill_checksum};
+use crate::validate_xmit::fill_checksum;
+use crate::xmit::ETH_HLEN;
 
 impl Stack {
     /// Sends `skb` (data at the IP header) in pieces of at most `mtu` bytes.

@@ -4,11 +4,13 @@ use super::IPV4_HLEN;
 use super::header::{IP_DF, Ipv4Header, put16, send_check};
 use crate::drop_reason::DropReason;
 use crate::fib::Route;
+use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::napi::ETH_P_IP;
-use crate::skb::{IfIndex, SkBuff};
+use crate::skb::{GsoType, IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What the header of a locally made packet says.
@@ -84,10 +86,18 @@ impl Stack {
         if let Some(header) = Ipv4Header::new(skb.data()).filter(|_| iif == IfIndex::NONE) {
             mtu = self.pmtu.lookup(header.daddr().into(), mtu, self.now);
         }
-        if skb.len() > mtu {
+        if skb.len() <= mtu || skb_gso_validate_network_len(&skb, mtu) {
+            return self.ip_finish_output2(skb);
+        }
+        if skb.gso.kind == GsoType::None {
             return self.ip_fragment(skb, mtu);
         }
-        self.ip_finish_output2(skb);
+        // ip_finish_output_gso(): the segments do not fit either.
+        let mut segments = VecDeque::new();
+        self.skb_gso_segment(skb, false, &mut segments);
+        for segment in segments {
+            self.ip_fragment(segment, mtu);
+        }
     }
 
     pub(super) fn ip_finish_output2(&mut self, skb: SkBuff) {

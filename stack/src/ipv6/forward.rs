@@ -2,6 +2,7 @@
 
 use super::header::Ipv6Header;
 use crate::drop_reason::DropReason;
+use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::icmpv6;
 use crate::skb::{PktType, SkBuff};
@@ -23,7 +24,8 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         }
         let mtu = self.mtu(route.oif);
-        if skb.len() > mtu {
+        // ip6_pkt_too_big(): what GRO merged is judged by its segments.
+        if skb.len() > mtu && !skb_gso_validate_network_len(&skb, mtu) {
             self.icmpv6_send(&skb, icmpv6::PKT_TOOBIG, 0, mtu as u32);
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }

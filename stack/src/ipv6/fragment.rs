@@ -8,7 +8,8 @@ use crate::ipv4::header::put16;
 use crate::skb::{CsumState, IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
-use crate::xmit::{ETH_HLEN, fill_checksum};
+use crate::validate_xmit::fill_checksum;
+use crate::xmit::ETH_HLEN;
 
 impl Stack {
     /// Sends `skb` (data at the IPv6 header) in pieces of at most `mtu` bytes. Packets made here have no extension headers, so the

@@ -9,7 +9,9 @@ mod output;
 mod reassembly;
 mod route;
 
-pub(crate) use exthdr::{IPPROTO_ICMPV6, find_upper};
+pub(crate) use exthdr::{
+    IPPROTO_ICMPV6, NEXTHDR_DEST, NEXTHDR_HOP, NEXTHDR_ROUTING, ext_len, find_upper,
+};
 pub(crate) use output::Ipv6Send;
 
 use std::net::Ipv6Addr;

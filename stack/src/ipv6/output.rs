@@ -4,11 +4,13 @@ use super::IPV6_HLEN;
 use super::header::Ipv6Header;
 use crate::drop_reason::DropReason;
 use crate::fib::Route;
+use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::napi::ETH_P_IPV6;
-use crate::skb::{IfIndex, SkBuff};
+use crate::skb::{GsoType, IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// What the header of a locally made packet says.
@@ -71,10 +73,18 @@ impl Stack {
         let Some(skb) = self.nf_hook(Hook::PostRouting, Family::Ipv6, skb, iif, oif) else {
             return;
         };
-        if skb.len() > mtu {
+        if skb.len() <= mtu || skb_gso_validate_network_len(&skb, mtu) {
+            return self.ip6_finish_output2(skb);
+        }
+        if skb.gso.kind == GsoType::None {
             return self.ip6_fragment(skb, mtu);
         }
-        self.ip6_finish_output2(skb);
+        // ip6_finish_output_gso_slowpath_drop(): the segments do not fit either.
+        let mut segments = VecDeque::new();
+        self.skb_gso_segment(skb, false, &mut segments);
+        for segment in segments {
+            self.ip6_fragment(segment, mtu);
+        }
     }
 
     pub(super) fn ip6_finish_output2(&mut self, skb: SkBuff) {

@@ -102,6 +102,8 @@ pub struct Gso {
     pub segs: u16,
     /// `SKB_GSO_TCP_ECN`: TCP's CWR flag is set, for the first segment only.
     pub ecn: bool,
+    /// `SKB_GSO_TCP_ACCECN`: TCP's CWR flag is set for all segments (RFC 9768 counts with it).
+    pub accecn: bool,
     /// `SKB_GSO_TCP_FIXEDID`: all segments have the same IPv4 identification.
     pub fixed_id: bool,
 }

@@ -296,6 +296,11 @@ impl SkBuff {
         self.network_header = self.data;
     }
 
+    /// Marks the byte `offset` bytes into the data as the network header.
+    pub fn set_network_header(&mut self, offset: usize) {
+        self.network_header = self.data + offset;
+    }
+
     /// Marks the byte `offset` bytes into the data as the transport header.
     pub fn set_transport_header(&mut self, offset: usize) {
         self.transport_header = self.data + offset;

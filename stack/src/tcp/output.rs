@@ -10,7 +10,8 @@ use crate::ipv6::{IPV6_HLEN, Ipv6Send};
 use crate::skb::{CsumState, IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
-use crate::xmit::{ETH_HLEN, fill_checksum};
+use crate::validate_xmit::fill_checksum;
+use crate::xmit::ETH_HLEN;
 use crate::{MS, Ps};
 use std::net::IpAddr;
 

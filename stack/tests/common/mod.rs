@@ -61,7 +61,7 @@ impl NetDeviceOps for Wire {
         );
         assert!(skb.headroom() >= 12, "no room for the virtio header");
         self.tx_room -= 1;
-        self.tx.push(skb.data().to_vec());
+        self.tx.push(skb.to_vec());
         self.tx_csum.push(skb.csum);
         Ok(())
     }
