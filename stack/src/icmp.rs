@@ -23,7 +23,7 @@ const SOURCE_QUENCH: u8 = 4;
 /// Redirect.
 pub(crate) const REDIRECT: u8 = 5;
 /// Echo request.
-const ECHO: u8 = 8;
+pub(crate) const ECHO: u8 = 8;
 /// Time exceeded; code 0: in transit.
 pub(crate) const TIME_EXCEEDED: u8 = 11;
 /// Code of time exceeded: during reassembly.
@@ -134,8 +134,10 @@ impl Stack {
                 self.icmp_echo(&skb, flow);
                 self.consume_skb(skb, Consume::Icmp);
             }
-            // There are no ping sockets that could have asked.
-            ECHOREPLY => self.kfree_skb(skb, DropReason::NoSocket),
+            ECHOREPLY => match flow.src {
+                IpAddr::V4(from) => self.ping_rcv(skb, from),
+                IpAddr::V6(_) => self.kfree_skb(skb, DropReason::NoSocket),
+            },
             DEST_UNREACH if skb.len() < ICMP_HLEN + IPV4_HLEN => {
                 self.kfree_skb(skb, DropReason::PktTooSmall)
             }
@@ -303,7 +305,7 @@ pub(crate) fn icmp_is_err(kind: u8) -> bool {
 }
 
 /// Sets the checksum of a whole ICMP message.
-fn finish_checksum(message: &mut [u8]) {
+pub(crate) fn finish_checksum(message: &mut [u8]) {
     if let Some(field) = message.get_mut(2..4) {
         field.fill(0);
     }

@@ -26,7 +26,7 @@
 //! The way of a packet, by module: `napi` → `hook` → `ipv4` / `ipv6` (`arp`, `ndp`) → `fib` → `icmp` / `udp` → [`socket`], and back
 //! through `ipv4` / `ipv6` → [`neigh`] → `xmit`. [`hook`] draws the hooks.
 //!
-//! What a received packet can meet and this stack does not have: raw and ping sockets, IGMP and MLD (only the all-hosts group, all nodes and the
+//! What a received packet can meet and this stack does not have: raw sockets, IGMP and MLD (only the all-hosts group, all nodes and the
 //! solicited-node groups are joined), router advertisements and redirects (validated, then ignored; none are sent), duplicate address
 //! detection for own addresses, policy rules, connection tracking, GRO and GSO. Loose and strict source routes are refused.
 #![deny(missing_docs)]
@@ -53,6 +53,7 @@ pub mod neigh;
 pub mod netdev;
 pub mod netfilter;
 pub mod page_pool;
+mod ping;
 mod pmtu;
 mod reassembly;
 pub mod skb;
@@ -77,6 +78,7 @@ pub use neigh::{NeighbourEntry, NudState};
 pub use netdev::{NetDeviceOps, NetFeatures};
 pub use netfilter::hook;
 pub use page_pool::{Page, PagePool, SharedPage};
+pub use ping::EchoReply;
 pub use skb::{
     CsumState, DmaSegment, Frag, Gso, GsoType, IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, PacketId,
     PktType, SkBuff, Vlan,
