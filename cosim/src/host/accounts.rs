@@ -97,6 +97,7 @@ fn taker(how: Consume) -> &'static str {
         Consume::Recv => "read from a socket",
         Consume::Arp => "ARP",
         Consume::Icmp => "ICMP",
+        Consume::Tcp => "TCP",
         Consume::Ndisc => "neighbour discovery",
         Consume::Defrag => "fragment of a whole datagram",
         Consume::Fragment => "forwarded in fragments",

@@ -13,10 +13,10 @@ pub fn stage_cost(costs: &Costs, skb: &SkBuff, stage: Stage) -> Ps {
         Stage::GroReceive | Stage::NetifReceive => costs.receive / 2,
         Stage::Hook(_) => costs.hook,
         Stage::RouteInput | Stage::RouteOutput => costs.route,
-        // Software sums a datagram when it looks for its socket, unless the NIC has.
-        Stage::SocketLookup => costs.socket_lookup + verify(costs, skb),
+        Stage::SocketLookup => costs.socket_lookup,
         Stage::IcmpReceive | Stage::NdiscReceive => costs.deliver + bytes * costs.csum_byte,
-        Stage::LocalDeliver | Stage::ArpReceive | Stage::Forward => costs.deliver,
+        Stage::LocalDeliver => costs.deliver + verify(costs, skb),
+        Stage::ArpReceive | Stage::Forward => costs.deliver,
         Stage::SocketQueue => costs.socket_queue,
         Stage::DefragQueue => costs.deliver,
         Stage::Defrag | Stage::Fragment => costs.deliver + bytes * costs.copy_byte,
@@ -29,9 +29,17 @@ pub fn stage_cost(costs: &Costs, skb: &SkBuff, stage: Stage) -> Ps {
     }
 }
 
+/// Software sums what a host gets over TCP or UDP, unless the NIC has. By the time a socket is looked up the sum is known either way. What
+/// ICMP sums is a cost of its own stage.
 fn verify(costs: &Costs, skb: &SkBuff) -> Ps {
+    let packet = skb.network_bytes();
+    let protocol = match packet.first().map(|b| b >> 4) {
+        Some(4) => packet.get(9),
+        Some(6) => packet.get(6),
+        _ => None,
+    };
     match skb.csum {
-        CsumState::None => skb.len() as Ps * costs.csum_byte,
-        CsumState::Unnecessary | CsumState::Complete(_) | CsumState::Partial { .. } => 0,
+        CsumState::None if matches!(protocol, Some(6 | 17)) => skb.len() as Ps * costs.csum_byte,
+        _ => 0,
     }
 }
