@@ -28,6 +28,8 @@ pub mod iommu;
 #[cfg(feature = "nic")]
 mod memory;
 #[cfg(feature = "nic")]
+pub mod model;
+#[cfg(feature = "nic")]
 pub mod msix;
 #[cfg(feature = "nic")]
 mod nic;
@@ -48,6 +50,7 @@ pub use {
     error::Error,
     iommu::{Access, IommuTable, MapError, Permission, Refusal},
     memory::{HostMemory, OutOfMemory},
+    model::{ModelConfig, ModelNic},
     msix::MsixMessage,
     nic::{DmaMapError, Nic, NicConfig, Recording},
     replay::BareModel,

@@ -20,7 +20,7 @@ use crate::{
     iommu::IommuTable,
     memory::HostMemory,
     msix::MsixMessage,
-    pci::{BAR_NOTIFY, BAR0_LEN, Effect, NOTIFY_LEN, PciConfig},
+    pci::{BAR_NOTIFY, Effect, NOTIFY_LEN, PciConfig, check_access},
     xgmii::{WireFrame, XgmiiSink, XgmiiSource},
 };
 use std::collections::VecDeque;
@@ -352,15 +352,5 @@ impl Drop for Nic {
     fn drop(&mut self) {
         // The destructor of the model completes the file, too; here an error has no reader.
         let _ = self.model.pin_mut().close_waves();
-    }
-}
-
-fn check_access(offset: u32, width: u8) -> Result<(), Error> {
-    let legal =
-        matches!(width, 1 | 2 | 4) && offset.is_multiple_of(u32::from(width)) && offset < BAR0_LEN;
-    if legal {
-        Ok(())
-    } else {
-        Err(Error::BarAccess { offset, width })
     }
 }

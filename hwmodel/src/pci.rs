@@ -9,6 +9,8 @@ mod tests;
 
 pub use layout::*;
 
+use crate::error::Error;
+
 /// What a write to configuration space asks of the device beyond the stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -29,6 +31,28 @@ pub(crate) struct Window {
     pub width: u8,
 }
 
+/// What of the function depends on how many queues it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PciShape {
+    /// MSI-X vectors, 1..=64.
+    pub vectors: u16,
+    /// Bytes of the doorbells.
+    pub notify_len: u32,
+    /// Bytes of the network device configuration.
+    pub device_cfg_len: u32,
+}
+
+impl Default for PciShape {
+    /// One queue pair.
+    fn default() -> Self {
+        Self {
+            vectors: MSIX_VECTORS,
+            notify_len: NOTIFY_LEN,
+            device_cfg_len: DEVICE_CFG_LEN,
+        }
+    }
+}
+
 /// Configuration space of the function: 256 bytes; the extended space behind them reads as zero.
 #[derive(Debug, Clone)]
 pub struct PciConfig {
@@ -44,17 +68,23 @@ impl Default for PciConfig {
 }
 
 impl PciConfig {
-    /// As after reset.
+    /// As after reset, with one queue pair.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_shape(&PciShape::default())
+    }
+
+    /// As after reset.
+    #[must_use]
+    pub fn with_shape(shape: &PciShape) -> Self {
         let mut config = Self {
             bytes: [0; 256],
             writable: [0; 256],
         };
         config.header();
         config.pci_express();
-        config.msix();
-        config.virtio();
+        config.msix(shape);
+        config.virtio(shape);
         config
     }
 
@@ -92,16 +122,16 @@ impl PciConfig {
     }
 
     /// MSI-X capability (PCI 6.8.2).
-    fn msix(&mut self) {
+    fn msix(&mut self, shape: &PciShape) {
         self.capability(CAP_MSIX, 0x11, CAP_COMMON);
-        self.set16(MSIX_CONTROL, MSIX_VECTORS - 1);
+        self.set16(MSIX_CONTROL, shape.vectors - 1);
         self.allow16(MSIX_CONTROL, MSIX_CONTROL_ENABLE | MSIX_CONTROL_MASK);
         self.set32(CAP_MSIX + 4, BAR_MSIX_TABLE);
         self.set32(CAP_MSIX + 8, BAR_MSIX_PBA);
     }
 
     /// Virtio structure capabilities (virtio 4.1.4).
-    fn virtio(&mut self) {
+    fn virtio(&mut self, shape: &PciShape) {
         let regions = [
             (
                 CAP_COMMON,
@@ -111,7 +141,7 @@ impl PciConfig {
                 BAR_COMMON_CFG,
                 COMMON_CFG_LEN,
             ),
-            (CAP_NOTIFY, CAP_ISR, 2, 20, BAR_NOTIFY, NOTIFY_LEN),
+            (CAP_NOTIFY, CAP_ISR, 2, 20, BAR_NOTIFY, shape.notify_len),
             (CAP_ISR, CAP_DEVICE, 3, 16, BAR_ISR, 1),
             (
                 CAP_DEVICE,
@@ -119,7 +149,7 @@ impl PciConfig {
                 4,
                 16,
                 BAR_DEVICE_CFG,
-                DEVICE_CFG_LEN,
+                shape.device_cfg_len,
             ),
             (CAP_WINDOW, 0, 5, 20, 0, 0),
         ];
@@ -240,6 +270,18 @@ impl PciConfig {
 
     fn allow32(&mut self, at: usize, mask: u32) {
         self.writable[at..at + 4].copy_from_slice(&mask.to_le_bytes());
+    }
+}
+
+/// Whether a CPU can make this access to BAR0.
+///
+/// # Errors
+/// [`Error::BarAccess`].
+pub(crate) fn check_access(offset: u32, width: u8) -> Result<(), Error> {
+    if aligned(offset as usize, width) && offset < BAR0_LEN {
+        Ok(())
+    } else {
+        Err(Error::BarAccess { offset, width })
     }
 }
 

@@ -1,0 +1,173 @@
+//! Vendor region of BAR0: build information and RMON-like counters, as `rtl/pkg/nic_pkg.sv` lays them
+//! out.
+
+/// "WPTH" read as bytes.
+const MAGIC: u32 = 0x4854_5057;
+/// Major << 16 | minor of the register map.
+const VERSION: u32 = 1;
+/// What stands in the place of the RTL's data width in bytes: there is no bus to have one.
+const DATA_WIDTH: u32 = 16;
+/// Offset of the first counter from the region's start.
+const COUNTERS: u32 = 0x100;
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident = $index:literal, $rtl:literal;)*) => {
+        /// A counter; the number is its place in the vendor region.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Stat { $($(#[$doc])* $name = $index,)* }
+
+        impl Stat {
+            /// All, in order, with the names that the RTL's package gives them.
+            pub const ALL: &[(Stat, &str)] = &[$((Stat::$name, $rtl)),*];
+        }
+    };
+}
+
+stats! {
+    /// Good frames from the wire.
+    RxFrames = 0, "STAT_RX_FRAMES";
+    /// Bytes of good frames, FCS not included.
+    RxBytes = 1, "STAT_RX_BYTES";
+    /// Dropped: frame check sequence wrong.
+    RxBadFcs = 2, "STAT_RX_BAD_FCS";
+    /// Dropped: shorter than 64 bytes with FCS.
+    RxRunt = 3, "STAT_RX_RUNT";
+    /// Dropped: longer than the limit.
+    RxOversize = 4, "STAT_RX_OVERSIZE";
+    /// Dropped: control character inside the frame or bad preamble.
+    RxError = 5, "STAT_RX_ERROR";
+    /// Dropped: receive store full.
+    RxNoSpace = 6, "STAT_RX_NO_SPACE";
+    /// Dropped: receive queue not enabled or device stopped.
+    RxDisabled = 7, "STAT_RX_DISABLED";
+    /// Dropped: longer than the buffers that were offered.
+    RxTruncated = 8, "STAT_RX_TRUNCATED";
+    /// Delivered with DATA_VALID.
+    RxCsumValid = 9, "STAT_RX_CSUM_VALID";
+    /// Frames sent.
+    TxFrames = 10, "STAT_TX_FRAMES";
+    /// Bytes of frames sent, padding included, FCS not.
+    TxBytes = 11, "STAT_TX_BYTES";
+    /// Dropped: illegal `virtio_net_hdr` or frame length.
+    TxMalformed = 12, "STAT_TX_MALFORMED";
+    /// Frames whose checksum was inserted.
+    TxCsum = 13, "STAT_TX_CSUM";
+    /// Frames cut because data was not there in time: never here.
+    TxUnderrun = 14, "STAT_TX_UNDERRUN";
+    /// Receive buffers used.
+    RxBuffers = 15, "STAT_RX_BUFFERS";
+    /// Transmit chains used.
+    TxBuffers = 16, "STAT_TX_BUFFERS";
+    /// DMA that was refused.
+    DmaError = 17, "STAT_DMA_ERROR";
+    /// Dropped: the receive mode, address table or VLAN filter does not let it in.
+    RxFiltered = 18, "STAT_RX_FILTERED";
+    /// Segments that went into coalesced frames of two or more.
+    RxCoalesced = 19, "STAT_RX_COALESCED";
+    /// Frames of two or more segments that were delivered.
+    RxLroFrames = 20, "STAT_RX_LRO_FRAMES";
+    /// Chains that asked for segmentation and got it.
+    TxGso = 21, "STAT_TX_GSO";
+    /// Frames that segmentation made.
+    TxSegments = 22, "STAT_TX_SEGMENTS";
+    /// Control commands answered with VIRTIO_NET_OK.
+    CtrlOk = 23, "STAT_CTRL_OK";
+    /// Control commands answered with VIRTIO_NET_ERR.
+    CtrlErr = 24, "STAT_CTRL_ERR";
+}
+
+/// The counters, and the latch that keeps both halves of one together. A virtio device reset leaves
+/// them.
+#[derive(Debug)]
+pub(super) struct Stats {
+    counters: [u64; Stat::ALL.len()],
+    high: u32,
+    queue_pairs: u16,
+}
+
+impl Stats {
+    pub fn new(queue_pairs: u16) -> Self {
+        Self {
+            counters: [0; Stat::ALL.len()],
+            high: 0,
+            queue_pairs,
+        }
+    }
+
+    pub fn add(&mut self, stat: Stat, count: u64) {
+        self.counters[stat as usize] += count;
+    }
+
+    pub fn get(&self, stat: Stat) -> u64 {
+        self.counters[stat as usize]
+    }
+
+    /// The 32-bit word at `offset` of the region. Reading a counter's low half latches its high half.
+    pub fn read(&mut self, offset: u32) -> u32 {
+        match offset {
+            0x0 => MAGIC,
+            0x4 => VERSION,
+            0x8 => DATA_WIDTH << 16 | u32::from(self.queue_pairs),
+            COUNTERS.. => {
+                let place = offset - COUNTERS;
+                let Some(value) = self.counters.get((place / 8) as usize) else {
+                    return 0;
+                };
+                if place % 8 == 4 {
+                    return self.high;
+                }
+                self.high = (value >> 32) as u32;
+                *value as u32
+            }
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The RTL's package is the truth for every counter that it has.
+    #[test]
+    fn places_are_those_of_the_rtl() {
+        let package = include_str!("../../../rtl/pkg/nic_pkg.sv");
+        let mut seen = 0;
+        for line in package
+            .lines()
+            .map(str::trim)
+            .filter(|l| l.starts_with("STAT_"))
+        {
+            let (name, rest) = line.split_once('=').expect("a place");
+            let place = rest.split_once("'d").expect("a decimal number").1;
+            let digits = place.trim_start_matches(|c: char| !c.is_ascii_digit());
+            let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
+            let known = Stat::ALL.iter().find(|(_, rtl)| *rtl == name.trim());
+            let (stat, _) = known.unwrap_or_else(|| panic!("the model lacks {name}"));
+            assert_eq!(*stat as usize, digits.parse::<usize>().unwrap(), "{name}");
+            seen += 1;
+        }
+        assert!(seen >= 18, "{seen} counters in the package");
+        for (index, (stat, _)) in Stat::ALL.iter().enumerate() {
+            assert_eq!(*stat as usize, index);
+        }
+    }
+
+    #[test]
+    fn halves_fit_together() {
+        let mut stats = Stats::new(4);
+        stats.add(Stat::RxBytes, 0x1_ffff_ffff);
+        let at = COUNTERS + 8;
+        assert_eq!(stats.read(at), 0xffff_ffff);
+        stats.add(Stat::RxBytes, 1);
+        assert_eq!(
+            stats.read(at + 4),
+            1,
+            "the high half of the value that was read"
+        );
+        assert_eq!((stats.read(at), stats.read(at + 4)), (0, 2));
+        assert_eq!(stats.read(0).to_le_bytes(), *b"WPTH");
+        assert_eq!(stats.read(8) & 0xffff, 4);
+        assert_eq!(stats.read(0xffc), 0);
+    }
+}
