@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hwmodel::WireFrame;
+use hwmodel::{Device, Nic, WireFrame};
 
 use crate::addr::Mac;
 use crate::capture::{Capture, CapturedFrame};
@@ -38,9 +38,9 @@ pub struct Sent {
 }
 
 /// A replay that has come to its end.
-pub struct Replayed {
+pub struct Replayed<D: Device = Nic> {
     /// The host, for its trace.
-    pub host: Host,
+    pub host: Host<D>,
     /// What it came to; [`Summary::finish`] is to be called with the wall time.
     pub summary: Summary,
 }
@@ -59,20 +59,35 @@ pub fn check_frame(frame: &CapturedFrame, own: Mac) -> Result<(), &'static str> 
     }
 }
 
-/// Replays `capture` to a new host. `sent` gets every frame that leaves the NIC; `progress` is called
+/// Replays `capture` to a new host whose card is the RTL: [`replay_to`].
+///
+/// # Errors
+/// As there, and [`Error::Machine`] when the host does not come up.
+pub fn replay(
+    capture: &Capture,
+    config: &HostConfig,
+    options: ReplayOptions,
+    sent: impl FnMut(Sent) -> Result<(), Error>,
+    progress: impl FnMut(u64, Ps),
+) -> Result<Replayed, Error> {
+    let host = Host::new(config)?;
+    replay_to(host, capture, config, options, sent, progress)
+}
+
+/// Replays `capture` to `host`, which was made with `config`. `sent` gets every frame that leaves the NIC; `progress` is called
 /// with the number of frames fed and the simulated time since the first, in picoseconds.
 ///
 /// # Errors
 /// [`Error::Machine`], [`Error::Capture`] when a frame comes too long after the first one, or whatever
 /// `sent` returns.
-pub fn replay(
+pub fn replay_to<D: Device + 'static>(
+    mut host: Host<D>,
     capture: &Capture,
     config: &HostConfig,
     options: ReplayOptions,
     mut sent: impl FnMut(Sent) -> Result<(), Error>,
     mut progress: impl FnMut(u64, Ps),
-) -> Result<Replayed, Error> {
-    let mut host = Host::new(config)?;
+) -> Result<Replayed<D>, Error> {
     let start = host.now() + LEAD;
     let last = options.last.unwrap_or(usize::MAX);
     let epoch = capture
@@ -81,7 +96,7 @@ pub fn replay(
         .map_or(Duration::ZERO, |frame| frame.time);
     let mut counts = CaptureCounts::default();
 
-    let mut hand_on = |host: &mut Host| -> Result<(), Error> {
+    let mut hand_on = |host: &mut Host<D>| -> Result<(), Error> {
         while let Some(frame) = host.take_wire() {
             let time = epoch + Duration::from_nanos(frame.at.saturating_sub(start) / 1000);
             sent(Sent { time, frame })?;

@@ -10,11 +10,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use hwmodel::Device;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 use crate::error::Error;
-use crate::host::{Host, HostConfig};
+use crate::host::Host;
 use crate::summary::Summary;
 use crate::trace::Ps;
 
@@ -26,12 +27,12 @@ const MAX_FRAME: usize = 16 * 1024;
 const DOWN_PAUSE: Duration = Duration::from_millis(100);
 
 /// A host whose wire is a TAP device.
-pub struct Bridge {
+pub struct Bridge<D: Device> {
     tap: SyncDevice,
     name: String,
     /// Becomes readable when the process is asked to end.
     signals: OwnedFd,
-    host: Host,
+    host: Host<D>,
     /// Simulated time at the start.
     epoch: Ps,
     frames: u64,
@@ -41,12 +42,12 @@ pub struct Bridge {
     down: bool,
 }
 
-impl Bridge {
-    /// Joins TAP device `name`, which is made when it is not there.
+impl<D: Device + 'static> Bridge<D> {
+    /// Joins TAP device `name`, which is made when it is not there, to the host that `host` makes.
     ///
     /// # Errors
-    /// [`Error::Tap`] without the right to do so, [`Error::Machine`] when the host does not come up.
-    pub fn open(name: &str, config: &HostConfig) -> Result<Self, Error> {
+    /// [`Error::Tap`] without the right to do so, and what `host` returns.
+    pub fn open(name: &str, host: impl FnOnce() -> Result<Host<D>, Error>) -> Result<Self, Error> {
         let tap_error = |source| Error::Tap {
             action: "join",
             name: name.to_string(),
@@ -60,7 +61,7 @@ impl Bridge {
             .map_err(tap_error)?;
         tap.set_nonblocking(true).map_err(tap_error)?;
         let signals = signals().map_err(|e| Error::machine("signals cannot be caught", e))?;
-        let host = Host::new(config)?;
+        let host = host()?;
         let epoch = host.now();
         Ok(Self {
             tap,

@@ -48,6 +48,8 @@ const REPLAY_EXAMPLES: &str = "Examples:
   What does checksum offload buy? Compare the summaries:
     cosim replay IN.pcap --fast
     cosim replay IN.pcap --fast --features-off CSUM,GUEST_CSUM
+  The same host with the fast model in the place of the Verilog:
+    cosim replay IN.pcap --device model
   Look at the pins (large files; use a short capture):
     cosim replay IN.pcap --waves nic.fst && gtkwave nic.fst
 
@@ -68,9 +70,21 @@ const TAP_EXAMPLES: &str = "Example, as root, in two terminals:
 Simulated time follows the wall clock while nothing happens, and lags behind it while the simulation
 is busy. Ctrl-C ends it with a summary.";
 
+/// What stands behind the driver as the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DeviceKind {
+    /// The Verilog, cycle by cycle
+    Rtl,
+    /// The behavioural model: much faster, times are those of a simple machine
+    Model,
+}
+
 /// Options of the simulated host, the same for every command.
 #[derive(Debug, Clone, Args)]
 pub struct HostArgs {
+    /// What stands behind the driver as the card
+    #[arg(long, value_enum, default_value = "rtl")]
+    pub device: DeviceKind,
     /// Ethernet address of the NIC
     #[arg(long, default_value = "02:00:00:00:00:0b", value_name = "MAC")]
     pub mac: Mac,
@@ -213,6 +227,8 @@ mod tests {
             "5201",
             "--features-off",
             "CSUM,in_order",
+            "--device",
+            "model",
         ])
         .unwrap();
         let Command::Replay(args) = cli.command else {
@@ -220,6 +236,7 @@ mod tests {
         };
         assert_eq!(args.capture.addr.len(), 2);
         assert_eq!(args.capture.host.udp_echo, [7, 5201]);
+        assert_eq!(args.capture.host.device, DeviceKind::Model);
         assert_eq!(
             args.capture.host.features_off,
             [driver::Feature::CSUM, driver::Feature::IN_ORDER]
@@ -233,6 +250,7 @@ mod tests {
             &["replay", "in.pcap", "--mac", "01:00:5e:00:00:01"],
             &["replay", "in.pcap", "--features-off", "VERSION_1"],
             &["replay", "in.pcap", "--mtu", "100"],
+            &["replay", "in.pcap", "--device", "fpga"],
             &["replay", "in.pcap", "--udp-echo", "0"],
             &["tap"],
             &[

@@ -2,22 +2,43 @@
 
 use std::time::Instant;
 
-use super::args::{CaptureArgs, ReplayArgs};
+use hwmodel::Device;
+
+use super::args::{CaptureArgs, DeviceKind, ReplayArgs};
 use crate::capture::{Capture, CaptureWriter};
 use crate::error::Error;
-use crate::host::HostConfig;
+use crate::host::{Host, HostConfig};
 use crate::progress::Progress;
-use crate::replay::{ReplayOptions, replay};
+use crate::replay::{ReplayOptions, replay_to};
 
 /// Runs the command.
+///
+/// # Errors
+/// [`Error::Option`] when signals are wanted of a card that has none.
 pub fn run(args: &ReplayArgs) -> Result<(), Error> {
-    let capture = Capture::open(&args.capture.input)?;
-    let mut out = args.out.as_deref().map(CaptureWriter::create).transpose()?;
     let config = HostConfig {
         waves: args.waves.clone(),
         record: args.trace.is_some(),
         ..host_config(&args.capture)
     };
+    match (args.capture.host.device, &args.waves) {
+        (DeviceKind::Rtl, _) => run_on(args, &config, || Host::new(&config)),
+        (DeviceKind::Model, None) => run_on(args, &config, || Host::with_model(&config)),
+        (DeviceKind::Model, Some(path)) => Err(Error::Option {
+            option: "--waves",
+            value: path.display().to_string(),
+            reason: "the model has no signals; leave out --device model".into(),
+        }),
+    }
+}
+
+fn run_on<D: Device + 'static>(
+    args: &ReplayArgs,
+    config: &HostConfig,
+    host: impl FnOnce() -> Result<Host<D>, Error>,
+) -> Result<(), Error> {
+    let capture = Capture::open(&args.capture.input)?;
+    let mut out = args.out.as_deref().map(CaptureWriter::create).transpose()?;
     let options = ReplayOptions {
         fast: args.capture.fast,
         last: None,
@@ -25,9 +46,10 @@ pub fn run(args: &ReplayArgs) -> Result<(), Error> {
 
     let progress = Progress::new(capture.frames.len() as u64);
     let started = Instant::now();
-    let replayed = replay(
+    let replayed = replay_to(
+        host()?,
         &capture,
-        &config,
+        config,
         options,
         |sent| match &mut out {
             Some(writer) => writer.write(sent.time, &sent.frame.bytes),

@@ -1,8 +1,10 @@
 //! `cosim tap`.
 
-use super::args::TapArgs;
+use hwmodel::Device;
+
+use super::args::{DeviceKind, TapArgs};
 use crate::error::Error;
-use crate::host::HostConfig;
+use crate::host::{Host, HostConfig};
 use crate::tap::Bridge;
 
 /// Runs the command until a signal ends it.
@@ -11,7 +13,17 @@ pub fn run(args: &TapArgs) -> Result<(), Error> {
         addrs: args.addr.clone(),
         ..args.host.config()
     };
-    let mut bridge = Bridge::open(&args.tap, &config)?;
+    match args.host.device {
+        DeviceKind::Rtl => join(args, || Host::new(&config)),
+        DeviceKind::Model => join(args, || Host::with_model(&config)),
+    }
+}
+
+fn join<D: Device + 'static>(
+    args: &TapArgs,
+    host: impl FnOnce() -> Result<Host<D>, Error>,
+) -> Result<(), Error> {
+    let mut bridge = Bridge::open(&args.tap, host)?;
     super::print(&how_to_reach(args))?;
     let summary = bridge.run()?;
     if let Some(path) = &args.summary {

@@ -1,11 +1,13 @@
 //! `cosim trace`.
 
-use super::args::TraceArgs;
+use hwmodel::Device;
+
+use super::args::{DeviceKind, TraceArgs};
 use super::replay::host_config;
 use crate::capture::Capture;
 use crate::error::Error;
-use crate::host::HostConfig;
-use crate::replay::{ReplayOptions, check_frame, replay};
+use crate::host::{Host, HostConfig};
+use crate::replay::{ReplayOptions, check_frame, replay_to};
 
 /// Runs the command.
 pub fn run(args: &TraceArgs) -> Result<(), Error> {
@@ -34,6 +36,27 @@ pub fn run(args: &TraceArgs) -> Result<(), Error> {
         fast: args.capture.fast,
         last: Some(args.packet),
     };
-    let replayed = replay(&capture, &config, options, |_| Ok(()), |_, _| ())?;
-    super::print(&replayed.host.trace_of(args.packet as u64))
+    let number = args.packet as u64;
+    let journey = match args.capture.host.device {
+        DeviceKind::Rtl => journey(Host::new(&config)?, &capture, &config, options, number),
+        DeviceKind::Model => journey(
+            Host::with_model(&config)?,
+            &capture,
+            &config,
+            options,
+            number,
+        ),
+    };
+    super::print(&journey?)
+}
+
+fn journey<D: Device + 'static>(
+    host: Host<D>,
+    capture: &Capture,
+    config: &HostConfig,
+    options: ReplayOptions,
+    number: u64,
+) -> Result<String, Error> {
+    let replayed = replay_to(host, capture, config, options, |_| Ok(()), |_, _| ())?;
+    Ok(replayed.host.trace_of(number))
 }

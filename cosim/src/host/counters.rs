@@ -42,7 +42,7 @@ const TX_DROPS: [(Stat, &str); 2] = [
     (Stat::TxUnderrun, "nic: underrun"),
 ];
 
-impl Host {
+impl<D: Device + 'static> Host<D> {
     /// Counters so far. `start`: when the first frame could arrive; the simulated time counts from there.
     /// The wall time is filled in by [`Summary::finish`].
     ///

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use hwmodel::Device;
 use stack::{SocketId, Stack};
 
 use super::machine::Shared;
@@ -36,7 +37,7 @@ impl UdpEcho {
     }
 
     /// The process was woken: it reads every socket until it is empty and answers each datagram.
-    pub fn run(&mut self, stack: &mut Stack, machine: &Shared) {
+    pub fn run<D: Device>(&mut self, stack: &mut Stack, machine: &Shared<D>) {
         charge(machine, |costs| costs.wakeup);
         for socket in &self.sockets {
             while let Some(datagram) = stack.udp_recv_from(*socket) {
@@ -51,7 +52,7 @@ impl UdpEcho {
     }
 }
 
-fn charge(machine: &Shared, cost: impl Fn(&crate::cpu::Costs) -> u64) {
+fn charge<D: Device>(machine: &Shared<D>, cost: impl Fn(&crate::cpu::Costs) -> u64) {
     let mut machine = machine.borrow_mut();
     let cost = cost(&machine.costs);
     machine.work(cost);

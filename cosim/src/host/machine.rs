@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use hwmodel::{Device, MsixMessage, Nic, Stop, WireFrame};
+use hwmodel::{Device, MsixMessage, Stop, WireFrame};
 use stack::{PacketId, SkBuff, Stage, Tracer};
 
 use super::accounts::Accounts;
@@ -14,11 +14,11 @@ use crate::error::Error;
 use crate::trace::{Ps, Recorder};
 
 /// The machine, shared by everything that runs on it. All of it lives in one thread.
-pub type Shared = Rc<RefCell<Machine>>;
+pub type Shared<D> = Rc<RefCell<Machine<D>>>;
 
 /// One CPU and one NIC. Whenever the CPU works, the NIC runs on for as long.
-pub struct Machine {
-    pub(crate) device: Nic,
+pub struct Machine<D> {
+    pub(crate) device: D,
     pub(crate) cpu: Cpu,
     pub(crate) costs: Costs,
     /// Interrupt messages that the CPU has not taken, oldest first.
@@ -33,8 +33,8 @@ pub struct Machine {
     fault: Option<Error>,
 }
 
-impl Machine {
-    pub(crate) fn new(mut device: Nic, costs: Costs, recorder: Option<Recorder>) -> Self {
+impl<D: Device> Machine<D> {
+    pub(crate) fn new(mut device: D, costs: Costs, recorder: Option<Recorder>) -> Self {
         device.set_dma_log(recorder.is_some());
         Self {
             device,
@@ -140,9 +140,9 @@ impl Machine {
 }
 
 /// The stack's view of the machine.
-pub(crate) struct CpuTracer(pub Shared);
+pub(crate) struct CpuTracer<D>(pub Shared<D>);
 
-impl Tracer for CpuTracer {
+impl<D: Device> Tracer for CpuTracer<D> {
     fn event(&mut self, skb: &SkBuff, stage: Stage) {
         self.0.borrow_mut().stage(skb, stage);
     }

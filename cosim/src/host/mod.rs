@@ -1,9 +1,9 @@
 //! One host: CPU, NIC, driver, kernel path and applications, in one deterministic event loop.
 //!
 //! ```text
-//! wire ─► NIC (RTL) ─► memory ─► MSI-X ─► interrupt ─► NAPI poll ─► stack ─► application
+//! wire ─► NIC ─► memory ─► MSI-X ─► interrupt ─► NAPI poll ─► stack ─► application
 //!                                                                               │
-//! wire ◄─ NIC (RTL) ◄─ memory ◄─ doorbell ◄──────────── driver ◄─ stack ◄───────┘
+//! wire ◄─ NIC ◄─ memory ◄─ doorbell ◄──────────── driver ◄─ stack ◄───────┘
 //! ```
 //!
 //! Time is the CPU's or the NIC's, whoever is behind: while the CPU works on a stage the NIC runs on for
@@ -22,7 +22,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use driver::{Feature, Options, VirtioNet};
-use hwmodel::{Device, MsixMessage, Nic, NicConfig, PinsIn, Stop, WireFrame};
+use hwmodel::{
+    Device, ModelConfig, ModelNic, MsixMessage, Nic, NicConfig, PinsIn, Stop, WireFrame,
+};
 use stack::{IfIndex, IpCidr, Stack, StackConfig};
 
 use self::echo::UdpEcho;
@@ -86,12 +88,12 @@ impl Default for HostConfig {
     }
 }
 
-type Net = VirtioNet<SimPci, SimDma, SimIrq>;
+type Net<D> = VirtioNet<SimPci<D>, SimDma<D>, SimIrq>;
 
-/// A running host.
-pub struct Host {
-    machine: Shared,
-    net: Rc<RefCell<Net>>,
+/// A running host. `D` is its card: the RTL, or whatever else is a [`Device`].
+pub struct Host<D: Device = Nic> {
+    machine: Shared<D>,
+    net: Rc<RefCell<Net<D>>>,
     stack: Stack,
     ifindex: IfIndex,
     echo: UdpEcho,
@@ -103,15 +105,45 @@ pub struct Host {
     recoveries: u64,
 }
 
-impl Host {
-    /// Builds the machine, lets the driver find and start the NIC, and configures the interface.
+impl Host<Nic> {
+    /// A host whose card is the RTL: [`Host::with_device`].
     ///
     /// # Errors
-    /// [`Error::Machine`] when the NIC or the driver does not come up, [`Error::Option`] when an
-    /// address cannot be used.
+    /// As there, and [`Error::Machine`] when the RTL does not start.
     pub fn new(config: &HostConfig) -> Result<Self, Error> {
         let nic = Nic::new(nic_config(config))
             .map_err(|e| Error::machine("the NIC does not start", e))?;
+        Self::with_device(nic, config)
+    }
+
+    /// The NIC's options and what was applied to its pins since power-on, when that was recorded.
+    pub fn pins(&self) -> Option<(NicConfig, Vec<PinsIn>)> {
+        let machine = self.machine.borrow();
+        let recording = machine.device.recording()?;
+        Some((machine.device.config().clone(), recording.pins.clone()))
+    }
+}
+
+impl Host<ModelNic> {
+    /// A host whose card is the behavioural model: [`Host::with_device`].
+    ///
+    /// # Errors
+    /// As there, and [`Error::Machine`] when there is no memory for it.
+    pub fn with_model(config: &HostConfig) -> Result<Self, Error> {
+        let nic = ModelNic::new(model_config(config))
+            .map_err(|e| Error::machine("the NIC does not start", e))?;
+        Self::with_device(nic, config)
+    }
+}
+
+impl<D: Device + 'static> Host<D> {
+    /// Builds the machine around `nic`, lets the driver find and start it, and configures the
+    /// interface. Of `config` the options of the card are for whoever made it.
+    ///
+    /// # Errors
+    /// [`Error::Machine`] when the driver does not come up, [`Error::Option`] when an address cannot be
+    /// used.
+    pub fn with_device(nic: D, config: &HostConfig) -> Result<Self, Error> {
         let recorder = config.record.then(Recorder::default);
         let machine = Rc::new(RefCell::new(Machine::new(
             nic,
@@ -123,7 +155,7 @@ impl Host {
             fallback_mac: config.mac.0,
             ..Options::default()
         };
-        let net = Net::probe(
+        let net = Net::<D>::probe(
             SimPci(machine.clone()),
             SimDma::new(machine.clone()),
             SimIrq,
@@ -285,13 +317,6 @@ impl Host {
             .map_or(String::new(), |r| r.text_of(number))
     }
 
-    /// The NIC's options and what was applied to its pins since power-on, when that was recorded.
-    pub fn pins(&self) -> Option<(NicConfig, Vec<PinsIn>)> {
-        let machine = self.machine.borrow();
-        let recording = machine.device.recording()?;
-        Some((machine.device.config().clone(), recording.pins.clone()))
-    }
-
     /// A number that changes whenever anything happens.
     fn activity(&self) -> [u64; 4] {
         let accounts = &self.machine.borrow().accounts;
@@ -399,6 +424,16 @@ fn nic_config(config: &HostConfig) -> NicConfig {
         idle_skip: config.idle_skip,
         waves: config.waves.clone(),
         record: config.record_pins,
+        ..default
+    }
+}
+
+fn model_config(config: &HostConfig) -> ModelConfig {
+    let default = ModelConfig::default();
+    ModelConfig {
+        mac: config.mac.0,
+        mtu: config.mtu,
+        features: default.features & !config.features_off.bits(),
         ..default
     }
 }

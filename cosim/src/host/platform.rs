@@ -23,9 +23,9 @@ const VECTORS: u16 = 8;
 const NOTIFY: std::ops::Range<u32> = BAR_NOTIFY..BAR_NOTIFY + NOTIFY_LEN;
 
 /// Register access. A read stalls the CPU for the round trip, a write is posted.
-pub struct SimPci(pub Shared);
+pub struct SimPci<D>(pub Shared<D>);
 
-impl PciRegisters for SimPci {
+impl<D: Device> PciRegisters for SimPci<D> {
     fn config_read(&mut self, offset: u16, width: Width) -> Result<u32, BusError> {
         let mut m = self.0.borrow_mut();
         let cost = m.costs.config_access;
@@ -85,19 +85,19 @@ fn check_bar(bar: u8, offset: u32, width: Width) -> Result<(), BusError> {
 
 /// DMA memory out of host memory, mapped for the NIC. What is dropped is not handed out again: a host
 /// allocates at start only, and all memory goes with it.
-pub struct SimDma {
-    machine: Shared,
+pub struct SimDma<D> {
+    machine: Shared<D>,
     next: usize,
 }
 
-impl SimDma {
+impl<D> SimDma<D> {
     /// All of the machine's memory is free.
-    pub fn new(machine: Shared) -> Self {
+    pub fn new(machine: Shared<D>) -> Self {
         Self { machine, next: 0 }
     }
 }
 
-impl DmaMemory for SimDma {
+impl<D: Device> DmaMemory for SimDma<D> {
     fn alloc_coherent(&mut self, len: usize, align: usize) -> Result<DmaRegion, BusError> {
         if len == 0 || !align.is_power_of_two() || align > PAGE {
             return Err(format!("cannot allocate {len} bytes aligned to {align}").into());
