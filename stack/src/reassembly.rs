@@ -5,6 +5,7 @@
 
 use crate::Ps;
 use crate::drop_reason::DropReason;
+use crate::ipv6::FRAG_HLEN;
 use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
 use crate::timer::TimerKey;
@@ -42,6 +43,61 @@ pub(crate) struct Fragment {
     /// IPv6: offset of the byte that names the fragment header, from the network header.
     pub named_at: usize,
     pub skb: SkBuff,
+}
+
+/// The fragments that a datagram was put together from. A router that does that (for connection tracking) sends it on in pieces like those.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pieces {
+    /// Length of the longest fragment, IP header included (`frag_max_size`).
+    pub max: usize,
+    /// Payload bytes of each, in order.
+    lens: Vec<u16>,
+}
+
+impl Pieces {
+    fn of(fragments: &[Fragment]) -> Self {
+        // IPv6's fragment header counts too.
+        let whole = |f: &Fragment| {
+            let fragment_header = if f.named_at == 0 { 0 } else { FRAG_HLEN };
+            f.header_len + fragment_header + (f.end - f.start)
+        };
+        Self {
+            max: fragments.iter().map(whole).max().unwrap_or(0),
+            // A fragment is shorter than the longest IP packet.
+            lens: fragments.iter().map(|f| (f.end - f.start) as u16).collect(),
+        }
+    }
+
+    /// Whether a datagram with `total` bytes of payload can go out in the same pieces, none longer than `step`
+    /// (`skb_has_frag_list()` and what follows in `ip_do_fragment()`).
+    fn fit(&self, total: usize, step: usize) -> bool {
+        let Some((_, before_last)) = self.lens.split_last() else {
+            return false;
+        };
+        self.lens.iter().map(|&l| usize::from(l)).sum::<usize>() == total
+            && self.lens.iter().all(|&l| usize::from(l) <= step)
+            && before_last.iter().all(|l| l % 8 == 0)
+    }
+
+    /// Lengths of the pieces that a payload of `total` bytes goes out in: as it came if that fits, else as long as `step` allows (a multiple
+    /// of 8, not 0).
+    pub fn cut(
+        pieces: Option<&Self>,
+        total: usize,
+        step: usize,
+    ) -> impl Iterator<Item = usize> + '_ {
+        let same = pieces.filter(|p| p.fit(total, step));
+        let (mut at, mut index) = (0, 0);
+        std::iter::from_fn(move || {
+            let len = match same {
+                Some(pieces) => usize::from(*pieces.lens.get(index)?),
+                None => step.min(total - at),
+            };
+            at += len;
+            index += 1;
+            (len > 0).then_some(len)
+        })
+    }
 }
 
 /// What became of a fragment.
@@ -238,6 +294,7 @@ impl Stack {
         whole.csum = CsumState::None;
         whole.csum_valid = false;
         whole.parent = first.skb.id;
+        whole.pieces = Some(Box::new(Pieces::of(&fragments)));
         whole.id = self.new_packet_id();
         self.stats.built += 1;
         self.stats.reassembled += 1;

@@ -25,8 +25,12 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         }
         let mtu = self.mtu(route.oif);
-        // ip_exceeds_mtu(): what GRO merged is judged by its segments.
-        let too_big = skb.len() > mtu && !skb_gso_validate_network_len(&skb, mtu);
+        // ip_exceeds_mtu(): what was put together here may go on in the pieces that it came in; what GRO merged is judged by its segments.
+        let too_big = skb.len() > mtu
+            && match &skb.pieces {
+                Some(pieces) => pieces.max > mtu,
+                None => !skb_gso_validate_network_len(&skb, mtu),
+            };
         if header.frag_off() & IP_DF != 0 && too_big {
             self.icmp_send(&skb, icmp::DEST_UNREACH, unreach::FRAG_NEEDED, mtu as u32);
             return self.kfree_skb(skb, DropReason::PktTooBig);

@@ -5,6 +5,7 @@ use super::options;
 use super::output::rewrite_lengths;
 use crate::drop_reason::DropReason;
 use crate::icmp::{self, unreach};
+use crate::reassembly::Pieces;
 use crate::skb::{CsumState, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
@@ -18,10 +19,14 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         };
         let (header_len, frag_off) = (header.header_len(), header.frag_off());
-        if frag_off & IP_DF != 0 {
+        let pieces = skb.pieces.take();
+        let df = frag_off & IP_DF;
+        // What came in pieces may leave in such, but in none that are longer.
+        if df != 0 && pieces.as_ref().is_none_or(|p| p.max > mtu) {
             self.icmp_send(&skb, icmp::DEST_UNREACH, unreach::FRAG_NEEDED, mtu as u32);
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }
+        let mtu = pieces.as_ref().map_or(mtu, |p| mtu.min(p.max));
         let step = mtu.saturating_sub(header_len) & !7;
         if step == 0 {
             return self.kfree_skb(skb, DropReason::PktTooBig);
@@ -37,11 +42,10 @@ impl Stack {
         let (base, more_after) = (frag_off & IP_OFFSET, frag_off & IP_MF);
         let total = skb.len() - header_len;
         let mut at = 0;
-        while at < total {
-            let len = step.min(total - at);
+        for len in Pieces::cut(pieces.as_deref(), total, step) {
             let more = if at + len < total { IP_MF } else { more_after };
             // at ≤ 65535, so at / 8 fits 13 bits; base + at / 8 does as the whole datagram is at most 65535 bytes.
-            let field = base.wrapping_add((at / 8) as u16) & IP_OFFSET | more;
+            let field = base.wrapping_add((at / 8) as u16) & IP_OFFSET | more | df;
             match self.ip_frag_next(&skb, header_len, at, len, field) {
                 Some(piece) => self.ip_finish_output2(piece),
                 None => return self.kfree_skb(skb, DropReason::NoMem),

@@ -86,7 +86,7 @@ impl Stack {
         if let Some(header) = Ipv4Header::new(skb.data()).filter(|_| iif == IfIndex::NONE) {
             mtu = self.pmtu.lookup(header.daddr().into(), mtu, self.now);
         }
-        if skb.len() <= mtu || skb_gso_validate_network_len(&skb, mtu) {
+        if skb.pieces.is_none() && (skb.len() <= mtu || skb_gso_validate_network_len(&skb, mtu)) {
             return self.ip_finish_output2(skb);
         }
         if skb.gso.kind == GsoType::None {

@@ -13,7 +13,7 @@ const IP_MAX_LEN: usize = 65535;
 
 impl Stack {
     /// Keeps a fragment; the whole datagram when it was the last one missing.
-    pub(super) fn ip_defrag(&mut self, mut skb: SkBuff) -> Option<SkBuff> {
+    pub(crate) fn ip_defrag(&mut self, mut skb: SkBuff) -> Option<SkBuff> {
         let Some(header) = Ipv4Header::new(skb.data()) else {
             self.kfree_skb(skb, DropReason::IpInHdr);
             return None;
@@ -63,7 +63,11 @@ impl Stack {
     /// `ip_frag_reasm()`: the first fragment's header, then all payloads.
     fn ip_frag_reasm(&mut self, fragments: Vec<Fragment>, ecn: u8) -> Option<SkBuff> {
         let first = fragments.first()?;
-        let (header_len, df) = (first.header_len, fragments.iter().all(|f| f.dont_fragment));
+        let header_len = first.header_len;
+        let len = |f: &Fragment| f.header_len + (f.end - f.start);
+        // Who set don't-fragment on the longest one looks for the path's MTU.
+        let longest = fragments.iter().map(len).max();
+        let df = fragments.iter().filter(|f| f.dont_fragment).map(len).max() == longest;
         let payload: usize = fragments.iter().map(|f| f.skb.len()).sum();
         let mut whole = self.inet_frag_reasm(fragments)?;
         let packet = whole.data_mut();

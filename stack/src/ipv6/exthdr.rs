@@ -131,6 +131,47 @@ pub(crate) fn find_upper(packet: &[u8]) -> Option<Upper> {
     }
 }
 
+/// `find_prev_fhdr()`: offset of the fragment header, and of the field that names it; `None` without one.
+pub(crate) fn find_fragment_header(packet: &[u8]) -> Option<(usize, usize)> {
+    let mut kind = Ipv6Header::new(packet)?.next_header();
+    let (mut offset, mut named_at) = (IPV6_HLEN, 6);
+    while kind != NEXTHDR_FRAGMENT {
+        if !matches!(kind, NEXTHDR_HOP | NEXTHDR_ROUTING | NEXTHDR_DEST) {
+            return None;
+        }
+        let rest = packet.get(offset..)?;
+        kind = *rest.first()?;
+        named_at = offset;
+        offset += ext_len(rest)?;
+    }
+    (packet.len() >= offset + FRAG_HLEN).then_some((offset, named_at))
+}
+
+/// `ip6_find_1stfragopt()`: where the part begins that fragments share out, and where the field is that names its first header. Hop-by-hop
+/// options, and destination options before a routing header, go into every fragment (RFC 8200 4.5).
+pub(crate) fn ip6_find_1stfragopt(packet: &[u8]) -> Option<(usize, usize)> {
+    let mut kind = Ipv6Header::new(packet)?.next_header();
+    let (mut offset, mut named_at, mut routed) = (IPV6_HLEN, 6, false);
+    loop {
+        match kind {
+            NEXTHDR_HOP => {}
+            NEXTHDR_ROUTING => routed = true,
+            NEXTHDR_DEST if !routed => {
+                // Only if a routing header follows.
+                let after = *packet.get(offset)?;
+                if after != NEXTHDR_ROUTING {
+                    return Some((offset, named_at));
+                }
+            }
+            _ => return Some((offset, named_at)),
+        }
+        let rest = packet.get(offset..)?;
+        kind = *rest.first()?;
+        named_at = offset;
+        offset += ext_len(rest)?;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,8 +24,9 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         }
         let mtu = self.mtu(route.oif);
-        // ip6_pkt_too_big(): what GRO merged is judged by its segments.
-        if skb.len() > mtu && !skb_gso_validate_network_len(&skb, mtu) {
+        // ip6_pkt_too_big(): what was put together here goes on in pieces, and what GRO merged is judged by its segments.
+        let too_big = skb.len() > mtu && !skb_gso_validate_network_len(&skb, mtu);
+        if too_big && skb.pieces.is_none() {
             self.icmpv6_send(&skb, icmpv6::PKT_TOOBIG, 0, mtu as u32);
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }

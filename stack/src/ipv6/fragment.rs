@@ -1,10 +1,12 @@
-//! `ip6_fragment()`: only the sender cuts packets (RFC 8200 4.5).
+//! `ip6_fragment()`: only the sender cuts packets (RFC 8200 4.5), and a router that put them together.
 
 use super::IPV6_HLEN;
-use super::exthdr::{FRAG_HLEN, NEXTHDR_FRAGMENT};
+use super::exthdr::{FRAG_HLEN, NEXTHDR_FRAGMENT, ip6_find_1stfragopt};
 use crate::drop_reason::DropReason;
 use crate::icmpv6;
 use crate::ipv4::header::put16;
+use crate::pmtu::IPV6_MIN_MTU;
+use crate::reassembly::Pieces;
 use crate::skb::{CsumState, IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
@@ -12,16 +14,22 @@ use crate::validate_xmit::fill_checksum;
 use crate::xmit::ETH_HLEN;
 
 impl Stack {
-    /// Sends `skb` (data at the IPv6 header) in pieces of at most `mtu` bytes. Packets made here have no extension headers, so the
-    /// fragment header follows the fixed one.
+    /// Sends `skb` (data at the IPv6 header) in pieces of at most `mtu` bytes. A packet that is forwarded must have come in pieces too.
     pub(super) fn ip6_fragment(&mut self, mut skb: SkBuff, mtu: usize) {
-        if skb.iif != IfIndex::NONE {
-            // A hook made a forwarded packet longer.
+        let pieces = skb.pieces.take();
+        let (forwarded, longest) = (skb.iif != IfIndex::NONE, pieces.as_ref().map(|p| p.max));
+        if longest.map_or(forwarded, |longest| longest > mtu) {
+            // Without pieces: a hook made a forwarded packet longer.
             self.icmpv6_send(&skb, icmpv6::PKT_TOOBIG, 0, mtu as u32);
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }
-        let step = mtu.saturating_sub(IPV6_HLEN + FRAG_HLEN) & !7;
-        if step == 0 || skb.len() < IPV6_HLEN {
+        // None longer than what came, but RFC 8200 5 lets everybody send 1280 bytes.
+        let mtu = longest.map_or(mtu, |longest| longest.max(IPV6_MIN_MTU as usize));
+        let Some((prefix, named_at)) = ip6_find_1stfragopt(skb.data()) else {
+            return self.kfree_skb(skb, DropReason::IpInHdr);
+        };
+        let step = mtu.saturating_sub(prefix + FRAG_HLEN) & !7;
+        if step == 0 || skb.len() < prefix {
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }
         if let CsumState::Partial { start, offset } = skb.csum {
@@ -33,13 +41,12 @@ impl Stack {
         self.stats.fragmented += 1;
         // RFC 7739: not predictable; drawn from the seeded generator.
         let id = self.random() as u32;
-        let total = skb.len() - IPV6_HLEN;
+        let total = skb.len() - prefix;
         let mut at = 0;
-        while at < total {
-            let len = step.min(total - at);
+        for len in Pieces::cut(pieces.as_deref(), total, step) {
             // at ≤ 65535 and a multiple of 8: it is the field's value; the lowest bit says that more follow.
             let field = at as u16 | u16::from(at + len < total);
-            match self.ip6_frag_next(&skb, at, len, field, id) {
+            match self.ip6_frag_next(&skb, (prefix, named_at), at, len, (field, id)) {
                 Some(piece) => self.ip6_finish_output2(piece),
                 None => return self.kfree_skb(skb, DropReason::NoMem),
             }
@@ -48,39 +55,41 @@ impl Stack {
         self.consume_skb(skb, Consume::Fragment);
     }
 
+    /// The piece with bytes `at..at + len` of what follows the headers that every piece has: `prefix` bytes, in which the byte at
+    /// `named_at` names the fragment header.
     fn ip6_frag_next(
         &mut self,
         skb: &SkBuff,
+        (prefix, named_at): (usize, usize),
         at: usize,
         len: usize,
-        field: u16,
-        id: u32,
+        (field, id): (u16, u32),
     ) -> Option<SkBuff> {
-        let mut piece = self.alloc_skb(skb.dev, 0, IPV6_HLEN + FRAG_HLEN + len)?;
+        let mut piece = self.alloc_skb(skb.dev, 0, prefix + FRAG_HLEN + len)?;
         let own = piece.id;
         piece.copy_meta(skb);
         piece.id = own;
         piece.parent = skb.id;
         let bytes = skb.data();
         let mut fragment = [0u8; FRAG_HLEN];
-        fragment[0] = bytes.get(6).copied().unwrap_or_default();
+        fragment[0] = bytes.get(named_at).copied().unwrap_or_default();
         fragment[2..4].copy_from_slice(&field.to_be_bytes());
         fragment[4..].copy_from_slice(&id.to_be_bytes());
         let filled = piece
-            .put_slice(bytes.get(..IPV6_HLEN)?)
+            .put_slice(bytes.get(..prefix)?)
             .and_then(|()| piece.put_slice(&fragment))
-            .and_then(|()| skb.skb_copy_bits(IPV6_HLEN + at, piece.put(len)?));
+            .and_then(|()| skb.skb_copy_bits(prefix + at, piece.put(len)?));
         if filled.is_none() {
             self.kfree_skb(piece, DropReason::NoMem);
             return None;
         }
         let packet = piece.data_mut();
-        put16(packet, 4, (FRAG_HLEN + len) as u16);
-        if let Some(next_header) = packet.get_mut(6) {
-            *next_header = NEXTHDR_FRAGMENT;
+        put16(packet, 4, (prefix - IPV6_HLEN + FRAG_HLEN + len) as u16);
+        if let Some(name) = packet.get_mut(named_at) {
+            *name = NEXTHDR_FRAGMENT;
         }
         piece.reset_network_header();
-        piece.set_transport_header(IPV6_HLEN);
+        piece.set_transport_header(prefix);
         Some(piece)
     }
 }

@@ -122,7 +122,7 @@ impl Stack {
                     let field = u16::from_be_bytes([fragment[2], fragment[3]]);
                     if field & !6 != 0 {
                         // The whole, without the fragment header, is walked from its start. A loop, not a call: fragments can be nested.
-                        let Some(whole) = self.ip6_defrag(skb, offset, named_at) else {
+                        let Some(whole) = self.ip6_defrag(skb, offset, named_at, true) else {
                             return;
                         };
                         let Some(header) = Ipv6Header::new(whole.data()) else {

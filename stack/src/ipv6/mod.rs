@@ -10,7 +10,8 @@ mod reassembly;
 mod route;
 
 pub(crate) use exthdr::{
-    IPPROTO_ICMPV6, NEXTHDR_DEST, NEXTHDR_HOP, NEXTHDR_ROUTING, ext_len, find_upper,
+    FRAG_HLEN, IPPROTO_ICMPV6, NEXTHDR_DEST, NEXTHDR_HOP, NEXTHDR_ROUTING, ext_len,
+    find_fragment_header, find_upper,
 };
 pub(crate) use output::Ipv6Send;
 

@@ -73,7 +73,12 @@ impl Stack {
         let Some(skb) = self.nf_hook(Hook::PostRouting, Family::Ipv6, skb, iif, oif) else {
             return;
         };
-        if skb.len() <= mtu || skb_gso_validate_network_len(&skb, mtu) {
+        // What was put together here is not sent in longer pieces than it came in.
+        let fits = match &skb.pieces {
+            Some(pieces) => skb.len() <= mtu.min(pieces.max),
+            None => skb.len() <= mtu || skb_gso_validate_network_len(&skb, mtu),
+        };
+        if fits {
             return self.ip6_finish_output2(skb);
         }
         if skb.gso.kind == GsoType::None {

@@ -16,12 +16,14 @@ const IPV6_MAXPLEN: usize = 65535;
 
 impl Stack {
     /// Keeps a fragment; the whole datagram, without fragment header, when it was the last one missing. `offset`: of the fragment header;
-    /// `named_at`: of the field that named it.
-    pub(super) fn ip6_defrag(
+    /// `named_at`: of the field that named it;
+    /// `tell`: whether the sender is told of a malformed one (connection tracking, which is no receiver, does not).
+    pub(crate) fn ip6_defrag(
         &mut self,
         mut skb: SkBuff,
         offset: usize,
         named_at: usize,
+        tell: bool,
     ) -> Option<SkBuff> {
         let parsed = Ipv6Header::new(skb.data()).zip(
             skb.data()
@@ -55,13 +57,17 @@ impl Stack {
             None
         };
         if let Some(pointer) = problem {
-            self.icmpv6_send(&skb, PARAMPROB, HDR_FIELD, pointer as u32);
+            if tell {
+                self.icmpv6_send(&skb, PARAMPROB, HDR_FIELD, pointer as u32);
+            }
             self.kfree_skb(skb, DropReason::IpInHdr);
             return None;
         }
         // The first fragment must hold the whole header chain (RFC 7112).
         if start == 0 && !has_upper_header(skb.data()) {
-            self.icmpv6_send(&skb, PARAMPROB, HDR_INCOMP, 0);
+            if tell {
+                self.icmpv6_send(&skb, PARAMPROB, HDR_INCOMP, 0);
+            }
             self.kfree_skb(skb, DropReason::IpInHdr);
             return None;
         }

@@ -156,6 +156,8 @@ impl Families {
 /// What netfilter itself puts on hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Builtin {
+    /// `ipv4_conntrack_defrag()`, `ipv6_defrag()`.
+    Defrag,
     /// `nf_conntrack_in()`.
     ConntrackIn,
     /// The nat chains as one block, and translation (`nf_nat_inet_fn()`).

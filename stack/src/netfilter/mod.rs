@@ -11,6 +11,7 @@
 //! None of it is there until something needs it ([`Stack::nf_ct_netns_get`](crate::Stack::nf_ct_netns_get)), as in Linux.
 
 pub mod conntrack;
+mod defrag;
 pub mod hook;
 pub mod nat;
 mod reroute;

@@ -1,6 +1,5 @@
 //! Running a hook's entries over a packet.
 
-use super::conntrack::CtVerdict;
 use super::hook::{
     Builtin, Callee, Families, Family, Hook, HookId, HookOps, HookState, Next, Verdict, priority,
 };
@@ -49,7 +48,7 @@ impl Stack {
                     None => Verdict::Accept,
                 },
                 Next::Done(verdict) => verdict,
-                Next::Builtin(builtin) => self.nf_builtin(builtin, &mut skb, state),
+                Next::Builtin(builtin) => self.nf_builtin(builtin, &mut skb, state)?,
                 // Nat chains are on no hook themselves.
                 Next::Request(_) => Verdict::Accept,
             };
@@ -75,22 +74,23 @@ impl Stack {
         }
     }
 
-    fn nf_builtin(&mut self, builtin: Builtin, skb: &mut SkBuff, state: &HookState) -> Verdict {
-        match builtin {
-            Builtin::ConntrackIn => match self.conntrack.nf_conntrack_in(skb, state) {
-                CtVerdict::Accept => Verdict::Accept,
-                CtVerdict::Drop => Verdict::Drop,
-            },
+    /// `None`: the packet is elsewhere now (it waits for other fragments), and counted there.
+    fn nf_builtin(
+        &mut self,
+        builtin: Builtin,
+        skb: &mut SkBuff,
+        state: &HookState,
+    ) -> Option<Verdict> {
+        Some(match builtin {
+            Builtin::Defrag => return self.nf_defrag(skb, state),
+            Builtin::ConntrackIn => self.conntrack.nf_conntrack_in(skb, state),
             Builtin::Nat => self.nf_nat_fn(skb, state),
             Builtin::Confirm => {
                 let verdict = self.conntrack.nf_confirm(skb, state);
                 self.nf_ct_rearm();
-                match verdict {
-                    CtVerdict::Accept => Verdict::Accept,
-                    CtVerdict::Drop => Verdict::Drop,
-                }
+                verdict
             }
-        }
+        })
     }
 
     /// `nf_ct_netns_get()`: somebody needs connection tracking for `family` (IPv4 or IPv6): a `ct` expression, a nat chain, a test. The
@@ -105,12 +105,22 @@ impl Stack {
         }
         let v6 = family == Family::Ipv6;
         let names = if v6 {
-            ["ipv6_conntrack_in", "ipv6_conntrack_local"]
+            ["ipv6_conntrack_in", "ipv6_conntrack_local", "ipv6_defrag"]
         } else {
-            ["ipv4_conntrack_in", "ipv4_conntrack_local"]
+            [
+                "ipv4_conntrack_in",
+                "ipv4_conntrack_local",
+                "ipv4_conntrack_defrag",
+            ]
         };
-        let (track, last) = (priority::CONNTRACK, priority::LAST);
+        let (defrag, track, last) = (
+            priority::CONNTRACK_DEFRAG,
+            priority::CONNTRACK,
+            priority::LAST,
+        );
         let entries = [
+            (Hook::PreRouting, defrag, Builtin::Defrag, names[2]),
+            (Hook::LocalOut, defrag, Builtin::Defrag, names[2]),
             (Hook::PreRouting, track, Builtin::ConntrackIn, names[0]),
             (Hook::LocalOut, track, Builtin::ConntrackIn, names[1]),
             (Hook::PostRouting, last, Builtin::Confirm, "nf_confirm"),

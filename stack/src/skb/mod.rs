@@ -28,6 +28,7 @@ use crate::Ps;
 use crate::fib::Route;
 use crate::netfilter::conntrack::NfCt;
 use crate::page_pool::{Page, PagePool};
+use crate::reassembly::Pieces;
 use buf::Buf;
 use std::fmt;
 
@@ -87,6 +88,8 @@ pub struct SkBuff {
     pub dst: Option<Route>,
     /// It came with an IPv6 fragment header (`IP6SKB_FRAGMENTED`).
     pub(crate) fragmented: bool,
+    /// The fragments that it was put together from, for the way out (`frag_max_size`, `frag_list`).
+    pub(crate) pieces: Option<Box<Pieces>>,
 }
 
 impl SkBuff {
@@ -120,6 +123,7 @@ impl SkBuff {
             nfct: None,
             dst: None,
             fragmented: false,
+            pieces: None,
         }
     }
 

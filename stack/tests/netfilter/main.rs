@@ -3,5 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod conntrack;
+mod fragments;
 mod nat;
 mod router;

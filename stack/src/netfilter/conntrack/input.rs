@@ -6,7 +6,7 @@ use super::table::Conntrack;
 use super::tcp::{Context, Segment, TcpTrack, TcpVerdict};
 use super::tuple::{Dir, L4, Tuple};
 use crate::checksum::pseudo_header;
-use crate::hook::{Family, Hook, HookState};
+use crate::hook::{Family, Hook, HookState, Verdict};
 use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
 use crate::ipv6::IPPROTO_ICMPV6;
 use crate::skb::{CsumState, IfIndex, SkBuff};
@@ -15,14 +15,6 @@ use crate::{Ps, SEC};
 
 /// After this time of traffic both ways, UDP is a stream (`stream_ts`).
 const UDP_STREAM_AFTER: Ps = 2 * SEC;
-
-/// What tracking decides about a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CtVerdict {
-    Accept,
-    /// The table is full, or another connection has its tuple.
-    Drop,
-}
 
 /// Bytes of a packet that trackers and NAT look at: headers of both layers, and for ICMP errors those of the quoted packet.
 const HEADERS: usize = 256;
@@ -43,29 +35,30 @@ enum Tracked {
 }
 
 impl Conntrack {
-    /// `nf_conntrack_in()`: `skb` (data at the IP header) gets its reference; without one afterwards it is INVALID.
-    pub(crate) fn nf_conntrack_in(&mut self, skb: &mut SkBuff, state: &HookState) -> CtVerdict {
+    /// `nf_conntrack_in()`: `skb` (data at the IP header) gets its reference; without one afterwards it is INVALID. It is dropped when the
+    /// table is full.
+    pub(crate) fn nf_conntrack_in(&mut self, skb: &mut SkBuff, state: &HookState) -> Verdict {
         let mut zone = CtZone::default();
         if let Some(nfct) = skb.nfct {
             match nfct.template_zone() {
                 Some(wanted) => zone = wanted,
                 // Seen before (it came back through lo), or not to be tracked.
-                None => return CtVerdict::Accept,
+                None => return Verdict::Accept,
             }
             skb.nfct = None;
         }
         pull_headers(skb);
         let Some(l4) = L4::of(skb.data(), state.family) else {
             self.stats_mut().invalid += 1;
-            return CtVerdict::Accept;
+            return Verdict::Accept;
         };
         if matches!(l4.protocol, IPPROTO_ICMP | IPPROTO_ICMPV6) {
             if !self.handle_icmp(skb, state, l4, zone) {
                 self.stats_mut().error += 1;
-                return CtVerdict::Accept;
+                return Verdict::Accept;
             }
             if skb.nfct.is_some() {
-                return CtVerdict::Accept;
+                return Verdict::Accept;
             }
         }
         // A connection can be reopened once per packet: what replaces it is new.
@@ -79,7 +72,7 @@ impl Conntrack {
                 Tracked::Accept => {
                     skb.nfct = Some(nfct);
                     self.saw_reply(nfct);
-                    return CtVerdict::Accept;
+                    return Verdict::Accept;
                 }
                 Tracked::Invalid => {
                     self.put(Some(nfct));
@@ -92,7 +85,7 @@ impl Conntrack {
             }
         }
         self.stats_mut().invalid += 1;
-        CtVerdict::Accept
+        Verdict::Accept
     }
 
     /// The first packet in the reply direction: the connection has two ends.
@@ -116,7 +109,7 @@ impl Conntrack {
         state: &HookState,
         l4: L4,
         zone: CtZone,
-    ) -> Result<Option<NfCt>, CtVerdict> {
+    ) -> Result<Option<NfCt>, Verdict> {
         let Some(tuple) = Tuple::of(skb.data(), state.family, l4) else {
             return Ok(None);
         };
@@ -128,7 +121,7 @@ impl Conntrack {
                 };
                 let Some(id) = self.alloc(tuple, reply, zone, state.now) else {
                     self.stats_mut().drop += 1;
-                    return Err(CtVerdict::Drop);
+                    return Err(Verdict::Drop);
                 };
                 (id, Dir::Original)
             }
@@ -339,37 +332,37 @@ impl Conntrack {
     }
 
     /// `nf_confirm()`: the packet gets through; a new connection enters the table, and what happened to it is reported.
-    pub(crate) fn nf_confirm(&mut self, skb: &mut SkBuff, state: &HookState) -> CtVerdict {
+    pub(crate) fn nf_confirm(&mut self, skb: &mut SkBuff, state: &HookState) -> Verdict {
         let Some(nfct) = skb.nfct else {
-            return CtVerdict::Accept;
+            return Verdict::Accept;
         };
         let Some(conn) = self.get(nfct.id) else {
-            return CtVerdict::Accept;
+            return Verdict::Accept;
         };
         if conn.status.has(CtStatus::DYING) {
             // The packet that ended it leaves this host: nobody asks for it any more.
             if state.hook == Hook::PostRouting && state.oif != Some(IfIndex::LO) {
                 self.put(skb.nfct.take());
             }
-            return CtVerdict::Accept;
+            return Verdict::Accept;
         }
         // Errors about a packet do not confirm its connection.
         if !conn.is_confirmed() && nfct.info.dir() == Dir::Original {
             let verdict = self.confirm(skb, nfct, state.now);
-            if verdict == CtVerdict::Drop {
+            if verdict == Verdict::Drop {
                 return verdict;
             }
         }
         if let Some(nfct) = skb.nfct {
             self.deliver(nfct.id, state.now);
         }
-        CtVerdict::Accept
+        Verdict::Accept
     }
 
     /// `__nf_conntrack_confirm()`.
-    fn confirm(&mut self, skb: &mut SkBuff, nfct: NfCt, now: Ps) -> CtVerdict {
+    fn confirm(&mut self, skb: &mut SkBuff, nfct: NfCt, now: Ps) -> Verdict {
         let Some(conn) = self.get(nfct.id) else {
-            return CtVerdict::Accept;
+            return Verdict::Accept;
         };
         let (zone, original, reply) = (conn.zone, conn.original, conn.reply);
         let event = match conn.master {
@@ -384,18 +377,18 @@ impl Conntrack {
         }
         self.insert(nfct.id, now);
         self.cache_event(nfct.id, event);
-        CtVerdict::Accept
+        Verdict::Accept
     }
 
     /// `nf_ct_resolve_clash()`: another packet of the same flow was faster. Protocols without a state (UDP) can go on.
-    fn resolve_clash(&mut self, skb: &mut SkBuff, loser: NfCt, winner: CtId, now: Ps) -> CtVerdict {
+    fn resolve_clash(&mut self, skb: &mut SkBuff, loser: NfCt, winner: CtId, now: Ps) -> Verdict {
         if self.try_resolve(skb, loser, winner, now) {
             self.stats_mut().clash_resolve += 1;
-            return CtVerdict::Accept;
+            return Verdict::Accept;
         }
         self.stats_mut().drop += 1;
         self.stats_mut().insert_failed += 1;
-        CtVerdict::Drop
+        Verdict::Drop
     }
 
     fn try_resolve(&mut self, skb: &mut SkBuff, loser: NfCt, winner: CtId, now: Ps) -> bool {

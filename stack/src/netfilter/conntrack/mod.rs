@@ -30,7 +30,6 @@ pub use list::ListOptions;
 pub use table::{Conntrack, CtStats};
 pub use tuple::{Dir, Tuple};
 
-pub(crate) use input::CtVerdict;
 pub(crate) use tuple::{L4, addresses};
 
 /// The kernel's clock tick (`CONFIG_HZ=250`): timeouts are shown as if counted in these.

@@ -1,0 +1,40 @@
+//! Datagrams are put together before connection tracking sees them (`nf_defrag_ipv4.c`, `nf_defrag_ipv6_hooks.c`): only a whole one has
+//! ports. On its way out it is cut into pieces like those it came in.
+
+use super::hook::{Family, HookState, Verdict};
+use crate::ipv4::header::Ipv4Header;
+use crate::ipv6::find_fragment_header;
+use crate::netfilter::conntrack::CtInfo;
+use crate::skb::SkBuff;
+use crate::stack::Stack;
+
+impl Stack {
+    /// `ipv4_conntrack_defrag()`, `ipv6_defrag()`. `None`: it waits for the others, or was refused; it is counted.
+    pub(super) fn nf_defrag(&mut self, skb: &mut SkBuff, state: &HookState) -> Option<Verdict> {
+        if let Some(nfct) = skb.nfct {
+            // IPv6 looks only at what was not seen before (it came back through lo).
+            let seen = state.family == Family::Ipv6 && nfct.template_zone().is_none();
+            if seen || nfct.info == CtInfo::Untracked {
+                return Some(Verdict::Accept);
+            }
+        }
+        let nfct = skb.nfct;
+        let whole = match state.family {
+            Family::Ipv4 => {
+                if !Ipv4Header::new(skb.data()).is_some_and(|h| h.is_fragment()) {
+                    return Some(Verdict::Accept);
+                }
+                self.ip_defrag(std::mem::take(skb))
+            }
+            _ => {
+                let Some((offset, named_at)) = find_fragment_header(skb.data()) else {
+                    return Some(Verdict::Accept);
+                };
+                self.ip6_defrag(std::mem::take(skb), offset, named_at, false)
+            }
+        };
+        *skb = whole?;
+        skb.nfct = nfct;
+        Some(Verdict::Accept)
+    }
+}
