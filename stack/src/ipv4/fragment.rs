@@ -27,8 +27,8 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }
         let mtu = pieces.as_ref().map_or(mtu, |p| mtu.min(p.max));
-        let step = mtu.saturating_sub(header_len) & !7;
-        if step == 0 {
+        let room = mtu.saturating_sub(header_len);
+        if room < 8 {
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }
         // The device cannot sum over several frames.
@@ -42,7 +42,7 @@ impl Stack {
         let (base, more_after) = (frag_off & IP_OFFSET, frag_off & IP_MF);
         let total = skb.len() - header_len;
         let mut at = 0;
-        for len in Pieces::cut(pieces.as_deref(), total, step) {
+        for len in Pieces::cut(pieces.as_deref(), total, room) {
             let more = if at + len < total { IP_MF } else { more_after };
             // at ≤ 65535, so at / 8 fits 13 bits; base + at / 8 does as the whole datagram is at most 65535 bytes.
             let field = base.wrapping_add((at / 8) as u16) & IP_OFFSET | more | df;

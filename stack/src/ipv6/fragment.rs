@@ -28,8 +28,8 @@ impl Stack {
         let Some((prefix, named_at)) = ip6_find_1stfragopt(skb.data()) else {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         };
-        let step = mtu.saturating_sub(prefix + FRAG_HLEN) & !7;
-        if step == 0 || skb.len() < prefix {
+        let room = mtu.saturating_sub(prefix + FRAG_HLEN);
+        if room < 8 || skb.len() < prefix {
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }
         if let CsumState::Partial { start, offset } = skb.csum {
@@ -43,7 +43,7 @@ impl Stack {
         let id = self.random() as u32;
         let total = skb.len() - prefix;
         let mut at = 0;
-        for len in Pieces::cut(pieces.as_deref(), total, step) {
+        for len in Pieces::cut(pieces.as_deref(), total, room) {
             // at ≤ 65535 and a multiple of 8: it is the field's value; the lowest bit says that more follow.
             let field = at as u16 | u16::from(at + len < total);
             match self.ip6_frag_next(&skb, (prefix, named_at), at, len, (field, id)) {
