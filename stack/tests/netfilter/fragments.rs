@@ -9,7 +9,7 @@ fn cut(frame: &[u8], lens: &[usize], df: bool) -> Vec<Vec<u8>> {
     for &len in lens.iter().chain([&usize::MAX]) {
         let (piece, after) = rest.split_at(len.min(rest.len()));
         let mut bytes = [headers, piece].concat();
-        let field = at / 8 | usize::from(!after.is_empty()) << 13 | usize::from(df) << 14;
+        let field = (at / 8) | (usize::from(!after.is_empty()) << 13) | (usize::from(df) << 14);
         bytes[16..18].copy_from_slice(&((20 + piece.len()) as u16).to_be_bytes());
         bytes[20..22].copy_from_slice(&(field as u16).to_be_bytes());
         bytes[24..26].fill(0);
