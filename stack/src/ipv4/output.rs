@@ -63,7 +63,7 @@ impl Stack {
     }
 
     /// `ip_local_out()`: the output hook, which looks at the route again if it changed mark or addresses, and on.
-    fn ip_local_out(&mut self, skb: SkBuff) -> bool {
+    pub(crate) fn ip_local_out(&mut self, skb: SkBuff) -> bool {
         self.trace(&skb, Stage::RouteOutput);
         let oif = skb.dev;
         match self.nf_hook(Hook::LocalOut, Family::Ipv4, skb, IfIndex::NONE, oif) {

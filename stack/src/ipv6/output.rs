@@ -54,7 +54,7 @@ impl Stack {
     }
 
     /// `ip6_local_out()`: the output hook, which looks at the route again if it changed mark or addresses, and on.
-    fn ip6_local_out(&mut self, skb: SkBuff, mtu: usize) -> bool {
+    pub(crate) fn ip6_local_out(&mut self, skb: SkBuff, mtu: usize) -> bool {
         self.trace(&skb, Stage::RouteOutput);
         let oif = skb.dev;
         match self.nf_hook(Hook::LocalOut, Family::Ipv6, skb, IfIndex::NONE, oif) {

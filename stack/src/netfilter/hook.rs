@@ -13,6 +13,7 @@
 //! At one hook the functions run in ascending priority. Among equal priorities the one that was registered last runs first, as a
 //! kernel reports it. Accept goes on to the next function; drop and stolen end the packet's way at once.
 
+use super::Reject;
 use super::nat::{NatFn, NatRequest};
 use crate::Ps;
 use crate::skb::{IfIndex, SkBuff};
@@ -123,6 +124,8 @@ pub enum Verdict {
     Accept,
     /// `NF_DROP`: the packet ends here.
     Drop,
+    /// The packet ends here, and its sender is told (nft's `reject`).
+    Reject(Reject),
     /// `NF_STOLEN`: the function took the packet (`std::mem::take`), the stack forgets it.
     Stolen,
 }

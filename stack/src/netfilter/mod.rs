@@ -14,5 +14,8 @@ pub mod conntrack;
 mod defrag;
 pub mod hook;
 pub mod nat;
+mod reject;
 mod reroute;
 mod run;
+
+pub use reject::Reject;

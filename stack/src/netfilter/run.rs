@@ -52,9 +52,12 @@ impl Stack {
                 // Nat chains are on no hook themselves.
                 Next::Request(_) => Verdict::Accept,
             };
+            if let Verdict::Reject(reject) = verdict {
+                self.nf_reject(&mut skb, state, reject);
+            }
             match verdict {
                 Verdict::Accept => index += 1,
-                Verdict::Drop => {
+                Verdict::Drop | Verdict::Reject(_) => {
                     let reason = match state.hook {
                         Hook::TcIngress => DropReason::TcIngress,
                         Hook::TcEgress => DropReason::TcEgress,

@@ -11,7 +11,7 @@
 //!        └─► nobody      ─► reset
 //! ```
 
-mod header;
+pub(crate) mod header;
 mod input;
 mod listen;
 mod output;

@@ -5,4 +5,5 @@ mod common;
 mod conntrack;
 mod fragments;
 mod nat;
+mod reject;
 mod router;

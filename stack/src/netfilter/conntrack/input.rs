@@ -3,7 +3,7 @@
 use super::conn::{CtId, CtInfo, CtStatus, CtZone, NfCt, Proto};
 use super::event;
 use super::table::Conntrack;
-use super::tcp::{Context, Segment, TcpTrack, TcpVerdict};
+use super::tcp::{Context, Segment, TcpState, TcpTrack, TcpVerdict};
 use super::tuple::{Dir, L4, Tuple};
 use crate::checksum::pseudo_header;
 use crate::hook::{Family, Hook, HookState, Verdict};
@@ -328,6 +328,22 @@ impl Conntrack {
                 self.kill(nfct.id, now);
                 Tracked::Accept
             }
+        }
+    }
+
+    /// `nf_conntrack_tcp_set_closing()`: a rule rejected the connection.
+    pub(crate) fn tcp_set_closing(&mut self, id: CtId, now: Ps) {
+        let close = self.config.tcp.close;
+        let Some(conn) = self.get_mut(id).filter(|c| c.is_confirmed()) else {
+            return;
+        };
+        let Proto::Tcp(track) = &mut conn.proto else {
+            return;
+        };
+        if track.state != TcpState::Close {
+            track.state = TcpState::Close;
+            conn.events |= event::PROTOINFO;
+            self.refresh(id, close, now);
         }
     }
 
