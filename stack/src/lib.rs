@@ -76,7 +76,7 @@ pub use fib::{Route, RouteSpec, RouteType};
 pub use hook::{Family, Hook, HookFn, HookId, HookState, Verdict};
 pub use neigh::{NeighbourEntry, NudState};
 pub use netdev::{NetDeviceOps, NetFeatures};
-pub use netfilter::hook;
+pub use netfilter::{hook, nft};
 pub use page_pool::{Page, PagePool, SharedPage};
 pub use ping::EchoReply;
 pub use skb::{

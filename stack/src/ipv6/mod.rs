@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200), in the order and with the checks of Linux's `net/ipv6/{ip6_input,ip6_output,exthdrs,reassembly,route}.c`.
 
-mod exthdr;
+pub(crate) mod exthdr;
 mod forward;
 mod fragment;
 pub(crate) mod header;

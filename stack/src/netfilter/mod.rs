@@ -14,6 +14,7 @@ pub mod conntrack;
 mod defrag;
 pub mod hook;
 pub mod nat;
+pub mod nft;
 mod reject;
 mod reroute;
 mod run;

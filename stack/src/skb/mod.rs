@@ -84,6 +84,8 @@ pub struct SkBuff {
     pub parent: PacketId,
     /// The connection that it belongs to (`_nfct`); `None`: not tracked yet, or invalid.
     pub nfct: Option<NfCt>,
+    /// Rules that it matches are reported (`nf_trace`, set by `meta nftrace set 1`).
+    pub nf_trace: bool,
     /// The route that was chosen for it.
     pub dst: Option<Route>,
     /// It came with an IPv6 fragment header (`IP6SKB_FRAGMENTED`).
@@ -121,6 +123,7 @@ impl SkBuff {
             id: PacketId::NONE,
             parent: PacketId::NONE,
             nfct: None,
+            nf_trace: false,
             dst: None,
             fragmented: false,
             pieces: None,
@@ -286,6 +289,7 @@ impl SkBuff {
         self.id = from.id;
         self.parent = from.parent;
         self.nfct = from.nfct;
+        self.nf_trace = from.nf_trace;
         self.dst = from.dst;
         self.fragmented = from.fragmented;
     }

@@ -1,0 +1,399 @@
+//! Commands take effect: all of a text, or none (`nf_tables_api.c`).
+
+mod elements;
+mod list;
+mod remove;
+mod validate;
+
+use super::NftError;
+use super::command::{Action, Cmd, Named, Place, RuleSpec, Scope, TableName};
+use super::compile::{Compiler, check_key};
+use super::error::Pos;
+use super::model::{BaseChain, ChainType, ObjectSpec, Policy, SetSpec, TableFamily};
+use super::print::Printer;
+use super::ruleset::{Chain, Object, ObjectState, Rule, Ruleset, Set, Table};
+use super::set::Elements;
+use super::state::State;
+use crate::Ps;
+use crate::hook::Hook;
+
+/// A transaction under way: a copy of the ruleset that takes the old one's place when everything went well.
+pub(crate) struct Transaction<'a> {
+    pub rules: Ruleset,
+    pub devices: &'a [String],
+    pub now: Ps,
+    /// Where seeds come from.
+    pub random: &'a mut dyn FnMut() -> u64,
+    /// What `list` commands printed.
+    pub output: String,
+    /// Number of the next base chain, so that one in another's place is known.
+    pub next_serial: u64,
+}
+
+impl Transaction<'_> {
+    pub fn run(&mut self, commands: Vec<Cmd>) -> Result<(), NftError> {
+        for Cmd { pos, action } in commands {
+            self.action(action).map_err(|problem| pos.error(problem))?;
+        }
+        // The kernel validates the whole table when it is committed; the last command is to blame as well as any.
+        validate::validate(&self.rules).map_err(|problem| Pos::default().error(problem))?;
+        for set in self.rules.sets.iter_mut() {
+            set.elems.build();
+        }
+        Ok(())
+    }
+
+    fn action(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::AddTable {
+                table,
+                create,
+                comment,
+                dormant,
+            } => self.add_table(table, create, comment, dormant),
+            Action::AddChain {
+                chain,
+                create,
+                base,
+                policy_given,
+                comment,
+            } => self.add_chain(chain, create, base, policy_given, comment),
+            Action::RenameChain { chain, to } => self.rename_chain(&chain, to),
+            Action::AddRule { chain, place, rule } => {
+                self.add_rule(&chain, place, rule)?;
+                // Loops are told where they are closed.
+                validate::validate(&self.rules)
+            }
+            Action::AddSet { set, create, spec } => self.add_set(set, create, *spec),
+            Action::AddElements { set, create, elems } => self.add_elements(&set, create, elems),
+            Action::DeleteElements { set, elems } => self.delete_elements(&set, elems),
+            Action::AddObject {
+                object,
+                create,
+                spec,
+            } => self.add_object(object, create, spec),
+            Action::DeleteTable {
+                table,
+                handle,
+                must_exist,
+            } => self.delete_table(&table, handle, must_exist),
+            Action::DeleteChain { chain, must_exist } => self.delete_chain(&chain, must_exist),
+            Action::DeleteRule { chain, handle } => self.delete_rule(&chain, handle),
+            Action::DeleteSet { set, must_exist } => self.delete_set(&set, must_exist),
+            Action::DeleteObject {
+                kind,
+                object,
+                must_exist,
+            } => self.delete_object(kind, &object, must_exist),
+            Action::Flush(scope) => self.flush(&scope),
+            Action::Reset(scope) => self.reset(&scope),
+            Action::List { scope, handles } => self.list(&scope, handles),
+        }
+    }
+
+    fn no_table(table: &TableName) -> String {
+        format!("there is no table {} {}", table.family.name(), table.name)
+    }
+
+    fn add_table(
+        &mut self,
+        name: TableName,
+        create: bool,
+        comment: Option<String>,
+        dormant: Option<bool>,
+    ) -> Result<(), String> {
+        if let Some(table) = self.rules.table_mut(&name) {
+            if create {
+                return Err("the table exists".to_owned());
+            }
+            if let Some(dormant) = dormant {
+                table.dormant = dormant;
+            }
+            return Ok(());
+        }
+        self.rules.last_table_handle += 1;
+        let handle = self.rules.last_table_handle;
+        self.rules.tables.push(Table {
+            name,
+            handle,
+            comment,
+            dormant: dormant.unwrap_or(false),
+            next_handle: 0,
+            chains: Vec::new(),
+            sets: Vec::new(),
+            objects: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// `nf_tables_newchain()`
+    fn add_chain(
+        &mut self,
+        chain: Named,
+        create: bool,
+        base: Option<BaseChain>,
+        policy_given: bool,
+        comment: Option<String>,
+    ) -> Result<(), String> {
+        if let Some(base) = &base {
+            check_base(chain.table.family, base)?;
+        }
+        if let Some(id) = self.rules.chain_id(&chain) {
+            if create {
+                return Err("the chain exists".to_owned());
+            }
+            let Some(old) = self.rules.chains.get_mut(id) else {
+                return Ok(());
+            };
+            return match (&mut old.base, base) {
+                (_, None) => Ok(()),
+                (None, Some(_)) => Err("the chain exists and is no base chain".to_owned()),
+                (Some(old), Some(new)) => {
+                    let same = (old.kind, old.hook, old.priority, &old.devices)
+                        == (new.kind, new.hook, new.priority, &new.devices);
+                    if !same {
+                        return Err("the chain exists with another type, hook or priority".into());
+                    }
+                    if policy_given {
+                        old.policy = new.policy;
+                    }
+                    Ok(())
+                }
+            };
+        }
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let Some(table) = self.rules.table_mut(&chain.table) else {
+            return Err(Self::no_table(&chain.table));
+        };
+        let handle = table.handle();
+        let id = self.rules.chains.insert(Chain {
+            name: chain.name,
+            table: chain.table.clone(),
+            handle,
+            base,
+            comment,
+            rules: Vec::new(),
+            serial,
+        });
+        if let Some(table) = self.rules.table_mut(&chain.table) {
+            table.chains.push(id);
+        }
+        Ok(())
+    }
+
+    fn rename_chain(&mut self, chain: &Named, to: String) -> Result<(), String> {
+        let id = self.rules.chain_id(chain).ok_or("there is no such chain")?;
+        let taken = Named {
+            name: to.clone(),
+            handle: None,
+            ..chain.clone()
+        };
+        if self.rules.chain_id(&taken).is_some() {
+            return Err("a chain of this name exists".to_owned());
+        }
+        let old = self.rules.chains.get(id).map(|c| c.name.clone());
+        if let Some(chain) = self.rules.chains.get_mut(id) {
+            chain.name.clone_from(&to);
+        }
+        // Rules that jump there say so by name.
+        let old = old.unwrap_or_default();
+        for other in self.rules.chains.iter_mut() {
+            if other.table == chain.table {
+                for rule in &mut other.rules {
+                    super::normal::rename_chain(&mut rule.stmts, &old, &to);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `nf_tables_newrule()`
+    fn add_rule(&mut self, chain: &Named, place: Place, spec: RuleSpec) -> Result<(), String> {
+        let Some(id) = self.rules.chain_id(chain) else {
+            return Err(match self.rules.table(&chain.table) {
+                Some(_) => format!("there is no chain {:?} in this table", chain.name),
+                None => Self::no_table(&chain.table),
+            });
+        };
+        let seed = (self.random)();
+        let ops = Compiler::new(&self.rules, &chain.table, seed).rule(&spec.stmts)?;
+        let handle = self.rules.table_mut(&chain.table).map_or(0, Table::handle);
+        let mut text = String::new();
+        let printer = Printer {
+            devices: self.devices,
+            stateless: false,
+            handles: false,
+        };
+        let comment = spec.comment.as_deref();
+        printer.rule(&spec.stmts, comment, chain.table.family, &mut text);
+        let rule = Rule {
+            handle,
+            stmts: spec.stmts,
+            comment: spec.comment,
+            ops,
+            text,
+        };
+        let Some(chain) = self.rules.chains.get_mut(id) else {
+            return Ok(());
+        };
+        let rules = &mut chain.rules;
+        let by_handle = |rules: &[Rule], handle| {
+            let found = rules.iter().position(|r| r.handle == handle);
+            found.ok_or_else(|| "there is no rule with this handle".to_owned())
+        };
+        let by_index = |rules: &[Rule], index: u64| {
+            let found = usize::try_from(index).ok().filter(|i| *i < rules.len());
+            found.ok_or_else(|| "there is no rule with this index".to_owned())
+        };
+        let at = match place {
+            Place::Last => rules.len(),
+            Place::First => 0,
+            Place::After(handle) => by_handle(rules, handle)? + 1,
+            Place::Before(handle) => by_handle(rules, handle)?,
+            Place::AfterIndex(index) => by_index(rules, index)? + 1,
+            Place::BeforeIndex(index) => by_index(rules, index)?,
+            Place::Instead(handle) => {
+                let at = by_handle(rules, handle)?;
+                rules.remove(at);
+                at
+            }
+        };
+        rules.insert(at, rule);
+        Ok(())
+    }
+
+    fn add_set(&mut self, set: Named, create: bool, spec: SetSpec) -> Result<(), String> {
+        check_key(&spec.key)?;
+        check_key(&spec.data)?;
+        if spec.dynamic && spec.interval {
+            return Err("a set of intervals cannot be dynamic".to_owned());
+        }
+        if let Some(id) = self.rules.set_id(&set) {
+            if create {
+                return Err("the set exists".to_owned());
+            }
+            let same = self.rules.sets.get(id).is_some_and(|old| {
+                (&old.spec.key, &old.spec.data, old.spec.interval)
+                    == (&spec.key, &spec.data, spec.interval)
+            });
+            if !same {
+                return Err("the set exists with another type".to_owned());
+            }
+            return Ok(());
+        }
+        let seed = (self.random)();
+        let bits: Vec<u32> = spec.key.iter().map(|t| t.bits()).collect();
+        let elems = Elements::new(&bits, spec.interval, spec.size, seed);
+        let Some(table) = self.rules.table_mut(&set.table) else {
+            return Err(Self::no_table(&set.table));
+        };
+        let handle = table.handle();
+        let id = self.rules.sets.insert(Set {
+            name: set.name,
+            handle,
+            spec,
+            elems,
+        });
+        if let Some(table) = self.rules.table_mut(&set.table) {
+            table.sets.push(id);
+        }
+        Ok(())
+    }
+
+    fn add_object(&mut self, object: Named, create: bool, spec: ObjectSpec) -> Result<(), String> {
+        if self.rules.object_id(spec.kind(), &object).is_some() {
+            return match create {
+                true => Err("the object exists".to_owned()),
+                false => Ok(()),
+            };
+        }
+        let state = match &spec {
+            ObjectSpec::Stateful(stmt) => match State::new(stmt) {
+                Some(state) => ObjectState::Stateful(state),
+                None => return Err("the statement has no state".to_owned()),
+            },
+            ObjectSpec::CtHelper { .. } => ObjectState::CtHelper,
+        };
+        let Some(table) = self.rules.table_mut(&object.table) else {
+            return Err(Self::no_table(&object.table));
+        };
+        let handle = table.handle();
+        let id = self.rules.objects.insert(Object {
+            name: object.name,
+            table: object.table.clone(),
+            handle,
+            spec,
+            state,
+        });
+        if let Some(table) = self.rules.table_mut(&object.table) {
+            table.objects.push(id);
+        }
+        Ok(())
+    }
+
+    /// `reset counters`, `reset quota …`: lists, and then sets to zero.
+    fn reset(&mut self, scope: &Scope) -> Result<(), String> {
+        self.list(scope, false)?;
+        let ids: Vec<u32> = match scope {
+            Scope::Object(kind, object) => {
+                self.rules.object_id(*kind, object).into_iter().collect()
+            }
+            Scope::Objects(family, kind) => {
+                let tables = self.rules.tables_of(*family);
+                let ids = tables.flat_map(|t| t.objects.iter().copied());
+                let fits = |id: &u32| {
+                    self.rules
+                        .objects
+                        .get(*id)
+                        .is_some_and(|o| o.spec.kind() == *kind)
+                };
+                ids.filter(fits).collect()
+            }
+            _ => Vec::new(),
+        };
+        for id in ids {
+            if let Some(ObjectState::Stateful(state)) =
+                self.rules.objects.get_mut(id).map(|o| &mut o.state)
+            {
+                state.reset();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which chain types may be at which hooks and priorities (`nft_chain_parse_hook()`).
+fn check_base(family: TableFamily, base: &BaseChain) -> Result<(), String> {
+    let fits = match base.kind {
+        ChainType::Filter => true,
+        ChainType::Route => base.hook == Hook::LocalOut && family != TableFamily::Netdev,
+        ChainType::Nat => {
+            family != TableFamily::Netdev
+                && matches!(
+                    base.hook,
+                    Hook::PreRouting | Hook::LocalIn | Hook::LocalOut | Hook::PostRouting
+                )
+        }
+    };
+    if !fits {
+        return Err(format!(
+            "a chain of type {} cannot be at this hook",
+            base.kind.name()
+        ));
+    }
+    // Connection tracking must have seen the packet.
+    if base.kind == ChainType::Nat && base.priority <= crate::hook::priority::CONNTRACK {
+        return Err("the priority of a nat chain is larger than -200".to_owned());
+    }
+    let mut devices = base.devices.clone();
+    devices.sort();
+    devices.dedup();
+    if devices.len() != base.devices.len() {
+        return Err("a device is named twice".to_owned());
+    }
+    if base.policy == Policy::Drop && base.devices.is_empty() && family == TableFamily::Netdev {
+        return Err("a chain at this hook needs a device".to_owned());
+    }
+    Ok(())
+}

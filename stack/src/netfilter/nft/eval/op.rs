@@ -1,0 +1,225 @@
+//! One step of a rule.
+
+use super::Run;
+use crate::netfilter::nft::expr::MetaKey;
+use crate::netfilter::nft::host::HelperSpec;
+use crate::netfilter::nft::model::ObjectSpec;
+use crate::netfilter::nft::program::{Node, Op, SetSel};
+use crate::netfilter::nft::ruleset::{Object, ObjectState, Set, Slab};
+use crate::netfilter::nft::set::{Data, Elements, MAX_FIELDS};
+use crate::netfilter::nft::stmt::RejectKind;
+use crate::netfilter::nft::verdict::Verdict;
+use crate::skb::PktType;
+
+/// What rules share.
+pub(super) struct Env<'a> {
+    pub sets: &'a mut Slab<Set>,
+    pub objects: &'a mut Slab<Object>,
+}
+
+/// What a step says.
+pub(super) enum Step {
+    /// On to the next step.
+    Next,
+    /// `NFT_BREAK`: on to the next rule.
+    Break,
+    /// The rule ends so.
+    End(Verdict),
+    /// The packet's way ends so.
+    Reject(RejectKind),
+}
+
+impl Step {
+    #[inline]
+    fn unless_false(holds: bool) -> Self {
+        if holds { Step::Next } else { Step::Break }
+    }
+}
+
+/// The fields of a key, on the stack.
+pub(super) struct Key {
+    fields: [u128; MAX_FIELDS],
+    len: usize,
+}
+
+impl Key {
+    pub fn as_slice(&self) -> &[u128] {
+        &self.fields[..self.len]
+    }
+}
+
+/// The elements that a rule looks into.
+#[inline]
+pub(super) fn elements<'a>(set: &'a mut SetSel, env: &'a mut Env<'_>) -> Option<&'a mut Elements> {
+    match set {
+        SetSel::Own(elements) => Some(elements),
+        SetSel::Named(id) => Some(&mut env.sets.get_mut(*id)?.elems),
+    }
+}
+
+impl Run<'_> {
+    #[inline]
+    pub(super) fn op(&mut self, op: &mut Op, env: &mut Env<'_>) -> Step {
+        match op {
+            Op::Test(load, test) => match self.load(*load) {
+                Some(x) => Step::unless_false(test.holds(x)),
+                None => Step::Break,
+            },
+            Op::State(state, _) => Step::unless_false(state.pass(self.skb.len(), self.state.now)),
+            Op::Verdict(verdict) => Step::End(*verdict),
+            op => self.seldom(op, env),
+        }
+    }
+
+    fn seldom(&mut self, op: &mut Op, env: &mut Env<'_>) -> Step {
+        match op {
+            Op::Test(..) | Op::State(..) | Op::Verdict(_) => Step::Next,
+            Op::TestNode(node, test) => match self.node(node, env) {
+                Some(x) => Step::unless_false(test.holds(x)),
+                None => Step::Break,
+            },
+            Op::NotAll(tests) => {
+                let mut all = true;
+                for (node, test) in tests {
+                    match self.node(node, env) {
+                        Some(x) => all &= test.holds(x),
+                        None => return Step::Break,
+                    }
+                }
+                Step::unless_false(!all)
+            }
+            Op::Lookup { key, set, negate } => {
+                let Some(key) = self.key(key, env) else {
+                    return Step::Break;
+                };
+                let found = self.lookup(&key, set, env);
+                Step::unless_false(found.is_some() != *negate)
+            }
+            Op::Vmap { key, set } => {
+                let Some(key) = self.key(key, env) else {
+                    return Step::Break;
+                };
+                let Some(at) = self.lookup(&key, set, env) else {
+                    return Step::Break;
+                };
+                match elements(set, env).and_then(|e| e.slot(at)).map(|s| &s.data) {
+                    Some(Data::Verdict(verdict)) => Step::End(*verdict),
+                    _ => Step::Break,
+                }
+            }
+            Op::Object(id) => match env.objects.get_mut(*id).map(|o| &mut o.state) {
+                Some(ObjectState::Stateful(state)) => {
+                    Step::unless_false(state.pass(self.skb.len(), self.state.now))
+                }
+                _ => Step::Break,
+            },
+            Op::SetMeta(key, node) => match self.node(node, env) {
+                Some(value) => {
+                    self.set_meta(*key, value);
+                    Step::Next
+                }
+                None => Step::Break,
+            },
+            Op::SetCt(key, dir, node) => match self.node(node, env) {
+                Some(value) => {
+                    self.host.ct_set(self.skb, *key, *dir, value);
+                    Step::Next
+                }
+                None => Step::Break,
+            },
+            Op::CtHelper(id) => {
+                if let Some(ObjectSpec::CtHelper {
+                    helper, protocol, ..
+                }) = env.objects.get(*id).map(|o| &o.spec)
+                {
+                    let protocol = *protocol;
+                    let spec = HelperSpec { helper, protocol };
+                    self.host.ct_helper(self.skb, spec);
+                }
+                Step::Next
+            }
+            Op::SetPayload(set) => match self.node(&mut set.value, env) {
+                Some(x) => Step::unless_false(self.set_payload(set, x).is_some()),
+                None => Step::Break,
+            },
+            Op::SetExthdr(e, value) => match self.node(value, env) {
+                Some(x) => Step::unless_false(self.set_tcp_option(*e, x).is_some()),
+                None => Step::Break,
+            },
+            Op::SetUpdate(update) => Step::unless_false(self.set_update(update, env).is_some()),
+            Op::Log(log) => {
+                self.host.log(self.skb, self.state, log);
+                Step::Next
+            }
+            Op::Nat(nat) => self.nat(nat, env),
+            Op::Notrack => {
+                self.host.notrack(self.skb);
+                Step::Next
+            }
+            Op::Reject(kind) => self.reject(*kind),
+        }
+    }
+
+    /// All fields of a key; `None` when one cannot be read.
+    #[inline]
+    pub(super) fn key(&mut self, nodes: &mut [Node], env: &mut Env<'_>) -> Option<Key> {
+        let mut key = Key {
+            fields: [0; MAX_FIELDS],
+            len: nodes.len().min(MAX_FIELDS),
+        };
+        for (field, node) in key.fields.iter_mut().zip(nodes) {
+            *field = self.node(node, env)?;
+        }
+        Some(key)
+    }
+
+    /// `nft_lookup_eval()`: the element's own counters and limits see the packet, too.
+    #[inline]
+    pub(super) fn lookup(&mut self, key: &Key, set: &mut SetSel, env: &mut Env<'_>) -> Option<u32> {
+        let (len, now) = (self.skb.len(), self.state.now);
+        let elements = elements(set, env)?;
+        let at = elements.lookup(key.as_slice(), now)?;
+        let state = &mut elements.slot_mut(at)?.state;
+        // A limit that is exceeded ends the rule, found or not.
+        state.iter_mut().all(|s| s.pass(len, now)).then_some(at)
+    }
+
+    /// `nft_reject_*_eval()`: what cannot be answered is dropped all the same.
+    fn reject(&mut self, kind: RejectKind) -> Step {
+        if kind == RejectKind::TcpReset && self.packet.l4proto != Some(6) {
+            return Step::End(Verdict::Drop);
+        }
+        Step::Reject(kind)
+    }
+
+    fn set_meta(&mut self, key: MetaKey, value: u128) {
+        match key {
+            MetaKey::Mark => self.skb.mark = value as u32,
+            MetaKey::Priority => self.skb.priority = value as u32,
+            MetaKey::NfTrace => self.skb.nf_trace = value != 0,
+            // nft_meta_set_eval_pkttype(): only among those that are received.
+            MetaKey::PktType => {
+                let ours = |t| {
+                    matches!(
+                        t,
+                        PktType::Host
+                            | PktType::Broadcast
+                            | PktType::Multicast
+                            | PktType::OtherHost
+                    )
+                };
+                let new = match value {
+                    0 => PktType::Host,
+                    1 => PktType::Broadcast,
+                    2 => PktType::Multicast,
+                    3 => PktType::OtherHost,
+                    _ => return,
+                };
+                if ours(self.skb.pkt_type) {
+                    self.skb.pkt_type = new;
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Where a packet's headers are (`struct nft_pktinfo`).
+
+use crate::hook::Family;
+use crate::ipv4::header::Ipv4Header;
+use crate::ipv6::exthdr::find_upper;
+use crate::ipv6::header::Ipv6Header;
+use crate::skb::SkBuff;
+
+/// Positions of the headers, found once a base chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packet {
+    /// Transport protocol; `None` when there is none to be found.
+    pub l4proto: Option<u8>,
+    /// Transport header, in bytes from the network header.
+    pub thoff: usize,
+    /// A fragment other than the first: what is at `thoff` is no header.
+    pub later_fragment: bool,
+}
+
+impl Packet {
+    /// `nft_set_pktinfo_ipv4()`, `nft_set_pktinfo_ipv6()`; at a device, where nobody looked at the header yet, their `_validate` forms.
+    #[inline]
+    pub fn new(skb: &SkBuff, family: Family) -> Self {
+        match (family, skb.protocol) {
+            (Family::Ipv4, _) => Self::ipv4(skb, false),
+            (Family::Ipv6, _) => Self::ipv6(skb, false),
+            (Family::Netdev, 0x0800) => Self::ipv4(skb, true),
+            (Family::Netdev, 0x86dd) => Self::ipv6(skb, true),
+            (Family::Netdev, _) => Self::UNKNOWN,
+        }
+    }
+
+    const UNKNOWN: Self = Self {
+        l4proto: None,
+        thoff: 0,
+        later_fragment: false,
+    };
+
+    fn ipv4(skb: &SkBuff, validate: bool) -> Self {
+        let Some(header) = Ipv4Header::new(skb.network_bytes()) else {
+            return Self::UNKNOWN;
+        };
+        let total = skb.len() as isize - skb.network_offset();
+        let len = header.tot_len();
+        if validate && (len as isize > total || len < header.header_len()) {
+            return Self::UNKNOWN;
+        }
+        Self {
+            l4proto: Some(header.protocol()),
+            thoff: header.header_len(),
+            later_fragment: header.offset() != 0,
+        }
+    }
+
+    fn ipv6(skb: &SkBuff, validate: bool) -> Self {
+        let bytes = skb.network_bytes();
+        let Some(header) = Ipv6Header::new(bytes) else {
+            return Self::UNKNOWN;
+        };
+        let total = skb.len() as isize - skb.network_offset();
+        if validate && header.payload_len() as isize + 40 > total {
+            return Self::UNKNOWN;
+        }
+        match find_upper(bytes) {
+            Some(upper) => Self {
+                l4proto: Some(upper.protocol),
+                thoff: upper.offset,
+                later_fragment: upper.later_fragment,
+            },
+            None => Self::UNKNOWN,
+        }
+    }
+}

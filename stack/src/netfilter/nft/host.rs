@@ -1,0 +1,129 @@
+//! What rules ask of the rest of the stack.
+
+use super::expr::{CtDir, CtKey, FibFlags, FibResult};
+use super::stmt::{Log, NatKind};
+use super::trace::NftEvent;
+use crate::hook::HookState;
+use crate::skb::{IfIndex, SkBuff};
+use std::net::IpAddr;
+
+/// A range of addresses and ports, and how to choose from it (`struct nf_nat_range2`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NftNat {
+    /// Which statement.
+    pub kind: NatKind,
+    /// First and last new address; `None` keeps it (or takes that of the device, for masquerade and redirect).
+    pub addr: Option<(IpAddr, IpAddr)>,
+    /// First and last new port.
+    pub port: Option<(u16, u16)>,
+    /// `random`
+    pub random: bool,
+    /// `fully-random`
+    pub fully_random: bool,
+    /// `persistent`
+    pub persistent: bool,
+    /// The addresses are a network whose host part is kept (`NF_NAT_RANGE_NETMAP`).
+    pub netmap: bool,
+}
+
+/// A `ct helper` object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HelperSpec<'a> {
+    /// Name of the helper, e.g. `ftp`.
+    pub helper: &'a str,
+    /// IP protocol.
+    pub protocol: u8,
+}
+
+/// The packet's device, connection, routes and the like, as rules see them. Everything has a default that says "there is none", so that
+/// rules can be run without a whole stack.
+///
+/// Numbers are in host order; addresses are the number that their bytes make in network order; names are their bytes, padded with
+/// zeros to 16.
+pub trait NftHost {
+    /// `ct KEY`: `None` without a connection (and for the keys that the connection does not have), which ends the rule. `state` is
+    /// asked also for packets without a connection: they are `invalid`, or `untracked`.
+    fn ct_get(&mut self, skb: &SkBuff, key: CtKey, dir: Option<CtDir>) -> Option<u128> {
+        let _ = (skb, dir);
+        // nft_ct_get_eval(): no connection is NF_CT_STATE_INVALID_BIT.
+        (key == CtKey::State).then_some(1)
+    }
+
+    /// `ct KEY set`.
+    fn ct_set(&mut self, skb: &mut SkBuff, key: CtKey, dir: Option<CtDir>, value: u128) {
+        let _ = (skb, key, dir, value);
+    }
+
+    /// `ct helper set`.
+    fn ct_helper(&mut self, skb: &mut SkBuff, helper: HelperSpec<'_>) {
+        let _ = (skb, helper);
+    }
+
+    /// `notrack`.
+    fn notrack(&mut self, skb: &mut SkBuff) {
+        let _ = skb;
+    }
+
+    /// `nf_nat_setup_info()`: `true` accepts the packet, `false` drops it.
+    fn nat(&mut self, skb: &mut SkBuff, state: &HookState, nat: &NftNat) -> bool {
+        let _ = (skb, state, nat);
+        true
+    }
+
+    /// `fib`: the route to `address`. For [`FibResult::Exists`] 0 or 1, for `Oif` the index, for `OifName` the name, for `Type` the
+    /// number of the type (`RTN_*`).
+    fn fib(
+        &mut self,
+        skb: &SkBuff,
+        state: &HookState,
+        address: IpAddr,
+        flags: FibFlags,
+        result: FibResult,
+    ) -> Option<u128> {
+        let _ = (skb, state, address, flags, result);
+        None
+    }
+
+    /// Name of a device.
+    fn device_name(&self, dev: IfIndex) -> Option<&str> {
+        let _ = dev;
+        None
+    }
+
+    /// `ARPHRD_*` of a device: Ethernet (1), or loopback (772) for `lo`.
+    fn device_type(&self, dev: IfIndex) -> u16 {
+        if dev == IfIndex::LO { 772 } else { 1 }
+    }
+
+    /// The next random number.
+    fn random(&mut self) -> u32 {
+        0
+    }
+
+    /// User and group of the socket that sends the packet.
+    fn socket_owner(&self, skb: &SkBuff) -> Option<(u32, u32)> {
+        let _ = skb;
+        None
+    }
+
+    /// Whether somebody wants [`trace`](Self::trace) to be called: then packets with `nf_trace` set are reported.
+    fn tracing(&self) -> bool {
+        false
+    }
+
+    /// A packet with `nf_trace` came to a base chain, matched a rule or met a policy.
+    fn trace(&mut self, skb: &SkBuff, event: &NftEvent<'_>) {
+        let _ = (skb, event);
+    }
+
+    /// A packet met a `log` statement.
+    fn log(&mut self, skb: &SkBuff, state: &HookState, log: &Log) {
+        let _ = (skb, state, log);
+    }
+}
+
+/// A host without anything: rules see the packet only.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHost;
+
+impl NftHost for NoHost {}

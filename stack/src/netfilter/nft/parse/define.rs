@@ -1,0 +1,121 @@
+//! `define NAME = …` and `$NAME`: replaced before anything is parsed.
+
+use crate::netfilter::nft::error::NftError;
+use crate::netfilter::nft::lex::{Kind, Token};
+use std::collections::BTreeMap;
+
+/// Most tokens after expansion; a definition of definitions of definitions grows without bounds otherwise.
+const MAX_TOKENS: usize = 1 << 24;
+
+/// Takes the definitions out of `tokens` and puts their values in.
+pub(crate) fn expand(tokens: Vec<Token>) -> Result<Vec<Token>, NftError> {
+    let mut out: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut defines: BTreeMap<String, Vec<Token>> = BTreeMap::new();
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        let starts = out
+            .last()
+            .is_none_or(|t| t.kind == Kind::Newline || t.is(";") || t.is("{"));
+        let keyword = ["define", "redefine", "undefine"]
+            .into_iter()
+            .find(|w| starts && token.is_word(w));
+        if let Some(keyword) = keyword {
+            at += 1;
+            let name = word(&tokens, at)?;
+            at += 1;
+            if keyword == "undefine" {
+                if defines.remove(&name).is_none() {
+                    return Err(tokens[at - 1].pos().error("is not defined"));
+                }
+                continue;
+            }
+            if keyword == "define" && defines.contains_key(&name) {
+                return Err(tokens[at - 1].pos().error("is defined already"));
+            }
+            match tokens.get(at) {
+                Some(t) if t.is("=") => at += 1,
+                other => return Err(position(other).error("expected = after the name")),
+            }
+            let end = value_end(&tokens, at);
+            let mut value = Vec::new();
+            for token in substitute(&tokens[at..end], &defines)? {
+                value.push(token);
+            }
+            if value.is_empty() {
+                return Err(position(tokens.get(at)).error("the definition has no value"));
+            }
+            defines.insert(name, value);
+            at = end;
+            continue;
+        }
+        if token.is("$") {
+            let one = tokens.get(at..at + 2).unwrap_or(&tokens[at..]);
+            out.extend(substitute(one, &defines)?);
+            at += 2;
+        } else {
+            out.push(token.clone());
+            at += 1;
+        }
+        if out.len() > MAX_TOKENS {
+            return Err(token.pos().error(format!("more than {MAX_TOKENS} words")));
+        }
+    }
+    Ok(out)
+}
+
+fn position(token: Option<&Token>) -> crate::netfilter::nft::error::Pos {
+    token.map(Token::pos).unwrap_or_default()
+}
+
+fn word(tokens: &[Token], at: usize) -> Result<String, NftError> {
+    match tokens.get(at) {
+        Some(t) if t.kind == Kind::Word => Ok(t.text.clone()),
+        other => Err(position(other).error("expected the name of a definition")),
+    }
+}
+
+/// Where the value that starts at `at` ends: at the end of the line, but not inside braces.
+fn value_end(tokens: &[Token], at: usize) -> usize {
+    let mut depth = 0i32;
+    for (i, token) in tokens.iter().enumerate().skip(at) {
+        match token.kind {
+            Kind::Punct("{") => depth += 1,
+            Kind::Punct("}") if depth == 0 => return i,
+            Kind::Punct("}") => depth -= 1,
+            Kind::Newline | Kind::Punct(";") if depth == 0 => return i,
+            Kind::End => return i,
+            _ => {}
+        }
+    }
+    tokens.len()
+}
+
+fn substitute(
+    tokens: &[Token],
+    defines: &BTreeMap<String, Vec<Token>>,
+) -> Result<Vec<Token>, NftError> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        if token.is("$") {
+            let name = word(tokens, at + 1)?;
+            let Some(value) = defines.get(&name) else {
+                return Err(tokens[at + 1].pos().error("is not defined"));
+            };
+            // Errors in the value are told where it is used.
+            out.extend(value.iter().map(|t| Token {
+                line: token.line,
+                column: token.column,
+                ..t.clone()
+            }));
+            at += 2;
+        } else {
+            out.push(token.clone());
+            at += 1;
+        }
+        if out.len() > MAX_TOKENS {
+            return Err(token.pos().error(format!("more than {MAX_TOKENS} words")));
+        }
+    }
+    Ok(out)
+}

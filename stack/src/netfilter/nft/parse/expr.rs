@@ -1,0 +1,381 @@
+//! Expressions that are computed for a packet.
+
+use super::Parser;
+use crate::netfilter::nft::DataType;
+use crate::netfilter::nft::error::NftError;
+use crate::netfilter::nft::expr::{
+    BinOp, CtDir, CtKey, Expr, FibFlags, FibResult, MetaKey, SetRef,
+};
+use crate::netfilter::nft::exthdr;
+use crate::netfilter::nft::lex::Kind;
+use crate::netfilter::nft::model::TableFamily;
+use crate::netfilter::nft::normal;
+use crate::netfilter::nft::proto::{Base, Proto};
+
+impl Parser<'_> {
+    /// `a . b`, or one of them; `map` may follow, with data of `data` types.
+    pub(super) fn concat_expr(&mut self, data: &[DataType]) -> Result<Expr, NftError> {
+        self.deeper()?;
+        let mut parts = vec![self.bin_expr()?];
+        while self.take(".") {
+            parts.push(self.bin_expr()?);
+        }
+        let mut expr = if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Expr::Concat(parts)
+        };
+        while self.take_word("map") {
+            expr = self.map(expr, data)?;
+        }
+        self.depth -= 1;
+        Ok(expr)
+    }
+
+    fn map(&mut self, key: Expr, data: &[DataType]) -> Result<Expr, NftError> {
+        let types = key.types();
+        let set = if self.is("@") {
+            let pos = self.peek_at(1).pos();
+            let set = self.set_name(&types)?;
+            if let SetRef::Named(name) = &set
+                && let Some(spec) = self.set_spec(name)
+            {
+                let bits = |types: &[DataType]| types.iter().map(|t| t.bits()).collect::<Vec<_>>();
+                if spec.data.is_empty() || (!data.is_empty() && bits(&spec.data) != bits(data)) {
+                    return Err(
+                        pos.error(format!("is no map to {}", super::value::type_names(data)))
+                    );
+                }
+            }
+            set
+        } else {
+            if data.is_empty() {
+                return self.error("the type of the map's data is not known here");
+            }
+            let elems = self.set_literal(&types, Some(data), false)?;
+            SetRef::Anonymous(normal::anonymous(elems, &types))
+        };
+        Ok(Expr::Map(Box::new(key), set))
+    }
+
+    /// One operand with constants applied to it: `meta mark & 0xff | 0x100`.
+    fn bin_expr(&mut self) -> Result<Expr, NftError> {
+        let mut left = self.primary()?;
+        let t = left.dtype();
+        while let Some(op) = self.binop() {
+            let t = match op {
+                BinOp::Lshift | BinOp::Rshift => DataType::Integer(32),
+                _ => t,
+            };
+            // The kernel's bitwise expression takes constants.
+            let right = Expr::Value(self.operand(t)?, t);
+            left = normal::fold(Expr::Bin(op, Box::new(left), Box::new(right)));
+        }
+        Ok(left)
+    }
+
+    /// A constant without operators outside of parentheses: in `a & 1 | 2` the `| 2` belongs to the whole.
+    fn operand(&mut self, t: DataType) -> Result<u128, NftError> {
+        if self.take("(") {
+            let value = self.constant(t)?;
+            self.expect(")")?;
+            return Ok(value);
+        }
+        let pos = self.pos();
+        let text = self.string("a value")?;
+        t.parse(&text).map_err(|p| pos.error(p))
+    }
+
+    fn primary(&mut self) -> Result<Expr, NftError> {
+        if self.take("(") {
+            let expr = self.concat_expr(&[])?;
+            self.expect(")")?;
+            return Ok(expr);
+        }
+        if self.is("@") {
+            return self.raw();
+        }
+        let pos = self.pos();
+        let word = self.word("an expression")?;
+        match word.as_str() {
+            "meta" => {
+                let pos = self.pos();
+                let key = self.word("a key of meta")?;
+                match MetaKey::from_name(&key) {
+                    Some(key) => self.checked_meta(key),
+                    None => Err(pos.error("unknown key of meta")),
+                }
+            }
+            "ct" => self.ct(),
+            "fib" => self.fib(),
+            "numgen" => self.numgen(),
+            "jhash" => {
+                let expr = Box::new(self.concat_expr(&[])?);
+                self.expect_word("mod")?;
+                let modulus = self.modulus()?;
+                let seed = match self.take_word("seed") {
+                    true => Some(self.number("a seed", u32::MAX.into())? as u32),
+                    false => None,
+                };
+                let offset = self.offset(modulus)?;
+                Ok(Expr::Jhash {
+                    expr,
+                    modulus,
+                    seed,
+                    offset,
+                })
+            }
+            "symhash" => {
+                self.expect_word("mod")?;
+                let modulus = self.modulus()?;
+                let offset = self.offset(modulus)?;
+                Ok(Expr::Symhash { modulus, offset })
+            }
+            "exthdr" | "hbh" | "rt" | "frag" | "dst" | "mh" | "srh" => self.ip6_exthdr(&word),
+            _ => {
+                if let Some(key) = MetaKey::from_name(&word).filter(|k| k.may_be_unqualified()) {
+                    return self.checked_meta(key);
+                }
+                if matches!(word.as_str(), "tcp" | "ip") && self.is_word("option") {
+                    self.next();
+                    return self.option(&word);
+                }
+                match Proto::from_name(&word) {
+                    Some(proto) => self.payload(proto),
+                    None => Err(pos.error("is no statement or expression")),
+                }
+            }
+        }
+    }
+
+    fn checked_meta(&self, key: MetaKey) -> Result<Expr, NftError> {
+        let inet = self.table.family == TableFamily::Inet;
+        if key == MetaKey::NfProto && !inet && !self.table.name.is_empty() {
+            return Err(self.tokens[self.at - 1]
+                .pos()
+                .error("meta nfproto is only useful in the inet family"));
+        }
+        Ok(Expr::Meta(key))
+    }
+
+    /// `ct [original|reply] [ip|ip6] KEY`
+    fn ct(&mut self) -> Result<Expr, NftError> {
+        let pos = self.pos();
+        let dir = if self.take_word("original") {
+            Some(CtDir::Original)
+        } else if self.take_word("reply") {
+            Some(CtDir::Reply)
+        } else {
+            None
+        };
+        let mut name = self.word("a key of ct")?;
+        if matches!(name.as_str(), "ip" | "ip6") {
+            name = format!("{name} {}", self.word("saddr or daddr")?);
+        }
+        self.at -= 1;
+        let Some(key) = CtKey::from_name(&name) else {
+            return self.error("unknown key of ct");
+        };
+        let key = match (key, self.table.family) {
+            (CtKey::Saddr, TableFamily::Ip) => CtKey::IpSaddr,
+            (CtKey::Daddr, TableFamily::Ip) => CtKey::IpDaddr,
+            (CtKey::Saddr, TableFamily::Ip6) => CtKey::Ip6Saddr,
+            (CtKey::Daddr, TableFamily::Ip6) => CtKey::Ip6Daddr,
+            (CtKey::Saddr | CtKey::Daddr, _) => {
+                return self.error("say ip or ip6 before saddr or daddr in this family");
+            }
+            (key, _) => key,
+        };
+        if dir.is_some() && !key.may_have_direction() {
+            return self.error("has no direction");
+        }
+        if dir.is_none() && key.needs_direction() {
+            return Err(pos.error("say original or reply before this key"));
+        }
+        self.next();
+        // The protocols of both directions are the same.
+        let dir = dir.filter(|_| !matches!(key, CtKey::Protocol | CtKey::L3Proto));
+        Ok(Expr::Ct(key, dir))
+    }
+
+    fn payload(&mut self, proto: Proto) -> Result<Expr, NftError> {
+        let pos = self.pos();
+        let mut name = self.word("a field")?;
+        if proto == Proto::Arp && matches!(name.as_str(), "saddr" | "daddr") {
+            name = format!("{name} {}", self.word("ether or ip")?);
+        }
+        match proto.field(&name) {
+            Some(field) => Ok(Expr::Payload(proto, field)),
+            None => Err(pos.error(format!("unknown field of {}", proto.name()))),
+        }
+    }
+
+    /// `@base,offset,len`
+    fn raw(&mut self) -> Result<Expr, NftError> {
+        self.expect("@")?;
+        let pos = self.pos();
+        let base = match self.word("ll, nh, th or ih")?.as_str() {
+            "ll" => Base::Link,
+            "nh" => Base::Network,
+            "th" => Base::Transport,
+            "ih" => Base::Inner,
+            _ => return Err(pos.error("a raw payload starts at ll, nh, th or ih")),
+        };
+        self.expect(",")?;
+        let offset = self.number("an offset in bits", 2047)? as u16;
+        self.expect(",")?;
+        let pos = self.pos();
+        let len = self.number("a length in bits", 128)? as u16;
+        if len == 0 {
+            return Err(pos.error("a raw payload has 1 to 128 bits"));
+        }
+        Ok(normal::raw(base, offset, len))
+    }
+
+    /// `fib saddr . iif oif`
+    fn fib(&mut self) -> Result<Expr, NftError> {
+        let start = self.pos();
+        let mut flags = FibFlags::default();
+        loop {
+            let pos = self.pos();
+            let flag = match self.word("saddr, daddr, mark, iif or oif")?.as_str() {
+                "saddr" => &mut flags.saddr,
+                "daddr" => &mut flags.daddr,
+                "mark" => &mut flags.mark,
+                "iif" => &mut flags.iif,
+                "oif" => &mut flags.oif,
+                _ => return Err(pos.error("expected saddr, daddr, mark, iif or oif")),
+            };
+            *flag = true;
+            if !self.take(".") {
+                break;
+            }
+        }
+        if flags.saddr == flags.daddr {
+            return Err(start.error("fib looks up either saddr or daddr"));
+        }
+        if flags.iif && flags.oif {
+            return Err(start.error("fib looks at either iif or oif"));
+        }
+        let pos = self.pos();
+        let result = match self.word("oif, oifname or type")?.as_str() {
+            "oif" if self.is_word("exists") || self.is_word("missing") => FibResult::Exists,
+            "oif" => FibResult::Oif,
+            "oifname" => FibResult::OifName,
+            "type" => FibResult::Type,
+            _ => return Err(pos.error("fib gives oif, oifname or type")),
+        };
+        Ok(Expr::Fib(flags, result))
+    }
+
+    fn numgen(&mut self) -> Result<Expr, NftError> {
+        let pos = self.pos();
+        let random = match self.word("inc or random")?.as_str() {
+            "inc" => false,
+            "random" => true,
+            _ => return Err(pos.error("expected inc or random")),
+        };
+        self.expect_word("mod")?;
+        let modulus = self.modulus()?;
+        let offset = self.offset(modulus)?;
+        Ok(Expr::Numgen {
+            random,
+            modulus,
+            offset,
+        })
+    }
+
+    fn modulus(&mut self) -> Result<u32, NftError> {
+        let pos = self.pos();
+        match self.number("a modulus", u32::MAX.into())? as u32 {
+            0 => Err(pos.error("the modulus is at least 1")),
+            n => Ok(n),
+        }
+    }
+
+    /// `offset N`; offset + modulus - 1 must be a 32-bit number.
+    fn offset(&mut self, modulus: u32) -> Result<u32, NftError> {
+        if !self.take_word("offset") {
+            return Ok(0);
+        }
+        let pos = self.pos();
+        let offset = self.number("an offset", u32::MAX.into())? as u32;
+        match offset.checked_add(modulus - 1) {
+            Some(_) => Ok(offset),
+            None => Err(pos.error("offset and modulus together are too large")),
+        }
+    }
+
+    /// `frag id`, `exthdr hbh exists`
+    fn ip6_exthdr(&mut self, word: &str) -> Result<Expr, NftError> {
+        if !matches!(
+            self.table.family,
+            TableFamily::Ip6 | TableFamily::Inet | TableFamily::Netdev
+        ) {
+            self.at -= 1;
+            return self.error("extension headers exist in IPv6 only");
+        }
+        let pos = self.pos();
+        if word == "exthdr" {
+            let name = self.word("an extension header")?;
+            return match exthdr::ip6(&name, None) {
+                Some(e) => Ok(Expr::Exthdr(e)),
+                None => Err(pos.error("unknown extension header")),
+            };
+        }
+        let field = self.word("a field")?;
+        match exthdr::ip6(word, Some(&field)) {
+            Some(e) => Ok(Expr::Exthdr(e)),
+            None => Err(pos.error(format!("unknown field of {word}"))),
+        }
+    }
+
+    /// `tcp option maxseg size`, `ip option rr exists`
+    fn option(&mut self, of: &str) -> Result<Expr, NftError> {
+        let pos = self.pos();
+        let name = self.word("an option")?;
+        let presence = self.is_word("exists") || self.is_word("missing");
+        let field = if presence {
+            None
+        } else {
+            Some(self.word("a field of the option")?)
+        };
+        let found = match of {
+            "tcp" => exthdr::tcp_option(&name, field.as_deref()),
+            _ => exthdr::ip_option(&name, field.as_deref()),
+        };
+        match found {
+            Some(e) => Ok(Expr::Exthdr(e)),
+            None => Err(pos.error("unknown option or field")),
+        }
+    }
+
+    /// A value to be put into something of `types`: a constant, or computed.
+    pub(super) fn data_expr(&mut self, types: &[DataType]) -> Result<Expr, NftError> {
+        let [t] = types else {
+            return self.concat_expr(types);
+        };
+        if self.peek().kind == Kind::Word && !self.is_constant(*t) && *t != DataType::ClassId {
+            let pos = self.pos();
+            let starts = MetaKey::from_name(&pos.word).is_some_and(|k| k.may_be_unqualified())
+                || Proto::from_name(&pos.word).is_some()
+                || [
+                    "meta", "ct", "fib", "numgen", "jhash", "symhash", "exthdr", "frag", "rt",
+                ]
+                .contains(&pos.word.as_str());
+            if starts {
+                return self.concat_expr(types);
+            }
+        }
+        if self.is("@") {
+            return self.concat_expr(types);
+        }
+        let mut value = self.constant(*t)?;
+        if t.is_bitmask() {
+            while self.take(",") {
+                value |= self.constant(*t)?;
+            }
+        }
+        Ok(Expr::Value(value, *t))
+    }
+}

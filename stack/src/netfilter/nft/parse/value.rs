@@ -1,0 +1,303 @@
+//! Constants, read by the type of what they are compared with or put into; set literals.
+
+use super::Parser;
+use crate::netfilter::nft::DataType;
+use crate::netfilter::nft::datatype::{parse_number, string_bits};
+use crate::netfilter::nft::error::NftError;
+use crate::netfilter::nft::expr::{
+    BinOp, Elem, ElemData, Part, SetRef, VerdictExpr, prefix_host_mask,
+};
+use crate::netfilter::nft::lex::Kind;
+use crate::netfilter::nft::normal;
+use crate::netfilter::nft::stmt::Rhs;
+
+impl Parser<'_> {
+    /// Whether the next word is a constant of type `t`.
+    pub(super) fn is_constant(&self, t: DataType) -> bool {
+        let token = self.peek();
+        match token.kind {
+            Kind::Quoted => true,
+            Kind::Word => self.constant_of(t, &token.text).is_ok(),
+            _ => false,
+        }
+    }
+
+    fn constant_of(&self, t: DataType, text: &str) -> Result<u128, String> {
+        match t {
+            DataType::IfaceIndex => match (self.known.device(text), parse_number(text)) {
+                (Some(index), _) => Ok(index.into()),
+                (None, Some(n)) if n <= t.max() => Ok(n),
+                _ => Err("there is no such device".to_owned()),
+            },
+            DataType::Verdict => Err("expected a verdict".to_owned()),
+            _ => t.parse(text),
+        }
+    }
+
+    /// One constant: `5`, `syn`, `(syn | ack)`, `1 << 3`.
+    pub(super) fn constant(&mut self, t: DataType) -> Result<u128, NftError> {
+        self.deeper()?;
+        let mut value = self.constant_primary(t)?;
+        // Names of devices and the like contain no operators.
+        while !t.is_string() {
+            let Some(op) = self.binop() else { break };
+            let right = self.constant_primary(t)?;
+            value = op.apply(value, right) & t.max();
+        }
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    fn constant_primary(&mut self, t: DataType) -> Result<u128, NftError> {
+        if self.take("(") {
+            let value = self.constant(t)?;
+            self.expect(")")?;
+            return Ok(value);
+        }
+        if t == DataType::ClassId {
+            return self.classid();
+        }
+        let pos = self.pos();
+        let text = self.string(&format!("a value of type {}", t.name()))?;
+        self.constant_of(t, &text).map_err(|p| pos.error(p))
+    }
+
+    /// `major:minor` in hexadecimal, or a plain number.
+    fn classid(&mut self) -> Result<u128, NftError> {
+        let half = |p: &mut Self| {
+            let pos = p.pos();
+            let text = p.word("a class")?;
+            u16::from_str_radix(&text, 16).map_err(|_| pos.error("expected up to four hex digits"))
+        };
+        if self.take(":") {
+            return Ok(half(self)?.into());
+        }
+        if self.take_word("none") {
+            return Ok(0);
+        }
+        if self.take_word("root") {
+            return Ok(0xffff_ffff);
+        }
+        if self.peek_at(1).is(":") {
+            let major = half(self)?;
+            self.expect(":")?;
+            // `1:` is `1:0`.
+            let minor = if self.peek().kind == Kind::Word {
+                half(self)?
+            } else {
+                0
+            };
+            return Ok(u128::from(major) << 16 | u128::from(minor));
+        }
+        Ok(self.number("a class", u32::MAX.into())?.into())
+    }
+
+    /// An operator on bits, taken.
+    pub(super) fn binop(&mut self) -> Option<BinOp> {
+        let token = self.peek();
+        let op = match (&token.kind, token.text.as_str()) {
+            (Kind::Punct(_), "&") | (Kind::Word, "and") => BinOp::And,
+            (Kind::Punct(_), "|") | (Kind::Word, "or") => BinOp::Or,
+            (Kind::Punct(_), "^") | (Kind::Word, "xor") => BinOp::Xor,
+            (Kind::Punct(_), "<<") | (Kind::Word, "lshift") => BinOp::Lshift,
+            (Kind::Punct(_), ">>") | (Kind::Word, "rshift") => BinOp::Rshift,
+            _ => return None,
+        };
+        self.next();
+        Some(op)
+    }
+
+    /// A value, a range `a-b`, a prefix `a/len` or a wildcard `eth*`.
+    pub(super) fn part(&mut self, t: DataType) -> Result<Part, NftError> {
+        let pos = self.pos();
+        if t.is_string()
+            && let Some(prefix) = pos.word.strip_suffix('*')
+        {
+            self.string("a name")?;
+            if prefix.is_empty() || prefix.len() > 15 {
+                return Err(pos.error("a name has 1 to 15 bytes before the *"));
+            }
+            return Ok(Part::Prefix(string_bits(prefix), prefix.len() as u32 * 8));
+        }
+        let low = self.constant(t)?;
+        if self.take("-") {
+            let high = self.constant(t)?;
+            if high < low {
+                return Err(pos.error("the range ends before it begins"));
+            }
+            return Ok(if low == high {
+                Part::Value(low)
+            } else {
+                Part::Range(low, high)
+            });
+        }
+        let is_address = matches!(
+            t,
+            DataType::Ipv4Addr | DataType::Ipv6Addr | DataType::EtherAddr
+        );
+        if is_address && self.take("/") {
+            let len = self.number("a prefix length", t.bits().into())? as u32;
+            let host = prefix_host_mask(t.bits(), len);
+            return Ok(if host == 0 {
+                Part::Value(low)
+            } else {
+                Part::Prefix(low & !host, len)
+            });
+        }
+        Ok(Part::Value(low))
+    }
+
+    /// One part for each of `types`, with points between.
+    pub(super) fn parts(&mut self, types: &[DataType]) -> Result<Vec<Part>, NftError> {
+        let mut parts = Vec::with_capacity(types.len());
+        for (i, t) in types.iter().enumerate() {
+            if i > 0 {
+                if !self.is(".") {
+                    return self.error(format!("expected . and a value of type {}", t.name()));
+                }
+                self.next();
+            }
+            parts.push(self.part(*t)?);
+        }
+        Ok(parts)
+    }
+
+    /// What a match compares a value of `types` with. `list`: a list of flags may come.
+    pub(super) fn rhs(&mut self, types: &[DataType]) -> Result<Rhs, NftError> {
+        if self.is("{") {
+            let elems = self.set_literal(types, None, false)?;
+            return Ok(Rhs::Set(SetRef::Anonymous(normal::anonymous(elems, types))));
+        }
+        if self.is("@") {
+            return Ok(Rhs::Set(self.set_name(types)?));
+        }
+        let [t] = types else {
+            return Ok(Rhs::Parts(self.parts(types)?));
+        };
+        if !t.is_bitmask() {
+            return Ok(Rhs::Parts(self.parts(types)?));
+        }
+        let value = self.flags(*t)?;
+        if self.take("/") {
+            let mask = self.flags(*t)?;
+            return Ok(Rhs::Masked { value, mask });
+        }
+        Ok(Rhs::Flags(value))
+    }
+
+    /// `a,b` or `a | b`
+    fn flags(&mut self, t: DataType) -> Result<u128, NftError> {
+        let mut value = self.constant(t)?;
+        while self.take(",") {
+            value |= self.constant(t)?;
+        }
+        Ok(value)
+    }
+
+    /// `@name`, whose key must have `types`.
+    pub(super) fn set_name(&mut self, types: &[DataType]) -> Result<SetRef, NftError> {
+        self.expect("@")?;
+        let pos = self.pos();
+        let name = self.name("a set")?;
+        let Some(spec) = self.set_spec(&name) else {
+            return Err(pos.error("there is no such set in this table"));
+        };
+        let widths = |types: &[DataType]| types.iter().map(|t| t.bits()).collect::<Vec<_>>();
+        // Integers of unknown width (numbers that are computed) fit every number.
+        if spec.key.len() != types.len() || widths(&spec.key) != widths(types) {
+            return Err(pos.error(format!(
+                "the set's key is {}, not {}",
+                type_names(&spec.key),
+                type_names(types)
+            )));
+        }
+        Ok(SetRef::Named(name))
+    }
+
+    /// `{ elements }`. `data`: types of a map's data, `None` for a set. `objects`: the data are names of objects, which are not
+    /// supported as literals.
+    pub(super) fn set_literal(
+        &mut self,
+        types: &[DataType],
+        data: Option<&[DataType]>,
+        objects: bool,
+    ) -> Result<Vec<Elem>, NftError> {
+        if objects {
+            return self.error("maps of objects are not supported");
+        }
+        self.expect("{")?;
+        let mut elems = Vec::new();
+        loop {
+            self.skip_newlines();
+            if self.take("}") {
+                return Ok(elems);
+            }
+            elems.push(self.elem(types, data)?);
+            self.skip_newlines();
+            if !self.take(",") && !self.is("}") {
+                return self.error("expected , or }");
+            }
+        }
+    }
+
+    fn elem(&mut self, types: &[DataType], data: Option<&[DataType]>) -> Result<Elem, NftError> {
+        let key = if self.take("*") {
+            Vec::new()
+        } else {
+            self.parts(types)?
+        };
+        let mut elem = Elem::new(key);
+        loop {
+            self.skip_newlines();
+            if self.take_word("timeout") {
+                elem.timeout = Some(self.time()?);
+            } else if self.take_word("expires") {
+                elem.expires = Some(self.time()?);
+            } else if self.take_word("comment") {
+                elem.comment = Some(self.comment()?);
+            } else if ["counter", "limit", "quota"]
+                .iter()
+                .any(|w| self.is_word(w))
+            {
+                let stmt = self.stateful()?;
+                elem.stmts.push(stmt);
+            } else {
+                break;
+            }
+        }
+        match data {
+            None if self.is(":") => self.error("a set's elements have no data"),
+            None => Ok(elem),
+            Some(types) => {
+                self.expect(":")?;
+                self.skip_newlines();
+                elem.data = Some(match types {
+                    [DataType::Verdict] => ElemData::Verdict(self.verdict()?),
+                    types => ElemData::Value(self.parts(types)?, types.to_vec()),
+                });
+                Ok(elem)
+            }
+        }
+    }
+
+    /// A verdict with its chain.
+    pub(super) fn verdict(&mut self) -> Result<VerdictExpr, NftError> {
+        let pos = self.pos();
+        Ok(match self.word("a verdict")?.as_str() {
+            "accept" => VerdictExpr::Accept,
+            "drop" => VerdictExpr::Drop,
+            "continue" => VerdictExpr::Continue,
+            "return" => VerdictExpr::Return,
+            "jump" => VerdictExpr::Jump(self.name("a chain")?),
+            "goto" => VerdictExpr::Goto(self.name("a chain")?),
+            "queue" => return Err(pos.error("queue is not supported")),
+            _ => return Err(pos.error("is no verdict")),
+        })
+    }
+}
+
+/// `ipv4_addr . inet_service`
+pub(crate) fn type_names(types: &[DataType]) -> String {
+    let names: Vec<_> = types.iter().map(|t| t.name()).collect();
+    names.join(" . ")
+}

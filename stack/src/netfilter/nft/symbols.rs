@@ -1,0 +1,329 @@
+//! Symbolic constants of nft's data types, as `nft describe` lists them.
+//!
+//! Where a value has several names the first one is printed.
+
+/// Names and the values that they stand for.
+pub(crate) type Symbols = &'static [(&'static str, u128)];
+
+pub(crate) const NF_PROTO: Symbols = &[("ipv4", 2), ("ipv6", 10)];
+
+pub(crate) const ETHER_TYPE: Symbols = &[
+    ("ip", 0x0800),
+    ("arp", 0x0806),
+    ("ip6", 0x86dd),
+    ("8021q", 0x8100),
+    ("8021ad", 0x88a8),
+    ("vlan", 0x8100),
+];
+
+pub(crate) const ARP_OP: Symbols = &[
+    ("request", 1),
+    ("reply", 2),
+    ("rrequest", 3),
+    ("rreply", 4),
+    ("inrequest", 8),
+    ("inreply", 9),
+    ("nak", 10),
+];
+
+/// `/etc/protocols`.
+pub(crate) const INET_PROTO: Symbols = &[
+    ("ip", 0),
+    ("icmp", 1),
+    ("igmp", 2),
+    ("ipencap", 4),
+    ("tcp", 6),
+    ("udp", 17),
+    ("dccp", 33),
+    ("ipv6", 41),
+    ("ipv6-route", 43),
+    ("ipv6-frag", 44),
+    ("rsvp", 46),
+    ("gre", 47),
+    ("esp", 50),
+    ("ah", 51),
+    ("ipv6-icmp", 58),
+    ("icmpv6", 58),
+    ("ipv6-nonxt", 59),
+    ("ipv6-opts", 60),
+    ("ospf", 89),
+    ("ipip", 94),
+    ("pim", 103),
+    ("ipcomp", 108),
+    ("comp", 108),
+    ("vrrp", 112),
+    ("l2tp", 115),
+    ("sctp", 132),
+    ("mobility-header", 135),
+    ("udplite", 136),
+];
+
+/// The part of `/etc/services` that rulesets use; only read, ports are always printed as numbers.
+pub(crate) const INET_SERVICE: Symbols = &[
+    ("echo", 7),
+    ("discard", 9),
+    ("daytime", 13),
+    ("ftp-data", 20),
+    ("ftp", 21),
+    ("ssh", 22),
+    ("telnet", 23),
+    ("smtp", 25),
+    ("time", 37),
+    ("domain", 53),
+    ("bootps", 67),
+    ("bootpc", 68),
+    ("tftp", 69),
+    ("http", 80),
+    ("kerberos", 88),
+    ("pop3", 110),
+    ("sunrpc", 111),
+    ("ntp", 123),
+    ("netbios-ns", 137),
+    ("netbios-dgm", 138),
+    ("netbios-ssn", 139),
+    ("imap2", 143),
+    ("snmp", 161),
+    ("snmp-trap", 162),
+    ("bgp", 179),
+    ("ldap", 389),
+    ("https", 443),
+    ("microsoft-ds", 445),
+    ("submission", 587),
+    ("isakmp", 500),
+    ("syslog", 514),
+    ("dhcpv6-client", 546),
+    ("dhcpv6-server", 547),
+    ("ldaps", 636),
+    ("imaps", 993),
+    ("pop3s", 995),
+    ("openvpn", 1194),
+    ("l2f", 1701),
+    ("radius", 1812),
+    ("nfs", 2049),
+    ("mysql", 3306),
+    ("ipsec-nat-t", 4500),
+    ("sip", 5060),
+    ("mdns", 5353),
+    ("postgresql", 5432),
+    ("http-alt", 8080),
+];
+
+pub(crate) const ICMP_TYPE: Symbols = &[
+    ("echo-reply", 0),
+    ("destination-unreachable", 3),
+    ("source-quench", 4),
+    ("redirect", 5),
+    ("echo-request", 8),
+    ("router-advertisement", 9),
+    ("router-solicitation", 10),
+    ("time-exceeded", 11),
+    ("parameter-problem", 12),
+    ("timestamp-request", 13),
+    ("timestamp-reply", 14),
+    ("info-request", 15),
+    ("info-reply", 16),
+    ("address-mask-request", 17),
+    ("address-mask-reply", 18),
+];
+
+pub(crate) const ICMP_CODE: Symbols = &[
+    ("net-unreachable", 0),
+    ("host-unreachable", 1),
+    ("prot-unreachable", 2),
+    ("port-unreachable", 3),
+    ("net-prohibited", 9),
+    ("host-prohibited", 10),
+    ("admin-prohibited", 13),
+    ("frag-needed", 4),
+];
+
+pub(crate) const ICMPV6_TYPE: Symbols = &[
+    ("destination-unreachable", 1),
+    ("packet-too-big", 2),
+    ("time-exceeded", 3),
+    ("parameter-problem", 4),
+    ("echo-request", 128),
+    ("echo-reply", 129),
+    ("mld-listener-query", 130),
+    ("mld-listener-report", 131),
+    ("mld-listener-done", 132),
+    ("mld-listener-reduction", 132),
+    ("nd-router-solicit", 133),
+    ("nd-router-advert", 134),
+    ("nd-neighbor-solicit", 135),
+    ("nd-neighbor-advert", 136),
+    ("nd-redirect", 137),
+    ("router-renumbering", 138),
+    ("ind-neighbor-solicit", 141),
+    ("ind-neighbor-advert", 142),
+    ("mld2-listener-report", 143),
+];
+
+pub(crate) const ICMPV6_CODE: Symbols = &[
+    ("no-route", 0),
+    ("admin-prohibited", 1),
+    ("addr-unreachable", 3),
+    ("port-unreachable", 4),
+    ("policy-fail", 5),
+    ("reject-route", 6),
+];
+
+pub(crate) const ICMPX_CODE: Symbols = &[
+    ("port-unreachable", 1),
+    ("admin-prohibited", 3),
+    ("no-route", 0),
+    ("host-unreachable", 2),
+];
+
+pub(crate) const IGMP_TYPE: Symbols = &[
+    ("membership-query", 17),
+    ("membership-report-v1", 18),
+    ("membership-report-v2", 22),
+    ("membership-report-v3", 34),
+    ("leave-group", 23),
+];
+
+pub(crate) const TCP_FLAG: Symbols = &[
+    ("fin", 1),
+    ("syn", 2),
+    ("rst", 4),
+    ("psh", 8),
+    ("ack", 16),
+    ("urg", 32),
+    ("ecn", 64),
+    ("cwr", 128),
+];
+
+/// `ARPHRD_*`.
+pub(crate) const IFACE_TYPE: Symbols = &[
+    ("ether", 1),
+    ("ppp", 512),
+    ("ipip", 768),
+    ("ipip6", 769),
+    ("loopback", 772),
+    ("sit", 776),
+    ("ipgre", 778),
+];
+
+/// `PACKET_*`.
+pub(crate) const PKT_TYPE: Symbols = &[
+    ("host", 0),
+    ("unicast", 0),
+    ("broadcast", 1),
+    ("multicast", 2),
+    ("other", 3),
+];
+
+pub(crate) const CT_STATE: Symbols = &[
+    ("invalid", 1),
+    ("new", 8),
+    ("established", 2),
+    ("related", 4),
+    ("untracked", 64),
+];
+
+pub(crate) const CT_DIR: Symbols = &[("original", 0), ("reply", 1)];
+
+/// `IPS_*`.
+pub(crate) const CT_STATUS: Symbols = &[
+    ("expected", 1),
+    ("seen-reply", 2),
+    ("assured", 4),
+    ("confirmed", 8),
+    ("snat", 16),
+    ("dnat", 32),
+    ("dying", 512),
+];
+
+pub(crate) const BOOLEAN: Symbols = &[("exists", 1), ("missing", 0)];
+
+pub(crate) const DSCP: Symbols = &[
+    ("cs0", 0x00),
+    ("cs1", 0x08),
+    ("cs2", 0x10),
+    ("cs3", 0x18),
+    ("cs4", 0x20),
+    ("cs5", 0x28),
+    ("cs6", 0x30),
+    ("cs7", 0x38),
+    ("df", 0x00),
+    ("be", 0x00),
+    ("lephb", 0x01),
+    ("af11", 0x0a),
+    ("af12", 0x0c),
+    ("af13", 0x0e),
+    ("af21", 0x12),
+    ("af22", 0x14),
+    ("af23", 0x16),
+    ("af31", 0x1a),
+    ("af32", 0x1c),
+    ("af33", 0x1e),
+    ("af41", 0x22),
+    ("af42", 0x24),
+    ("af43", 0x26),
+    ("va", 0x2c),
+    ("ef", 0x2e),
+];
+
+pub(crate) const ECN: Symbols = &[("not-ect", 0), ("ect1", 1), ("ect0", 2), ("ce", 3)];
+
+/// `RTN_*`.
+pub(crate) const FIB_ADDRTYPE: Symbols = &[
+    ("unspec", 0),
+    ("unicast", 1),
+    ("local", 2),
+    ("broadcast", 3),
+    ("anycast", 4),
+    ("multicast", 5),
+    ("blackhole", 6),
+    ("unreachable", 7),
+    ("prohibit", 8),
+];
+
+pub(crate) const DAY: Symbols = &[
+    ("Sunday", 0),
+    ("Monday", 1),
+    ("Tuesday", 2),
+    ("Wednesday", 3),
+    ("Thursday", 4),
+    ("Friday", 5),
+    ("Saturday", 6),
+];
+
+/// `IPCT_*`, as bits.
+pub(crate) const CT_EVENT: Symbols = &[
+    ("new", 1),
+    ("related", 2),
+    ("destroy", 4),
+    ("reply", 8),
+    ("assured", 16),
+    ("protoinfo", 32),
+    ("helper", 64),
+    ("mark", 128),
+    ("seqadj", 256),
+    ("secmark", 512),
+    ("label", 1024),
+];
+
+/// `/etc/iproute2/group`.
+pub(crate) const DEVGROUP: Symbols = &[("default", 0)];
+
+/// `/etc/iproute2/rt_realms`.
+pub(crate) const REALM: Symbols = &[("cosmos", 0)];
+
+/// Mobility header types (RFC 6275 6.1).
+pub(crate) const MH_TYPE: Symbols = &[
+    ("binding-refresh-request", 0),
+    ("home-test-init", 1),
+    ("careof-test-init", 2),
+    ("home-test", 3),
+    ("careof-test", 4),
+    ("binding-update", 5),
+    ("binding-acknowledgement", 6),
+    ("binding-error", 7),
+    ("fast-binding-update", 8),
+    ("fast-binding-acknowledgement", 9),
+    ("fast-binding-advertisement", 10),
+    ("experimental-mobility-header", 11),
+    ("home-agent-switch-message", 12),
+];

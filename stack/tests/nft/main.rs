@@ -1,0 +1,5 @@
+//! nftables: rulesets as text, what they do with packets, and how they are listed.
+
+mod packets;
+mod refused;
+mod rules;
