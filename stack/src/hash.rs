@@ -28,6 +28,35 @@ fn jhash_mix(a: &mut u32, b: &mut u32, c: &mut u32) {
     *b = b.wrapping_add(*a);
 }
 
+/// `jhash()` of include/linux/jhash.h: of bytes, as a little-endian machine reads them.
+pub(crate) fn jhash(mut key: &[u8], initval: u32) -> u32 {
+    let start = JHASH_INITVAL
+        .wrapping_add(key.len() as u32)
+        .wrapping_add(initval);
+    let (mut a, mut b, mut c) = (start, start, start);
+    let word = |bytes: &[u8], at: usize| {
+        let mut word = [0; 4];
+        for (to, from) in word.iter_mut().zip(bytes.iter().skip(at)) {
+            *to = *from;
+        }
+        u32::from_le_bytes(word)
+    };
+    while key.len() > 12 {
+        a = a.wrapping_add(word(key, 0));
+        b = b.wrapping_add(word(key, 4));
+        c = c.wrapping_add(word(key, 8));
+        jhash_mix(&mut a, &mut b, &mut c);
+        key = &key[12..];
+    }
+    if key.is_empty() {
+        return c;
+    }
+    a = a.wrapping_add(word(key, 0));
+    b = b.wrapping_add(word(key, 4));
+    c = c.wrapping_add(word(key, 8));
+    jhash_final(a, b, c)
+}
+
 /// `jhash2()` of include/linux/jhash.h (lookup3 by Bob Jenkins): of an array of 32-bit words.
 pub(crate) fn jhash2(words: &[u32], initval: u32) -> u32 {
     let start = JHASH_INITVAL
@@ -68,6 +97,15 @@ pub(crate) fn reciprocal_scale(hash: u32, n: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// lookup3's own known answers (its start value is the length plus the seed, too).
+    #[test]
+    fn jhash_of_bytes() {
+        assert_eq!(jhash(b"", 0), 0xdead_beef);
+        assert_eq!(jhash(b"Four score and seven years ago", 0), 0x1777_0551);
+        assert_eq!(jhash(b"Four score and seven years ago", 1), 0xcd62_8161);
+        assert_eq!(jhash(&[1, 0, 0, 0, 2, 0, 0, 0], 7), jhash2(&[1, 2], 7));
+    }
 
     #[test]
     fn scaled_evenly() {

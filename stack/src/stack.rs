@@ -12,6 +12,7 @@ use crate::loopback::Loopback;
 use crate::neigh::Neighbours;
 use crate::netdev::{NetDevice, NetDeviceOps};
 use crate::netfilter::conntrack::Conntrack;
+use crate::netfilter::nft::{Nft, NftHooks};
 use crate::page_pool::PagePool;
 use crate::pmtu::PathMtu;
 use crate::reassembly::FragQueues;
@@ -132,7 +133,10 @@ pub struct Stack {
     pub(crate) gro: Gro,
     /// Packets on their way from the queue to a driver; empty between calls.
     pub(crate) xmit_list: VecDeque<SkBuff>,
-    tracer: Option<Box<dyn Tracer>>,
+    /// The nftables ruleset; `None` while it runs.
+    pub(crate) nft: Option<Box<Nft>>,
+    pub(crate) nft_hooks: NftHooks,
+    pub(crate) tracer: Option<Box<dyn Tracer>>,
     last_packet: u64,
     rng: u64,
 }
@@ -163,6 +167,8 @@ impl Stack {
             rx_list: Vec::new(),
             gro: Gro::default(),
             xmit_list: VecDeque::new(),
+            nft: None,
+            nft_hooks: NftHooks::default(),
             tracer: None,
             last_packet: 0,
             // splitmix64's increment: any seed, 0 too, gives a usable state.
@@ -186,6 +192,7 @@ impl Stack {
         if self.config.ipv6 {
             self.install_addr(index, IpAddr::V6(link_local(mac)), 64);
         }
+        self.nft_update_hooks();
         index
     }
 

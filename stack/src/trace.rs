@@ -1,7 +1,9 @@
 //! What happened to a packet, stage by stage.
 
 use crate::drop_reason::DropReason;
-use crate::hook::Hook;
+use crate::hook::{Hook, HookState};
+use crate::nft::NftEvent;
+use crate::nft::stmt::Log;
 use crate::skb::{IfIndex, SkBuff};
 use std::fmt;
 
@@ -10,6 +12,16 @@ use std::fmt;
 pub trait Tracer {
     /// `skb` reached `stage`. The packet is as it was when it entered the stage.
     fn event(&mut self, skb: &SkBuff, stage: Stage);
+
+    /// A packet on which `meta nftrace set 1` was done came to a base chain, matched a rule, or met a policy.
+    fn nft(&mut self, skb: &SkBuff, event: &NftEvent<'_>) {
+        let _ = (skb, event);
+    }
+
+    /// A packet met a `log` statement.
+    fn nft_log(&mut self, skb: &SkBuff, state: &HookState, log: &Log) {
+        let _ = (skb, state, log);
+    }
 }
 
 /// A tracer that forgets everything.
@@ -167,5 +179,13 @@ impl<T: Tracer> Tracer for std::rc::Rc<std::cell::RefCell<T>> {
     /// Shared tracer: the owner keeps one handle and reads it between calls into the stack.
     fn event(&mut self, skb: &SkBuff, stage: Stage) {
         self.borrow_mut().event(skb, stage);
+    }
+
+    fn nft(&mut self, skb: &SkBuff, event: &NftEvent<'_>) {
+        self.borrow_mut().nft(skb, event);
+    }
+
+    fn nft_log(&mut self, skb: &SkBuff, state: &HookState, log: &Log) {
+        self.borrow_mut().nft_log(skb, state, log);
     }
 }

@@ -15,6 +15,7 @@
 
 use super::Reject;
 use super::nat::{NatFn, NatRequest};
+use super::nft::NftChainId;
 use crate::Ps;
 use crate::skb::{IfIndex, SkBuff};
 use std::fmt;
@@ -167,6 +168,8 @@ pub(crate) enum Builtin {
     Nat,
     /// `nf_confirm()`.
     Confirm,
+    /// A base chain (`nft_do_chain()`).
+    Nft(NftChainId),
 }
 
 /// What an entry calls.

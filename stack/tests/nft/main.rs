@@ -1,5 +1,6 @@
 //! nftables: rulesets as text, what they do with packets, and how they are listed.
 
+mod base;
 mod packets;
 mod refused;
 mod rules;

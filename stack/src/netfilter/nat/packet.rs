@@ -163,6 +163,7 @@ impl Stack {
                     Next::End => break,
                     Next::Request(request) => self.nf_nat_request(skb, state, nfct, request),
                     Next::Done(verdict) => verdict,
+                    Next::Builtin(Builtin::Nft(chain)) => self.nft_do_chain(chain, skb, state),
                     Next::Skip | Next::Builtin(_) => Verdict::Accept,
                 };
                 if verdict != Verdict::Accept {

@@ -49,6 +49,7 @@ mod program;
 mod proto;
 mod ruleset;
 mod set;
+mod stack;
 mod state;
 pub mod stmt;
 mod symbols;
@@ -60,6 +61,7 @@ pub use error::NftError;
 pub use eval::{NftChainId, NftCtx};
 pub use host::{HelperSpec, NftHost, NftNat, NoHost};
 pub use proto::{Base, Field, Proto};
+pub(crate) use stack::NftHooks;
 pub use stmt::RejectKind;
 pub use trace::{NftEvent, NftPlace};
 pub use verdict::NftVerdict;
@@ -199,5 +201,15 @@ impl Nft {
             .collect();
         chains.sort_by_key(|c| c.id.serial);
         chains
+    }
+
+    /// Whether a packet that this chain changed is routed again.
+    pub(crate) fn is_route_chain(&self, chain: NftChainId) -> bool {
+        let base = self
+            .rules
+            .chains
+            .get(chain.slot)
+            .and_then(|c| c.base.as_ref());
+        base.is_some_and(|b| b.kind == model::ChainType::Route)
     }
 }

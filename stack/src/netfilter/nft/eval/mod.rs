@@ -160,13 +160,14 @@ impl Run<'_> {
                 step = self.op(op, &mut env);
                 match step {
                     Step::Next => {}
-                    // `continue` goes on with the next rule.
+                    // NFT_CONTINUE is what the verdict was before.
+                    Step::End(Verdict::Continue) => step = Step::Next,
                     _ => break,
                 }
             }
             match step {
                 Step::Break => {}
-                Step::Next | Step::End(Verdict::Continue) => {
+                Step::Next => {
                     if self.traced() {
                         return (at, Step::Next);
                     }

@@ -73,7 +73,7 @@ impl Run<'_> {
                     }
                     len += n.div_ceil(4) * 4;
                 }
-                let hash = super::hash::jhash(bytes.get(..len)?, *seed);
+                let hash = crate::hash::jhash(bytes.get(..len)?, *seed);
                 Some(scaled(hash, *modulus, *offset))
             }
             Node::Symhash { modulus, offset } => {

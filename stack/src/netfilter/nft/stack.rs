@@ -1,0 +1,410 @@
+//! The ruleset of a [`Stack`]: `Stack::nft`, its base chains on the hooks, and what its rules ask of the host.
+
+use super::expr::{CtDir, CtKey, Expr, FibFlags, FibResult};
+use super::model::{ChainType, TableFamily};
+use super::stmt::{Log, NatKind, ObjKind, RejectKind, Stmt};
+use super::{
+    HelperSpec, Nft, NftBaseChain, NftChainId, NftCtx, NftError, NftEvent, NftHost, NftNat,
+    NftVerdict, normal,
+};
+use crate::fib::RouteType;
+use crate::hook::{Callee, Families, Family, Hook, HookId, HookOps, HookState, Verdict};
+use crate::netfilter::Reject;
+use crate::netfilter::conntrack::{CtInfo, CtZone, Dir, NfCt, ZoneDir};
+use crate::netfilter::hook::Builtin;
+use crate::netfilter::nat::{NatRange, NatRequest};
+use crate::netfilter::reroute::FlowKey;
+use crate::skb::{IfIndex, SkBuff};
+use crate::stack::Stack;
+use std::net::IpAddr;
+
+/// What of the ruleset is on the hooks.
+#[derive(Default)]
+pub(crate) struct NftHooks {
+    chains: Vec<Registered>,
+    /// Connection tracking is on because rules ask for it: IPv4, IPv6.
+    conntrack: [bool; 2],
+}
+
+struct Registered {
+    id: NftChainId,
+    nat: bool,
+    hooks: Vec<HookId>,
+    /// One of its devices is not there yet.
+    incomplete: bool,
+}
+
+impl Nft {
+    /// Families whose packets must be tracked: `ct` was said (`nft_ct_get_init()`). Nat chains say so themselves.
+    fn needs_conntrack(&self) -> [bool; 2] {
+        let mut needs = [false; 2];
+        for (_, chain) in self.rules.chains.iter() {
+            let stmts = chain.rules.iter().flat_map(|r| &r.stmts);
+            let asks = |stmt: &Stmt| {
+                let mut asks = matches!(stmt, Stmt::Object(ObjKind::CtHelper, _) | Stmt::Nat(_));
+                normal::exprs(stmt, &mut |e| asks |= matches!(e, Expr::Ct(..)));
+                asks
+            };
+            if !stmts.clone().any(asks) {
+                continue;
+            }
+            needs[0] |= chain.table.family != TableFamily::Ip6;
+            needs[1] |= chain.table.family != TableFamily::Ip;
+        }
+        needs
+    }
+}
+
+impl Stack {
+    /// `nft`: does what `text` says, which is the content of a ruleset file, or one command as it is typed after the word `nft` (quotes that are
+    /// for a shell taken off). Either all of it takes effect or nothing. Returns what `list` commands print.
+    pub fn nft(&mut self, text: &str) -> Result<String, NftError> {
+        let names = self.devices.iter().map(|d| d.name.clone()).collect();
+        let mut nft = match self.nft.take() {
+            Some(nft) => nft,
+            None => Box::new(Nft::new(self.random())),
+        };
+        nft.set_devices(names);
+        let result = nft.apply(text, self.now);
+        self.nft = Some(nft);
+        self.nft_update_hooks();
+        result
+    }
+
+    /// Puts new base chains on the hooks and takes those off that are gone; called again when a device was added.
+    pub(crate) fn nft_update_hooks(&mut self) {
+        let Some(nft) = &self.nft else { return };
+        let chains = nft.base_chains();
+        let needs = nft.needs_conntrack();
+        for (i, family) in [Family::Ipv4, Family::Ipv6].into_iter().enumerate() {
+            let has = std::mem::replace(&mut self.nft_hooks.conntrack[i], needs[i]);
+            match (has, needs[i]) {
+                (false, true) => self.nf_ct_netns_get(family),
+                (true, false) => self.nf_ct_netns_put(family),
+                _ => {}
+            }
+        }
+        let stays = |r: &Registered| !r.incomplete && chains.iter().any(|c| c.id == r.id);
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.nft_hooks.chains)
+            .into_iter()
+            .partition(stays);
+        self.nft_hooks.chains = kept;
+        for old in gone {
+            for id in old.hooks {
+                if old.nat {
+                    self.nf_nat_unregister(id);
+                } else {
+                    self.nf_unregister_hook(id);
+                }
+            }
+        }
+        for chain in chains {
+            if !self.nft_hooks.chains.iter().any(|r| r.id == chain.id) {
+                self.nft_register(&chain);
+            }
+        }
+    }
+
+    /// `nf_tables_register_hook()`
+    fn nft_register(&mut self, chain: &NftBaseChain) {
+        let name = format!("{} {} {}", chain.family.name(), chain.table, chain.name);
+        let families = match chain.family {
+            TableFamily::Ip => Families::only(Family::Ipv4),
+            TableFamily::Ip6 => Families::only(Family::Ipv6),
+            TableFamily::Inet | TableFamily::Netdev => Families::ALL,
+        };
+        let base = &chain.base;
+        let nat = base.kind == ChainType::Nat;
+        let ops = |dev| HookOps {
+            hook: base.hook,
+            priority: base.priority,
+            families,
+            dev,
+            name: &name,
+            callee: Callee::Builtin(Builtin::Nft(chain.id)),
+        };
+        let mut hooks = Vec::new();
+        let mut incomplete = false;
+        if nat {
+            hooks.extend(self.nf_nat_register_fn(ops(None)));
+        } else if base.devices.is_empty() {
+            hooks.push(self.hooks.register(ops(None)));
+        } else {
+            // A device that is not there yet is waited for.
+            for device in &base.devices {
+                match self.devices.iter().find(|d| d.name == *device) {
+                    Some(device) => hooks.push(self.hooks.register(ops(Some(device.index)))),
+                    None => incomplete = true,
+                }
+            }
+        }
+        self.nft_hooks.chains.push(Registered {
+            id: chain.id,
+            nat,
+            hooks,
+            incomplete,
+        });
+    }
+
+    /// `nft_do_chain_inet()` and the like: a base chain as a hook function.
+    pub(in crate::netfilter) fn nft_do_chain(
+        &mut self,
+        chain: NftChainId,
+        skb: &mut SkBuff,
+        state: &HookState,
+    ) -> Verdict {
+        let Some(mut nft) = self.nft.take() else {
+            return Verdict::Accept;
+        };
+        let before = nft
+            .is_route_chain(chain)
+            .then(|| FlowKey::of(skb, state.family));
+        let verdict = nft.do_chain(
+            chain,
+            &mut NftCtx {
+                skb,
+                state,
+                host: self,
+            },
+        );
+        self.nft = Some(nft);
+        match verdict {
+            NftVerdict::Accept => match before {
+                // nf_route_table_hook4()
+                Some(before) => self.nf_reroute(skb, state, before),
+                None => Verdict::Accept,
+            },
+            NftVerdict::Drop => Verdict::Drop,
+            NftVerdict::Stolen => Verdict::Stolen,
+            NftVerdict::Reject(kind) => {
+                let v6 = state.family == Family::Ipv6
+                    || (state.family == Family::Netdev && skb.protocol == 0x86dd);
+                let family = if v6 { Family::Ipv6 } else { Family::Ipv4 };
+                Verdict::Reject(match kind {
+                    RejectKind::TcpReset => Reject::TcpReset,
+                    RejectKind::Icmp(code) | RejectKind::Icmpv6(code) => Reject::Unreach(code),
+                    RejectKind::Icmpx(code) => Reject::icmpx(code, family),
+                })
+            }
+        }
+    }
+
+    /// `inet_dev_addr_type()`, `nft_fib6_eval_type()`
+    fn nft_address_type(&self, address: IpAddr, dev: Option<IfIndex>) -> u128 {
+        const UNICAST: u128 = 1;
+        const LOCAL: u128 = 2;
+        const BROADCAST: u128 = 3;
+        const MULTICAST: u128 = 5;
+        match address {
+            IpAddr::V4(a) if a.is_broadcast() || a.octets()[0] == 0 => return BROADCAST,
+            a if a.is_multicast() => return MULTICAST,
+            _ => {}
+        }
+        let found = self.fib.lookup_local(address);
+        match found.filter(|r| dev.is_none_or(|dev| r.oif == dev)) {
+            Some(r) if r.kind == RouteType::Local => LOCAL,
+            Some(r) if r.kind == RouteType::Broadcast => BROADCAST,
+            _ => UNICAST,
+        }
+    }
+}
+
+impl NftHost for Stack {
+    /// `nft_ct_get_eval()`
+    fn ct_get(&mut self, skb: &SkBuff, key: CtKey, dir: Option<CtDir>) -> Option<u128> {
+        let conn = skb.nfct.and_then(|n| self.conntrack.get(n.id));
+        if key == CtKey::State {
+            const INVALID: u128 = 1;
+            return Some(match (skb.nfct.map(|n| n.info), conn) {
+                (Some(CtInfo::Untracked), _) => 64,
+                (_, None) => INVALID,
+                (Some(CtInfo::Established | CtInfo::EstablishedReply), _) => 2,
+                (Some(CtInfo::Related | CtInfo::RelatedReply), _) => 4,
+                (Some(CtInfo::New), _) => 8,
+                (None, _) => INVALID,
+            });
+        }
+        let conn = conn?;
+        let of = match dir {
+            Some(CtDir::Reply) => Dir::Reply,
+            _ => Dir::Original,
+        };
+        let tuple = conn.tuple(of);
+        let v4 = |a: IpAddr| match a {
+            IpAddr::V4(a) => Some(u128::from(a.to_bits())),
+            IpAddr::V6(_) => None,
+        };
+        let v6 = |a: IpAddr| match a {
+            IpAddr::V6(a) => Some(a.to_bits()),
+            IpAddr::V4(_) => None,
+        };
+        let counted = |value: fn(u64, u64) -> u64| {
+            let counters = conn.counters?;
+            let one = |dir: usize| value(counters[dir].packets, counters[dir].bytes);
+            Some(u128::from(match dir {
+                Some(CtDir::Original) => one(0),
+                Some(CtDir::Reply) => one(1),
+                None => one(0).wrapping_add(one(1)),
+            }))
+        };
+        Some(match key {
+            CtKey::State => return None,
+            CtKey::Direction => (skb.nfct?.info.dir() == Dir::Reply).into(),
+            CtKey::Status => conn.status.0.into(),
+            CtKey::Mark => conn.mark.into(),
+            CtKey::Expiration => (conn.expires_in(self.now) / crate::MS).into(),
+            CtKey::Helper => return None,
+            CtKey::L3Proto => {
+                if conn.original.src.is_ipv4() {
+                    2
+                } else {
+                    10
+                }
+            }
+            CtKey::IpSaddr => v4(tuple.src)?,
+            CtKey::IpDaddr => v4(tuple.dst)?,
+            CtKey::Ip6Saddr => v6(tuple.src)?,
+            CtKey::Ip6Daddr => v6(tuple.dst)?,
+            CtKey::Saddr => v4(tuple.src).or_else(|| v6(tuple.src))?,
+            CtKey::Daddr => v4(tuple.dst).or_else(|| v6(tuple.dst))?,
+            CtKey::Protocol => tuple.protocol.into(),
+            CtKey::ProtoSrc => tuple.src_port.into(),
+            CtKey::ProtoDst => tuple.dst_port.into(),
+            CtKey::Label => conn.labels,
+            CtKey::Bytes => counted(|_, bytes| bytes)?,
+            CtKey::Packets => counted(|packets, _| packets)?,
+            CtKey::AvgPkt => {
+                let bytes = counted(|_, bytes| bytes)?;
+                bytes
+                    .checked_div(counted(|packets, _| packets)?)
+                    .unwrap_or(0)
+            }
+            CtKey::Zone => match dir {
+                Some(_) => conn.zone.id_of(of).into(),
+                None => conn.zone.id.into(),
+            },
+            CtKey::Event => return None,
+            CtKey::Id => conn.id.into(),
+        })
+    }
+
+    /// `nft_ct_set_eval()`, `nft_ct_set_zone_eval()`
+    fn ct_set(&mut self, skb: &mut SkBuff, key: CtKey, dir: Option<CtDir>, value: u128) {
+        if key == CtKey::Zone {
+            if skb.nfct.is_none() {
+                let dir = match dir {
+                    None => ZoneDir::Both,
+                    Some(CtDir::Original) => ZoneDir::Original,
+                    Some(CtDir::Reply) => ZoneDir::Reply,
+                };
+                let id = value as u16;
+                skb.nfct = Some(NfCt::template(CtZone { id, dir }));
+            }
+            return;
+        }
+        let Some(id) = skb.nfct.map(|n| n.id) else {
+            return;
+        };
+        match key {
+            CtKey::Mark => self.conntrack.set_mark(id, value as u32),
+            CtKey::Label => {
+                if let Some(conn) = self.conntrack.get_mut(id) {
+                    conn.labels |= value;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn ct_helper(&mut self, skb: &mut SkBuff, helper: HelperSpec<'_>) {
+        let _ = (skb, helper);
+    }
+
+    /// `nft_notrack_eval()`
+    fn notrack(&mut self, skb: &mut SkBuff) {
+        if skb.nfct.is_none() {
+            skb.nfct = Some(NfCt::UNTRACKED);
+        }
+    }
+
+    /// `nft_nat_eval()`, `nft_masq_eval()`, `nft_redir_eval()`
+    fn nat(&mut self, skb: &mut SkBuff, state: &HookState, nat: &NftNat) -> bool {
+        let Some(nfct) = skb.nfct else { return true };
+        let range = NatRange {
+            addrs: nat.addr,
+            ports: nat.port,
+            random: nat.random || nat.fully_random,
+            persistent: nat.persistent,
+            netmap: nat.netmap,
+        };
+        let request = match nat.kind {
+            NatKind::Snat => NatRequest::Snat(range),
+            NatKind::Dnat => NatRequest::Dnat(range),
+            NatKind::Masquerade => NatRequest::Masquerade(range),
+            NatKind::Redirect => NatRequest::Redirect(range),
+        };
+        self.nf_nat_request(skb, state, nfct, request) == Verdict::Accept
+    }
+
+    /// `nft_fib4_eval()`, `nft_fib6_eval()` and their `_eval_type()`
+    fn fib(
+        &mut self,
+        _skb: &SkBuff,
+        state: &HookState,
+        address: IpAddr,
+        flags: FibFlags,
+        result: FibResult,
+    ) -> Option<u128> {
+        let dev = match (flags.iif, flags.oif) {
+            (true, _) => state.iif,
+            (_, true) => state.oif,
+            _ => None,
+        };
+        if result == FibResult::Type {
+            return Some(self.nft_address_type(address, dev));
+        }
+        // What comes over lo, or from nowhere yet (DHCP), is taken for right.
+        let unchecked = state.hook != Hook::Forward
+            && (state.iif == Some(IfIndex::LO) || address.is_unspecified());
+        let oif = if unchecked {
+            state.iif
+        } else {
+            let route = self.fib.lookup(address, dev.unwrap_or(IfIndex::NONE));
+            route
+                .filter(|r| r.kind == RouteType::Unicast)
+                .map(|r| r.oif)
+        };
+        Some(match result {
+            FibResult::Exists => oif.is_some().into(),
+            FibResult::Oif => oif.map_or(0, |dev| dev.0).into(),
+            _ => {
+                let name = oif.and_then(|dev| NftHost::device_name(self, dev));
+                name.map_or(0, super::datatype::string_bits)
+            }
+        })
+    }
+
+    fn device_name(&self, dev: IfIndex) -> Option<&str> {
+        Stack::device_name(self, dev)
+    }
+
+    fn random(&mut self) -> u32 {
+        (Stack::random(self) >> 32) as u32
+    }
+
+    fn tracing(&self) -> bool {
+        self.tracer.is_some()
+    }
+
+    fn trace(&mut self, skb: &SkBuff, event: &NftEvent<'_>) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.nft(skb, event);
+        }
+    }
+
+    fn log(&mut self, skb: &SkBuff, state: &HookState, log: &Log) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.nft_log(skb, state, log);
+        }
+    }
+}
