@@ -40,8 +40,6 @@ mod rx;
 mod spec;
 mod stats;
 mod steer;
-#[cfg(test)]
-mod tests;
 mod tso;
 mod tx;
 mod virtqueue;

@@ -1,0 +1,12 @@
+//! The behavioural model as a driver sees it: registers, rings and wire, and nothing of its inside.
+#![cfg(feature = "nic")]
+
+mod control;
+mod driver;
+mod frames;
+mod hostile;
+mod interrupt;
+mod receive;
+mod reset;
+mod ring;
+mod transmit;
