@@ -90,6 +90,27 @@ impl IpCidr {
         }
     }
 
+    /// The network: the host part 0.
+    pub fn network(&self) -> Self {
+        let address = match self.address {
+            IpAddr::V4(a) => Ipv4Addr::from_bits(
+                a.to_bits()
+                    & u32::MAX
+                        .checked_shl(32 - u32::from(self.prefix_len))
+                        .unwrap_or(0),
+            )
+            .into(),
+            IpAddr::V6(a) => Ipv6Addr::from_bits(
+                a.to_bits()
+                    & u128::MAX
+                        .checked_shl(128 - u32::from(self.prefix_len))
+                        .unwrap_or(0),
+            )
+            .into(),
+        };
+        Self { address, ..*self }
+    }
+
     /// The directed broadcast address of an IPv4 network of at most 30 bits; `None` otherwise.
     pub fn broadcast(&self) -> Option<Ipv4Addr> {
         match self.address {

@@ -2,8 +2,9 @@
 
 use crate::addr::MAC_BROADCAST;
 use crate::drop_reason::DropReason;
+use crate::fib::Scope;
 use crate::napi::{ETH_P_ARP, ETH_P_IP};
-use crate::neigh::{LOCKTIME, NeighUpdate, NudState};
+use crate::neigh::{NeighUpdate, NudState};
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
@@ -94,11 +95,11 @@ impl Stack {
         }
         // Replies and gratuitous announcements change what is known, but make nobody known (arp_accept is off).
         let gratuitous = arp.sip == arp.tip;
-        let now = self.now;
+        let (now, locktime) = (self.now, self.neigh_conf.of(dev, sip).locktime);
         let Some(neigh) = self.neighbours.get_mut(dev, sip) else {
             return;
         };
-        let overrides = gratuitous || now > neigh.updated + LOCKTIME;
+        let overrides = gratuitous || now > neigh.updated + locktime;
         let answered = arp.op == ARPOP_REPLY && skb.pkt_type == PktType::Host;
         let state = if answered {
             NudState::Reachable
@@ -125,7 +126,7 @@ impl Stack {
     ) {
         let source = source
             .filter(|&s| self.fib.is_local(s.into()))
-            .or_else(|| self.inet_select_addr(dev, target))
+            .or_else(|| self.inet_select_addr(dev, target, Scope::LINK))
             .unwrap_or(Ipv4Addr::UNSPECIFIED);
         let dest = unicast.unwrap_or(MAC_BROADCAST);
         let none = SkBuff::default();

@@ -28,6 +28,12 @@ pub enum StackError {
     /// `EEXIST`: the route is there already.
     #[error("a route to {0} exists")]
     RouteExists(IpCidr),
+    /// `ENOENT`: the route to be changed is not there.
+    #[error("there is no route to {0} to be changed")]
+    RouteMissing(IpCidr),
+    /// `EINVAL`: a route with a gateway cannot be of scope link or nearer.
+    #[error("the scope of the route to {0} does not fit its gateway")]
+    InvalidScope(IpCidr),
     /// `ESRCH`: there is no such route.
     #[error("no route to {0}")]
     NoRoute(IpCidr),

@@ -264,12 +264,7 @@ impl Stack {
         } else {
             RouteType::Unicast
         };
-        let route = Route {
-            kind,
-            oif: dev,
-            gateway: None,
-            src: None,
-        };
+        let route = Route::link(kind, dev);
         self.icmpv6_push(skb, src, dst, 0, route, 255);
     }
 }

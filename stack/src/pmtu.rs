@@ -13,6 +13,17 @@ pub(crate) const IPV6_MIN_MTU: u32 = 1280;
 /// Destinations that are remembered.
 const MAX_ENTRIES: usize = 1024;
 
+/// What a router said about a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Learned {
+    /// Longest packet in bytes, IP header included.
+    pub mtu: u32,
+    /// When it is forgotten.
+    pub expires: Ps,
+    /// Narrower than is believed, so that packets are sent without don't-fragment instead (`rt_mtu_locked`).
+    pub locked: bool,
+}
+
 /// Destination → path MTU in bytes (IP header included) and when it is forgotten.
 #[derive(Default)]
 pub(crate) struct PathMtu {
@@ -35,6 +46,16 @@ impl PathMtu {
             destination,
             (mtu.max(floor), now.saturating_add(MTU_EXPIRES)),
         );
+    }
+
+    /// What is remembered of the path to `destination`.
+    pub fn learned(&self, destination: IpAddr, now: Ps) -> Option<Learned> {
+        let &(mtu, expires) = self.table.get(&destination)?;
+        (expires > now).then_some(Learned {
+            mtu,
+            expires,
+            locked: false,
+        })
     }
 
     /// The MTU to use towards `destination` through a device with MTU `device`.

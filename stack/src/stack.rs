@@ -1,15 +1,15 @@
 //! [`Stack`]: one host's network stack, and its configuration.
 
-use crate::addr::{IpCidr, link_local, solicited_node};
+use crate::addr::{IpCidr, solicited_node};
 use crate::devconf::{DevConf, Ipv4Conf, Ipv6Conf};
 use crate::drop_reason::DropReason;
-use crate::error::StackError;
-use crate::fib::{Fib, RouteSpec, RouteType, TableId};
+use crate::fib::Fib;
 use crate::gro::Gro;
 use crate::hook::{Callee, Families, Hook, HookFn, HookId, HookOps, Hooks};
 use crate::icmp::IcmpLimiter;
+use crate::inetaddr::IfAddr;
 use crate::loopback::Loopback;
-use crate::neigh::Neighbours;
+use crate::neigh::{NeighConf, Neighbours};
 use crate::netdev::{NetDevice, NetDeviceOps};
 use crate::netfilter::conntrack::Conntrack;
 use crate::netfilter::nft::{Nft, NftHooks};
@@ -56,6 +56,10 @@ pub struct StackConfig {
     pub icmp_ratelimit: Ps,
     /// `net.ipv4.icmp_msgs_per_sec`: errors per second to all destinations together, with a burst of 50; 0 = no limit.
     pub icmp_msgs_per_sec: u32,
+    /// `net.ipv4.fib_multipath_hash_policy`: a flow is what has the same addresses (0), or the same ports and protocol too (1).
+    pub fib_multipath_hash_policy: u8,
+    /// `net.ipv6.fib_multipath_hash_policy`.
+    pub fib_multipath_hash_policy_v6: u8,
     /// `net.core.netdev_budget`: packets per run of the receive softirq.
     pub netdev_budget: usize,
     /// `net.core.rmem_default`: receive buffer of a new socket, in bytes of buffer memory (not payload).
@@ -68,6 +72,8 @@ pub struct StackConfig {
     pub ip6frag_time: Ps,
     /// `net.ipv4.neigh.default.gc_thresh3`: entries in the neighbour table, both families together.
     pub neigh_max: usize,
+    /// `net.ipv4.neigh.default.gc_thresh1`: with fewer entries, none is forgotten because it is old.
+    pub neigh_gc_thresh1: usize,
     /// Start of everything that Linux draws at random: IP identification, ephemeral ports.
     pub seed: u64,
 }
@@ -83,22 +89,18 @@ impl Default for StackConfig {
             icmp_echo_ignore_broadcasts: true,
             icmp_ratelimit: SEC,
             icmp_msgs_per_sec: 1000,
+            fib_multipath_hash_policy: 0,
+            fib_multipath_hash_policy_v6: 0,
             netdev_budget: 300,
             rmem_default: 212_992,
             frag_high_thresh: 4 << 20,
             ipfrag_time: 30 * SEC,
             ip6frag_time: 60 * SEC,
             neigh_max: 1024,
+            neigh_gc_thresh1: 128,
             seed: 1,
         }
     }
-}
-
-/// An address of a device.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct IfAddr {
-    pub dev: IfIndex,
-    pub cidr: IpCidr,
 }
 
 /// One host's network stack: devices, addresses, routes, neighbours, hooks, sockets.
@@ -121,6 +123,9 @@ pub struct Stack {
     pub(crate) ping: crate::ping::PingTable,
     pub(crate) timers: Timers,
     pub(crate) neighbours: Neighbours,
+    pub(crate) neigh_conf: NeighConf,
+    /// The timer of [`TimerKey::NeighGc`] runs.
+    pub(crate) neigh_gc_runs: bool,
     pub(crate) frags: FragQueues,
     pub(crate) pmtu: PathMtu,
     pub(crate) icmp_limiter: IcmpLimiter,
@@ -158,6 +163,8 @@ impl Stack {
             ping: crate::ping::PingTable::default(),
             timers: Timers::default(),
             neighbours: Neighbours::default(),
+            neigh_conf: NeighConf::default(),
+            neigh_gc_runs: false,
             frags: FragQueues::default(),
             pmtu: PathMtu::default(),
             icmp_limiter: IcmpLimiter::default(),
@@ -177,9 +184,14 @@ impl Stack {
         };
         stack.init_devconf();
         stack.register_device("lo", Box::new(Loopback::new()));
-        stack.install_addr(IfIndex::LO, IpAddr::V4(Ipv4Addr::LOCALHOST), 8);
+        let mut loopback = vec![(IpAddr::V4(Ipv4Addr::LOCALHOST), 8)];
         if stack.config.ipv6 {
-            stack.install_addr(IfIndex::LO, IpAddr::V6(Ipv6Addr::LOCALHOST), 128);
+            loopback.push((IpAddr::V6(Ipv6Addr::LOCALHOST), 128));
+        }
+        for (address, len) in loopback {
+            if let Ok(cidr) = IpCidr::new(address, len) {
+                stack.install_ifa(IfAddr::new(IfIndex::LO, cidr));
+            }
         }
         stack
     }
@@ -188,9 +200,8 @@ impl Stack {
     /// detection and router solicitation are not done: nothing is sent.
     pub fn add_device(&mut self, name: &str, ops: Box<dyn NetDeviceOps>) -> IfIndex {
         let index = self.register_device(name, ops);
-        let mac = self.device(index).map_or([0; 6], |d| d.mac);
         if self.config.ipv6 {
-            self.install_addr(index, IpAddr::V6(link_local(mac)), 64);
+            self.addrconf_dev_config(index);
         }
         self.nft_update_hooks();
         index
@@ -203,107 +214,10 @@ impl Stack {
             .push(NetDevice::new(name.to_owned(), index, ops));
         self.ipv4_conf.add_device();
         self.ipv6_conf.add_device();
+        self.neigh_conf.add_device();
+        self.fib.v4.rules.attach(name, index);
+        self.fib.v6.rules.attach(name, index);
         index
-    }
-
-    /// `ip addr add CIDR dev IFINDEX`: with it come the local route, the broadcast route and the route to the network.
-    pub fn add_addr(&mut self, ifindex: IfIndex, cidr: IpCidr) -> Result<(), StackError> {
-        self.device(ifindex).ok_or(StackError::NoDevice(ifindex))?;
-        let address = cidr.address();
-        let impossible = match address {
-            IpAddr::V4(a) => a.is_multicast() || a.is_broadcast() || a.is_unspecified(),
-            IpAddr::V6(a) => a.is_multicast() || a.is_unspecified(),
-        };
-        if impossible {
-            return Err(StackError::InvalidAddress(address));
-        }
-        if self
-            .addrs
-            .iter()
-            .any(|a| a.dev == ifindex && a.cidr == cidr)
-        {
-            return Err(StackError::AddressExists(ifindex, cidr));
-        }
-        self.install_addr(ifindex, address, cidr.prefix_len());
-        Ok(())
-    }
-
-    /// `fib_add_ifaddr()`. The prefix length fits the family: it comes from an [`IpCidr`] or from here.
-    fn install_addr(&mut self, dev: IfIndex, address: IpAddr, prefix_len: u8) {
-        let Ok(cidr) = IpCidr::new(address, prefix_len) else {
-            return;
-        };
-        self.addrs.push(IfAddr { dev, cidr });
-        let local = |dst, kind| RouteSpec {
-            kind,
-            src: Some(address),
-            ..RouteSpec::dev(dst, dev)
-        };
-        self.fib.add(
-            TableId::Local,
-            &local(IpCidr::host(address), RouteType::Local),
-        );
-        if dev == IfIndex::LO {
-            self.fib.add(TableId::Local, &local(cidr, RouteType::Local));
-            return;
-        }
-        if let Some(broadcast) = cidr.broadcast() {
-            self.fib.add(
-                TableId::Local,
-                &local(IpCidr::host(broadcast.into()), RouteType::Broadcast),
-            );
-        }
-        let network = RouteSpec {
-            // IPv6 routes have no preferred source: addresses are selected (RFC 6724). Linux's metric for them is 256.
-            src: address.is_ipv4().then_some(address),
-            metric: if address.is_ipv4() { 0 } else { 256 },
-            ..RouteSpec::dev(cidr, dev)
-        };
-        if cidr != IpCidr::host(address) {
-            self.fib.add(TableId::Main, &network);
-        }
-    }
-
-    /// `ip route add`. A gateway without a device is looked up among the connected networks.
-    pub fn add_route(&mut self, spec: RouteSpec) -> Result<(), StackError> {
-        let mut spec = spec;
-        if let Some(gateway) = spec.gateway {
-            let way = self
-                .fib
-                .lookup_main(gateway, spec.oif)
-                .filter(|r| r.gateway.is_none());
-            // A link-local gateway is on the link of the device that was named.
-            let link_local = matches!(gateway, IpAddr::V6(a) if a.is_unicast_link_local())
-                && spec.oif != IfIndex::NONE;
-            match way {
-                Some(way) if spec.oif == IfIndex::NONE => spec.oif = way.oif,
-                Some(_) => {}
-                None if link_local => {}
-                None => return Err(StackError::GatewayUnreachable(gateway)),
-            }
-            if gateway.is_ipv4() != spec.dst.address().is_ipv4() {
-                return Err(StackError::GatewayUnreachable(gateway));
-            }
-        }
-        let drops = matches!(
-            spec.kind,
-            RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit
-        );
-        if !drops && self.device(spec.oif).is_none() {
-            return Err(StackError::NoDevice(spec.oif));
-        }
-        if !self.fib.add(TableId::Main, &spec) {
-            return Err(StackError::RouteExists(spec.dst));
-        }
-        Ok(())
-    }
-
-    /// `ip route del DST`: all routes to exactly this network.
-    pub fn del_route(&mut self, dst: IpCidr) -> Result<(), StackError> {
-        match self.fib.remove(TableId::Main, dst, |_| true) {
-            0 => Err(StackError::NoRoute(dst)),
-            _ => Ok(()),
-        }
     }
 
     /// Registers `function` at `hook`. Lower priorities run first; among equals the one registered last. `name` is for lists and
@@ -384,6 +298,7 @@ impl Stack {
         while let Some(key) = self.timers.take_due(self.now) {
             match key {
                 TimerKey::Neighbour(dev, address) => self.neigh_timer(dev, address),
+                TimerKey::NeighGc => self.neigh_gc(),
                 TimerKey::Fragments(key) => self.frag_expire(key),
                 TimerKey::TxRetry(dev) => self.tx_retry_timer(dev),
                 TimerKey::Conntrack => self.nf_ct_gc(),

@@ -12,6 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) enum TimerKey {
     /// A neighbour's state changes or a solicitation is repeated.
     Neighbour(IfIndex, IpAddr),
+    /// Neighbours that nobody needs are looked for.
+    NeighGc,
     /// A datagram's fragments did not all come in time.
     Fragments(FragKey),
     /// A transmit queue waits for a free page.

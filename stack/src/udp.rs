@@ -443,9 +443,7 @@ impl Stack {
 
     /// Whether `address` is the broadcast address of a connected network.
     fn is_broadcast(&self, address: IpAddr) -> bool {
-        self.fib
-            .lookup_local(address)
-            .is_some_and(|r| r.kind == crate::fib::RouteType::Broadcast)
+        self.fib.addr_type(address) == crate::fib::RouteType::Broadcast
     }
 }
 

@@ -1,114 +1,139 @@
-//! Longest-prefix match.
+//! Longest-prefix match: a [`Trie`], and for large IPv4 tables a shortcut through it.
 
-use std::fmt::Debug;
+use super::direct::{BUCKET_BITS, Direct};
+use super::trie::{Key, Trie};
 
-/// An address as a number: `u32` for IPv4, `u128` for IPv6.
-pub trait Key: Copy + Ord + Debug {
-    /// Width in bits.
-    const BITS: u8;
-    /// The first `len` bits kept, the others 0. `len` ≤ [`BITS`](Self::BITS).
-    fn prefix(self, len: u8) -> Self;
-}
+/// Prefixes from which on the shortcut pays for its memory (786 kB at least).
+const DIRECT_FROM: usize = 512;
 
-impl Key for u32 {
-    const BITS: u8 = 32;
-    fn prefix(self, len: u8) -> Self {
-        self & Self::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0)
-    }
-}
-
-impl Key for u128 {
-    const BITS: u8 = 128;
-    fn prefix(self, len: u8) -> Self {
-        self & Self::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0)
-    }
-}
-
-/// Prefixes with values. One sorted list per prefix length that occurs, longest first: a lookup is one binary search per length, and
-/// hosts have few lengths.
+/// Prefixes with numbers (less than `u32::MAX`) as values.
 #[derive(Clone, Debug)]
-pub struct LpmTable<K, V> {
-    levels: Vec<Level<K, V>>,
+pub struct Lpm<K> {
+    trie: Trie<K>,
+    direct: Option<Box<Direct>>,
 }
 
-#[derive(Clone, Debug)]
-struct Level<K, V> {
-    len: u8,
-    entries: Vec<(K, V)>,
-}
-
-impl<K, V> Default for LpmTable<K, V> {
+impl<K> Default for Lpm<K> {
     fn default() -> Self {
-        Self { levels: Vec::new() }
+        Self {
+            trie: Trie::default(),
+            direct: None,
+        }
     }
 }
 
-impl<K: Key, V> LpmTable<K, V> {
-    /// The value at exactly this prefix; inserted with `default` when there is none.
-    pub fn entry(&mut self, key: K, len: u8, default: impl FnOnce() -> V) -> &mut V {
-        let len = len.min(K::BITS);
-        let key = key.prefix(len);
-        let at = self.levels.partition_point(|level| level.len > len);
-        if self.levels.get(at).is_none_or(|level| level.len != len) {
-            self.levels.insert(
-                at,
-                Level {
-                    len,
-                    entries: Vec::new(),
-                },
-            );
-        }
-        let entries = &mut self.levels[at].entries;
-        let i = match entries.binary_search_by(|(k, _)| k.cmp(&key)) {
-            Ok(i) => i,
-            Err(i) => {
-                entries.insert(i, (key, default()));
-                i
-            }
-        };
-        &mut entries[i].1
+impl<K: Key> Lpm<K> {
+    /// Number of prefixes.
+    pub fn len(&self) -> usize {
+        self.trie.len()
     }
 
-    /// The value at exactly this prefix.
-    pub fn get_mut(&mut self, key: K, len: u8) -> Option<&mut V> {
-        let level = self.levels.iter_mut().find(|level| level.len == len)?;
-        let key = key.prefix(len.min(K::BITS));
-        let i = level.entries.binary_search_by(|(k, _)| k.cmp(&key)).ok()?;
-        Some(&mut level.entries[i].1)
+    /// Whether there is no prefix.
+    pub fn is_empty(&self) -> bool {
+        self.trie.is_empty()
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        self.trie.memory() + self.direct.as_ref().map_or(0, |d| d.memory())
+    }
+
+    /// The value of the longest prefix that holds `key`.
+    #[inline]
+    pub fn longest(&self, key: K) -> Option<u32> {
+        match (&self.direct, key.as_v4()) {
+            (Some(direct), Some(key)) => direct.longest(key),
+            _ => self.trie.longest(key),
+        }
+    }
+
+    /// The value of the longest prefix of at most `max_len` bits that holds `key`.
+    pub fn longest_within(&self, key: K, max_len: u8) -> Option<u32> {
+        self.trie
+            .longest_within(key, max_len)
+            .map(|(value, _)| value)
+    }
+
+    /// The value of exactly this prefix.
+    pub fn get(&self, key: K, len: u8) -> Option<u32> {
+        self.trie.get(key, len)
+    }
+
+    /// Adds a prefix; an existing one gets the new value, and the old one is returned.
+    pub fn insert(&mut self, key: K, len: u8, value: u32) -> Option<u32> {
+        let key = key.prefix(len);
+        let old = self.trie.insert(key, len, value);
+        if self.direct.is_none() {
+            if K::BITS == 32 && self.trie.len() >= DIRECT_FROM {
+                self.build();
+            }
+        } else if let (Some(direct), Some(v4)) = (&mut self.direct, key.as_v4()) {
+            if len < BUCKET_BITS {
+                direct.insert_short(v4, len, value);
+            } else {
+                self.rebuild(key);
+            }
+        }
+        old
     }
 
     /// Removes exactly this prefix.
-    pub fn remove(&mut self, key: K, len: u8) -> Option<V> {
-        let at = self.levels.iter().position(|level| level.len == len)?;
-        let key = key.prefix(len.min(K::BITS));
-        let i = self.levels[at]
-            .entries
-            .binary_search_by(|(k, _)| k.cmp(&key))
-            .ok()?;
-        let (_, value) = self.levels[at].entries.remove(i);
-        if self.levels[at].entries.is_empty() {
-            self.levels.remove(at);
+    pub fn remove(&mut self, key: K, len: u8) -> Option<u32> {
+        let key = key.prefix(len);
+        let old = self.trie.remove(key, len)?;
+        if self.trie.len() < DIRECT_FROM / 2 {
+            self.direct = None;
+        } else if let (Some(direct), Some(v4)) = (&mut self.direct, key.as_v4()) {
+            if len < BUCKET_BITS {
+                let next = len.checked_sub(1);
+                let next = next.and_then(|len| self.trie.longest_within(key, len));
+                direct.remove_short(v4, len, next);
+            } else {
+                self.rebuild(key);
+            }
         }
-        Some(value)
+        Some(old)
     }
 
-    /// The values of all prefixes that hold `key`, the longest prefix first.
-    pub fn matches(&self, key: K) -> impl Iterator<Item = &V> {
-        self.levels.iter().filter_map(move |level| {
-            let wanted = key.prefix(level.len);
-            let i = level
-                .entries
-                .binary_search_by(|(k, _)| k.cmp(&wanted))
-                .ok()?;
-            Some(&level.entries[i].1)
-        })
+    /// All prefixes with their values, by no order that means anything.
+    pub fn prefixes(&self) -> Vec<(K, u8, u32)> {
+        self.trie.prefixes()
     }
 
-    /// Everything, longest prefixes first, then by address.
-    pub fn iter(&self) -> impl Iterator<Item = (K, u8, &V)> {
-        self.levels
-            .iter()
-            .flat_map(|level| level.entries.iter().map(|(k, v)| (*k, level.len, v)))
+    /// The bucket of `key` anew.
+    fn rebuild(&mut self, key: K) {
+        let mut prefixes = Vec::new();
+        let bucket = key.prefix(BUCKET_BITS);
+        for (key, len, value) in self.trie.prefixes_within(bucket, BUCKET_BITS) {
+            prefixes.extend(key.as_v4().map(|key| (key, len, value)));
+        }
+        prefixes.sort_unstable();
+        if let (Some(direct), Some(key)) = (&mut self.direct, key.as_v4()) {
+            direct.rebuild(key, &prefixes);
+        }
+    }
+
+    fn build(&mut self) {
+        let mut direct = Box::new(Direct::new());
+        let mut prefixes: Vec<_> = self.trie.prefixes();
+        prefixes.sort_unstable_by_key(|&(key, len, _)| (key, len));
+        let mut long: Vec<(u32, u8, u32)> = Vec::new();
+        for (key, len, value) in prefixes {
+            let Some(key) = key.as_v4() else { return };
+            if len < BUCKET_BITS {
+                direct.insert_short(key, len, value);
+                continue;
+            }
+            if let Some(&(last, ..)) = long.last().filter(|last| last.0 >> 16 != key >> 16) {
+                direct.rebuild(last, &long);
+                long.clear();
+            }
+            long.push((key, len, value));
+        }
+        if let Some(&(last, ..)) = long.last() {
+            direct.rebuild(last, &long);
+        }
+        self.direct = Some(direct);
     }
 }
 
@@ -117,46 +142,40 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition: of all prefixes that hold the key, the longest.
-    fn naive(routes: &[(u32, u8, usize)], key: u32) -> Option<usize> {
-        let holds = |&&(p, len, _): &&(u32, u8, usize)| key.prefix(len) == p.prefix(len);
-        routes.iter().filter(holds).max_by_key(|r| r.1).map(|r| r.2)
-    }
-
     proptest! {
+        /// With enough prefixes for the shortcut, coming and going around the limit, it says what the trie says.
         #[test]
-        fn equals_the_definition(
-            routes in prop::collection::vec((any::<u32>(), 0u8..=32), 0..60),
-            near in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>(), 0u8..=32), 0..60),
+        fn the_shortcut_says_what_the_trie_says(
+            fill in prop::collection::vec((any::<u32>(), 9u8..=32), DIRECT_FROM),
+            steps in prop::collection::vec((0u32..1 << 14, 0u8..=32, any::<bool>()), 1..200),
+            keys in prop::collection::vec(0u32..1 << 14, 50),
         ) {
-            let mut table = LpmTable::default();
-            let mut list: Vec<(u32, u8, usize)> = Vec::new();
-            for (i, &(p, len)) in routes.iter().enumerate() {
-                *table.entry(p, len, || i) = i;
-                list.retain(|r| (r.0.prefix(len), r.1) != (p.prefix(len), len));
-                list.push((p, len, i));
+            let mut lpm = Lpm::default();
+            for (i, &(key, len)) in fill.iter().enumerate() {
+                lpm.insert(key, len, i as u32);
             }
-            for (which, noise, keep) in near {
-                // Keys near existing prefixes, else hardly any would match.
-                let base = if routes.is_empty() { 0 } else { which.get(&routes).0 };
-                let key = base.prefix(keep) | (noise & !u32::MAX.prefix(keep));
-                prop_assert_eq!(table.matches(key).next().copied(), naive(&list, key));
+            for (i, &(spot, len, add)) in steps.iter().enumerate() {
+                // Few places, so that prefixes nest and are removed again.
+                let key = 0x0a00_0000 | spot << 7;
+                if add {
+                    lpm.insert(key, len, 10_000 + i as u32);
+                } else {
+                    lpm.remove(key, len);
+                }
             }
+            for &(key, _) in &fill {
+                prop_assert_eq!(lpm.longest(key), lpm.trie.longest(key));
+            }
+            for spot in keys {
+                for key in [0x0a00_0000 | spot << 7, 0x0a00_0000 | spot << 7 | 127] {
+                    prop_assert_eq!(lpm.longest(key), lpm.trie.longest(key));
+                }
+            }
+            for (key, len) in fill {
+                lpm.remove(key, len);
+                prop_assert_eq!(lpm.longest(key), lpm.trie.longest(key));
+            }
+            prop_assert!(lpm.direct.is_none());
         }
-    }
-
-    #[test]
-    fn remove_takes_out_exactly_one() {
-        let mut table = LpmTable::default();
-        *table.entry(0x0a00_0000u32, 8, || 0) = 1;
-        *table.entry(0x0a00_0000u32, 16, || 0) = 2;
-        assert_eq!(
-            table.matches(0x0a00_0001).copied().collect::<Vec<_>>(),
-            [2, 1]
-        );
-        assert_eq!(table.remove(0x0a00_ffff, 16), Some(2));
-        assert_eq!(table.remove(0x0a00_ffff, 16), None);
-        assert_eq!(table.matches(0x0a00_0001).copied().collect::<Vec<_>>(), [1]);
-        assert_eq!(table.iter().count(), 1);
     }
 }

@@ -1,32 +1,44 @@
-//! The forwarding information base: tables `local` and `main`, looked up in this order, as the default rules 0 and 32766 say.
+//! The forwarding information base: rules that choose tables, tables that choose routes, routes that choose ways out.
 //!
-//! Policy rules and further tables do not exist yet; marks are carried through lookups but select nothing.
+//! ```text
+//! FlowKey ─► Rules (priority, from, to, iif, oif, mark, tos, ports) ─► Table ─► Lpm (longest prefix) ─► Alias (tos, metric)
+//!                                                                                                            ▼
+//!                                                Route ◄─ fib_select_path (flow hash, weights) ◄─ FibInfo (ways, src, metrics)
+//! ```
 
+mod blocks;
+pub(crate) mod config;
+mod direct;
+mod info;
 pub mod lpm;
+mod multipath;
+pub mod names;
+pub(crate) mod rules;
+pub(crate) mod table;
+pub mod trie;
+
+pub use info::{FibInfo, Metrics, Nexthop, RouteType, Scope};
+pub(crate) use info::{Infos, RTAX_HOPLIMIT, RTAX_MTU};
+pub(crate) use multipath::multipath_hash;
+pub(crate) use table::{Alias, FibResult, Table};
 
 use crate::addr::IpCidr;
 use crate::skb::IfIndex;
-use lpm::LpmTable;
+use rules::{Action, Rules};
 use std::net::IpAddr;
+use trie::Key;
 
-/// What a route does with packets (`RTN_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RouteType {
-    /// Sends them on, to the gateway or straight to the destination.
-    Unicast,
-    /// The destination is this host.
-    Local,
-    /// The destination is everybody on the link.
-    Broadcast,
-    /// The destination is a group.
-    Multicast,
-    /// Drops them silently.
-    Blackhole,
-    /// Drops them, and says host unreachable.
-    Unreachable,
-    /// Drops them, and says administratively prohibited.
-    Prohibit,
-}
+/// Table `default`.
+pub const RT_TABLE_DEFAULT: u32 = 253;
+/// Table `main`.
+pub const RT_TABLE_MAIN: u32 = 254;
+/// Table `local`.
+pub const RT_TABLE_LOCAL: u32 = 255;
+
+/// `RTPROT_KERNEL`: the route came with an address.
+pub(crate) const RTPROT_KERNEL: u8 = 2;
+/// `RTPROT_BOOT`: the route was typed.
+pub(crate) const RTPROT_BOOT: u8 = 3;
 
 /// The result of a lookup, which a packet carries (`struct rtable`, `struct rt6_info`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +51,34 @@ pub struct Route {
     pub gateway: Option<IpAddr>,
     /// Source address for packets that do not have one yet.
     pub src: Option<IpAddr>,
+    /// The route's own MTU in bytes, IP header included; 0: the device's.
+    pub mtu: u32,
+    /// That MTU holds whatever the path says (`mtu lock`).
+    pub mtu_locked: bool,
+    /// Hop limit of packets made here; 0: the default.
+    pub hop_limit: u8,
+    /// Where it was found, if it was; it may be gone since.
+    pub(crate) fib: Option<FibResult>,
+    /// The next hop is on the link that the packet came from: the sender is told (`IPSKB_DOREDIRECT`).
+    pub redirect: bool,
 }
 
 impl Route {
+    /// A route of this kind to the link of `oif`.
+    pub fn link(kind: RouteType, oif: IfIndex) -> Self {
+        Self {
+            kind,
+            oif,
+            gateway: None,
+            src: None,
+            mtu: 0,
+            mtu_locked: false,
+            hop_limit: 0,
+            fib: None,
+            redirect: false,
+        }
+    }
+
     /// The next hop: the gateway, or the destination itself.
     pub fn nexthop(&self, destination: IpAddr) -> IpAddr {
         self.gateway.unwrap_or(destination)
@@ -49,240 +86,383 @@ impl Route {
 }
 
 /// A route to be added, as `ip route add` takes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteSpec {
     /// Destination network; host bits are ignored.
     pub dst: IpCidr,
     /// What it does.
     pub kind: RouteType,
-    /// `via`: next hop on the link of `oif`.
-    pub gateway: Option<IpAddr>,
-    /// `dev`; may be left out ([`IfIndex::NONE`]) when the gateway says it, and for routes that drop.
-    pub oif: IfIndex,
+    /// Ways out; none for routes that drop. A device may be left out ([`IfIndex::NONE`]) when the gateway says it.
+    pub nexthops: Vec<Nexthop>,
     /// `src`: preferred source address.
     pub src: Option<IpAddr>,
-    /// `metric`: among equal prefixes the lowest wins.
+    /// `metric`: among equal prefixes the lowest wins. 0 means 1024 in IPv6.
     pub metric: u32,
+    /// `table`: its number.
+    pub table: u32,
+    /// `tos`: only packets with this TOS; 0: all. IPv4 only.
+    pub tos: u8,
+    /// `scope`; what iproute2 would say if `None`.
+    pub scope: Option<Scope>,
+    /// `proto`: who made it (`RTPROT_*`).
+    pub protocol: u8,
+    /// Values for connections.
+    pub metrics: Metrics,
 }
 
 impl RouteSpec {
-    /// `ip route add DST via GATEWAY`; the device follows from the gateway's address.
-    pub fn via(dst: IpCidr, gateway: IpAddr) -> Self {
+    fn new(dst: IpCidr, kind: RouteType, nexthops: Vec<Nexthop>) -> Self {
         Self {
             dst,
-            kind: RouteType::Unicast,
-            gateway: Some(gateway),
-            oif: IfIndex::NONE,
+            kind,
+            nexthops,
             src: None,
             metric: 0,
+            table: RT_TABLE_MAIN,
+            tos: 0,
+            scope: None,
+            protocol: RTPROT_BOOT,
+            metrics: Metrics::default(),
         }
+    }
+
+    /// `ip route add DST via GATEWAY`; the device follows from the gateway's address.
+    pub fn via(dst: IpCidr, gateway: IpAddr) -> Self {
+        let nexthop = Nexthop {
+            gateway: Some(gateway),
+            ..Nexthop::dev(IfIndex::NONE)
+        };
+        Self::new(dst, RouteType::Unicast, vec![nexthop])
     }
 
     /// `ip route add DST dev OIF`.
     pub fn dev(dst: IpCidr, oif: IfIndex) -> Self {
-        Self {
-            dst,
-            kind: RouteType::Unicast,
-            gateway: None,
-            oif,
-            src: None,
-            metric: 0,
-        }
+        Self::new(dst, RouteType::Unicast, vec![Nexthop::dev(oif)])
     }
 
     /// `ip route add KIND DST` for the kinds that drop.
     pub fn reject(kind: RouteType, dst: IpCidr) -> Self {
-        Self {
-            dst,
-            kind,
-            gateway: None,
-            oif: IfIndex::NONE,
-            src: None,
-            metric: 0,
-        }
+        Self::new(dst, kind, Vec::new())
     }
 }
 
-/// Routes with one prefix, lowest metric first.
-type Alternatives = Vec<(u32, Route)>;
-
-/// One table for both families.
-#[derive(Default)]
-struct Table {
-    v4: LpmTable<u32, Alternatives>,
-    v6: LpmTable<u128, Alternatives>,
+/// What a lookup looks at (`struct flowi4`, `struct flowi6`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FlowKey<K> {
+    pub dst: K,
+    /// All 0: not known yet.
+    pub src: K,
+    /// Device that the packet came in through; `lo` for packets made here.
+    pub iif: IfIndex,
+    /// Device that the packet must leave through, if any.
+    pub oif: IfIndex,
+    pub mark: u32,
+    /// The TOS or traffic class without its two ECN bits.
+    pub tos: u8,
+    /// Protocol and ports, when they are needed.
+    pub protocol: u8,
+    pub sport: u16,
+    pub dport: u16,
+    /// Only routes as near as this.
+    pub scope: Scope,
 }
 
-impl Table {
-    fn alternatives(&mut self, dst: IpCidr) -> &mut Alternatives {
-        match dst.address() {
-            IpAddr::V4(a) => self.v4.entry(a.to_bits(), dst.prefix_len(), Vec::new),
-            IpAddr::V6(a) => self.v6.entry(a.to_bits(), dst.prefix_len(), Vec::new),
-        }
-    }
-
-    fn lookup(&self, dst: IpAddr, accept: impl Fn(&Route) -> bool) -> Option<Route> {
-        let pick = |alternatives: &Alternatives| {
-            alternatives
-                .iter()
-                .map(|(_, r)| r)
-                .find(|r| accept(r))
-                .copied()
-        };
-        match dst {
-            IpAddr::V4(a) => self.v4.matches(a.to_bits()).find_map(pick),
-            IpAddr::V6(a) => self.v6.matches(a.to_bits()).find_map(pick),
-        }
-    }
-
-    /// Removes the routes at `dst` that `gone` says; returns how many.
-    fn remove(&mut self, dst: IpCidr, gone: impl Fn(&Route) -> bool) -> usize {
-        let alternatives = self.alternatives(dst);
-        let before = alternatives.len();
-        alternatives.retain(|(_, r)| !gone(r));
-        let removed = before - alternatives.len();
-        if alternatives.is_empty() {
-            match dst.address() {
-                IpAddr::V4(a) => self.v4.remove(a.to_bits(), dst.prefix_len()).is_some(),
-                IpAddr::V6(a) => self.v6.remove(a.to_bits(), dst.prefix_len()).is_some(),
-            };
-        }
-        removed
+impl Default for Scope {
+    fn default() -> Self {
+        Scope::UNIVERSE
     }
 }
 
-/// Which table.
+/// Why there is no way, with the `errno` that Linux uses for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TableId {
-    Local,
-    Main,
+pub(crate) enum LookupError {
+    /// `ENETUNREACH`: no rule and no table says anything, or a rule says `unreachable`.
+    NetUnreachable,
+    /// `EHOSTUNREACH`: an `unreachable` route.
+    HostUnreachable,
+    /// `EACCES`: `prohibit`.
+    Prohibited,
+    /// `EINVAL`: `blackhole`.
+    Invalid,
 }
 
-/// All routes of a host.
-#[derive(Default)]
+/// How a route joins those of the same prefix, TOS and metric (`NLM_F_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// There must be none.
+    Add,
+    /// Behind them.
+    Append,
+    /// In front of them.
+    Prepend,
+    /// In place of the first.
+    Replace,
+    /// In place of the first, which must be there.
+    Change,
+}
+
+/// Why a route was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InsertError {
+    /// `EEXIST`.
+    Exists,
+    /// `ENOENT`.
+    Missing,
+}
+
+/// A route to be put into a table, all checks done.
+#[derive(Clone, Debug)]
+pub(crate) struct NewRoute<K> {
+    pub dst: (K, u8),
+    pub kind: RouteType,
+    pub tos: u8,
+    pub info: FibInfo,
+}
+
+/// Rules and tables of one family.
+#[derive(Debug)]
+pub(crate) struct Rpdb<K> {
+    pub rules: Rules<K>,
+    /// Sorted by number.
+    tables: Vec<Table<K>>,
+    infos: Infos,
+}
+
+impl<K: Key> Default for Rpdb<K> {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            tables: Vec::new(),
+            infos: Infos::default(),
+        }
+    }
+}
+
+impl<K: Key> Rpdb<K> {
+    #[inline]
+    pub fn table(&self, id: u32) -> Option<&Table<K>> {
+        let at = self.tables.binary_search_by_key(&id, |t| t.id).ok()?;
+        Some(&self.tables[at])
+    }
+
+    pub fn tables(&self) -> &[Table<K>] {
+        &self.tables
+    }
+
+    #[inline]
+    pub fn info(&self, id: u32) -> &FibInfo {
+        self.infos.get(id)
+    }
+
+    /// `fib_table_insert()`, `fib6_add()`.
+    pub fn insert(
+        &mut self,
+        table: u32,
+        route: NewRoute<K>,
+        mode: Mode,
+    ) -> Result<(), InsertError> {
+        let at = match self.tables.binary_search_by_key(&table, |t| t.id) {
+            Ok(at) => at,
+            Err(_) if mode == Mode::Change => return Err(InsertError::Missing),
+            Err(at) => {
+                self.tables.insert(at, Table::new(table));
+                at
+            }
+        };
+        let (key, len) = (route.dst.0.prefix(route.dst.1), route.dst.1);
+        let (tos, metric) = (route.tos, route.info.priority);
+        let (table, infos) = (&mut self.tables[at], &mut self.infos);
+        let rank = |a: &Alias| (std::cmp::Reverse(a.tos), infos.get(a.info).priority);
+        let wanted = (std::cmp::Reverse(tos), metric);
+        let first = table.at(key, len).take_while(|a| rank(a) < wanted).count();
+        let equals = table.at(key, len).filter(|a| rank(a) == wanted).count();
+        let same = |a: &&Alias| {
+            rank(a) == wanted && a.kind == route.kind && *infos.get(a.info) == route.info
+        };
+        let same = table.at(key, len).position(|a| same(&a));
+        let replaced = matches!(mode, Mode::Replace | Mode::Change) && equals > 0;
+        match mode {
+            Mode::Change if equals == 0 => return Err(InsertError::Missing),
+            // What is replaced by itself stays.
+            _ if replaced && same == Some(first) => return Ok(()),
+            Mode::Add if equals > 0 => return Err(InsertError::Exists),
+            _ if same.is_some() => return Err(InsertError::Exists),
+            _ => {}
+        }
+        let old = table.at(key, len).nth(first).copied();
+        let info = infos.acquire(route.info);
+        let position = match mode {
+            Mode::Append => first + equals,
+            _ => first,
+        };
+        if let Some(old) = old.filter(|_| replaced) {
+            table.remove(key, len, |a| {
+                (a.info, a.tos, a.kind) == (old.info, old.tos, old.kind)
+            });
+            infos.release(old.info);
+        }
+        table.insert(key, len, position, info, route.kind, tos);
+        Ok(())
+    }
+
+    /// The first route of the prefix for which `fits` says so.
+    pub fn find(
+        &self,
+        table: u32,
+        dst: (K, u8),
+        fits: impl Fn(&Alias, &FibInfo) -> bool,
+    ) -> Option<&FibInfo> {
+        let mut routes = self.table(table)?.at(dst.0.prefix(dst.1), dst.1);
+        let alias = routes.find(|a| fits(a, self.info(a.info)))?;
+        Some(self.info(alias.info))
+    }
+
+    /// `fib_table_delete()`: takes out the first route of the prefix for which `gone` says so.
+    pub fn remove(
+        &mut self,
+        table: u32,
+        dst: (K, u8),
+        gone: impl Fn(&Alias, &FibInfo) -> bool,
+    ) -> bool {
+        let Ok(at) = self.tables.binary_search_by_key(&table, |t| t.id) else {
+            return false;
+        };
+        let (table, infos) = (&mut self.tables[at], &mut self.infos);
+        let key = dst.0.prefix(dst.1);
+        let removed = table.remove(key, dst.1, |a| gone(a, infos.get(a.info)));
+        if let Some(alias) = removed {
+            infos.release(alias.info);
+        }
+        removed.is_some()
+    }
+
+    /// `fib_lookup()`: what the rules and their tables say.
+    #[inline]
+    pub fn lookup(&self, flow: &FlowKey<K>) -> Result<FibResult, LookupError> {
+        if self.rules.is_custom() {
+            return self.lookup_rules(flow);
+        }
+        // The first rules name these tables for every packet.
+        for table in [RT_TABLE_LOCAL, RT_TABLE_MAIN, RT_TABLE_DEFAULT] {
+            if let Some(found) = self.table(table).and_then(|t| t.lookup(flow, &self.infos)) {
+                return found;
+            }
+        }
+        Err(LookupError::NetUnreachable)
+    }
+
+    /// `fib_rules_lookup()`.
+    fn lookup_rules(&self, flow: &FlowKey<K>) -> Result<FibResult, LookupError> {
+        let rules = self.rules.list();
+        let mut at = 0;
+        while let Some(rule) = rules.get(at) {
+            at += 1;
+            if !rule.matches(flow) {
+                continue;
+            }
+            let found = match rule.action {
+                Action::Nop => continue,
+                Action::Goto(priority) => {
+                    // Only forward, so that this ends; a target that is not there is passed over.
+                    at = self
+                        .rules
+                        .target(priority)
+                        .filter(|&to| to >= at)
+                        .unwrap_or(at);
+                    continue;
+                }
+                Action::Table(id) => self.table(id).and_then(|t| t.lookup(flow, &self.infos)),
+                Action::Blackhole => Some(Err(LookupError::Invalid)),
+                Action::Unreachable => Some(Err(LookupError::NetUnreachable)),
+                Action::Prohibit => Some(Err(LookupError::Prohibited)),
+            };
+            match found {
+                None => {}
+                // fib4_rule_suppress()
+                Some(Ok(result))
+                    if rule
+                        .suppress_prefixlength
+                        .is_some_and(|least| result.prefix_len <= least) => {}
+                Some(found) => return found,
+            }
+        }
+        Err(LookupError::NetUnreachable)
+    }
+
+    /// Lookup in one table only.
+    pub fn lookup_in(&self, table: u32, flow: &FlowKey<K>) -> Result<FibResult, LookupError> {
+        self.table(table)
+            .and_then(|t| t.lookup(flow, &self.infos))
+            .unwrap_or(Err(LookupError::NetUnreachable))
+    }
+
+    /// `inet_addr_type()`: what table `local` says of an address; `Unicast` when nothing.
+    pub fn addr_type(&self, address: K) -> RouteType {
+        let flow = FlowKey {
+            dst: address,
+            ..FlowKey::default()
+        };
+        match self.lookup_in(RT_TABLE_LOCAL, &flow) {
+            Ok(found) => found.kind,
+            Err(_) => RouteType::Unicast,
+        }
+    }
+}
+
+/// All routes and rules of a host.
+#[derive(Debug, Default)]
 pub(crate) struct Fib {
-    local: Table,
-    main: Table,
+    pub v4: Rpdb<u32>,
+    pub v6: Rpdb<u128>,
 }
 
 impl Fib {
-    fn table(&mut self, id: TableId) -> &mut Table {
-        match id {
-            TableId::Local => &mut self.local,
-            TableId::Main => &mut self.main,
-        }
-    }
-
-    /// Adds a route; `false` when the same one (prefix, metric, way) is there.
-    pub fn add(&mut self, id: TableId, spec: &RouteSpec) -> bool {
-        let route = Route {
-            kind: spec.kind,
-            oif: spec.oif,
-            gateway: spec.gateway,
-            src: spec.src,
-        };
-        let alternatives = self.table(id).alternatives(spec.dst);
-        if alternatives.contains(&(spec.metric, route)) {
-            return false;
-        }
-        let at = alternatives.partition_point(|(metric, _)| *metric <= spec.metric);
-        alternatives.insert(at, (spec.metric, route));
-        true
-    }
-
-    /// Removes the routes to exactly `dst` for which `gone` says so; returns how many.
-    pub fn remove(&mut self, id: TableId, dst: IpCidr, gone: impl Fn(&Route) -> bool) -> usize {
-        self.table(id).remove(dst, gone)
-    }
-
-    /// `fib_lookup()`. With `oif`, only routes through this device count (local ones always do).
-    pub fn lookup(&self, dst: IpAddr, oif: IfIndex) -> Option<Route> {
-        let fits = |r: &Route| oif == IfIndex::NONE || r.oif == oif || r.oif == IfIndex::NONE;
-        self.local
-            .lookup(dst, |_| true)
-            .or_else(|| self.main.lookup(dst, fits))
-    }
-
-    /// Lookup in `main` only, for finding the device of a gateway.
-    pub fn lookup_main(&self, dst: IpAddr, oif: IfIndex) -> Option<Route> {
-        self.main
-            .lookup(dst, |r| oif == IfIndex::NONE || r.oif == oif)
-    }
-
-    /// The local entry for `dst`, of whatever kind.
-    pub fn lookup_local(&self, dst: IpAddr) -> Option<Route> {
-        self.local.lookup(dst, |_| true)
-    }
-
     /// Whether `address` is one of this host's own.
     pub fn is_local(&self, address: IpAddr) -> bool {
-        matches!(
-            self.lookup_local(address),
-            Some(Route {
-                kind: RouteType::Local,
-                ..
-            })
-        )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cidr(text: &str) -> IpCidr {
-        text.parse().unwrap()
+        self.addr_type(address) == RouteType::Local
     }
 
-    #[test]
-    fn metric_and_device_choose_among_equals() {
-        let mut fib = Fib::default();
-        let (a, b) = (IfIndex(2), IfIndex(3));
-        fib.add(
-            TableId::Main,
-            &RouteSpec {
-                metric: 10,
-                ..RouteSpec::dev(cidr("10.0.0.0/8"), a)
-            },
-        );
-        fib.add(
-            TableId::Main,
-            &RouteSpec {
-                metric: 5,
-                ..RouteSpec::dev(cidr("10.0.0.0/8"), b)
-            },
-        );
-        let dst = "10.1.2.3".parse().unwrap();
-        assert_eq!(fib.lookup(dst, IfIndex::NONE).unwrap().oif, b);
-        assert_eq!(fib.lookup(dst, a).unwrap().oif, a);
-        assert_eq!(
-            fib.remove(TableId::Main, cidr("10.0.0.0/8"), |r| r.oif == b),
-            1
-        );
-        assert_eq!(fib.lookup(dst, IfIndex::NONE).unwrap().oif, a);
-        assert_eq!(fib.lookup("11.0.0.1".parse().unwrap(), IfIndex::NONE), None);
+    /// `inet_addr_type()`.
+    pub fn addr_type(&self, address: IpAddr) -> RouteType {
+        match address {
+            IpAddr::V4(a) => self.v4.addr_type(a.to_bits()),
+            IpAddr::V6(a) => self.v6.addr_type(a.to_bits()),
+        }
     }
 
-    #[test]
-    fn local_comes_before_main() {
-        let mut fib = Fib::default();
-        let local = RouteSpec {
-            kind: RouteType::Local,
-            ..RouteSpec::dev(cidr("fd00::1/128"), IfIndex(2))
-        };
-        assert!(fib.add(TableId::Local, &local));
-        assert!(!fib.add(TableId::Local, &local));
-        fib.add(
-            TableId::Main,
-            &RouteSpec::dev(cidr("fd00::/64"), IfIndex(2)),
-        );
-        assert!(fib.is_local("fd00::1".parse().unwrap()));
-        assert!(!fib.is_local("fd00::2".parse().unwrap()));
-        assert_eq!(
-            fib.lookup("fd00::1".parse().unwrap(), IfIndex::NONE)
-                .unwrap()
-                .kind,
-            RouteType::Local
-        );
+    /// The way to `dst` through `oif` ([`IfIndex::NONE`]: any), by the rules, for a packet that is made here.
+    pub fn lookup(&self, dst: IpAddr, oif: IfIndex, mark: u32) -> Option<Route> {
+        fn by_rules<K: Key>(rpdb: &Rpdb<K>, dst: K, oif: IfIndex, mark: u32) -> Option<Route> {
+            let flow = FlowKey {
+                dst,
+                iif: IfIndex::LO,
+                oif,
+                mark,
+                ..FlowKey::default()
+            };
+            Some(Route::of(rpdb, &rpdb.lookup(&flow).ok()?))
+        }
+        match dst {
+            IpAddr::V4(a) => by_rules(&self.v4, a.to_bits(), oif, mark),
+            IpAddr::V6(a) => by_rules(&self.v6, a.to_bits(), oif, mark),
+        }
+    }
+
+    /// What table `local` says of an address.
+    pub fn lookup_local(&self, address: IpAddr) -> Option<Route> {
+        fn in_local<K: Key>(rpdb: &Rpdb<K>, dst: K) -> Option<Route> {
+            let flow = FlowKey {
+                dst,
+                ..FlowKey::default()
+            };
+            Some(Route::of(
+                rpdb,
+                &rpdb.lookup_in(RT_TABLE_LOCAL, &flow).ok()?,
+            ))
+        }
+        match address {
+            IpAddr::V4(a) => in_local(&self.v4, a.to_bits()),
+            IpAddr::V6(a) => in_local(&self.v6, a.to_bits()),
+        }
     }
 }

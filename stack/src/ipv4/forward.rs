@@ -3,6 +3,7 @@
 use super::header::{IP_DF, Ipv4Header, decrease_ttl, send_check};
 use super::options;
 use crate::drop_reason::DropReason;
+use crate::fib::Scope;
 use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::icmp::{self, unreach};
@@ -59,7 +60,7 @@ impl Stack {
         let IpAddr::V4(nexthop) = route.nexthop(daddr.into()) else {
             return;
         };
-        let Some(own) = self.inet_select_addr(route.oif, nexthop) else {
+        let Some(own) = self.inet_select_addr(route.oif, nexthop, Scope::UNIVERSE) else {
             return;
         };
         let packet = skb.data_mut();

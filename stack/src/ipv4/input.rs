@@ -48,9 +48,8 @@ impl Stack {
         let Some(header) = Ipv4Header::new(skb.data()) else {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         };
-        let (saddr, daddr, has_options) =
-            (header.saddr(), header.daddr(), header.header_len() > 20);
-        let route = match self.ip_route_input(saddr, daddr, skb.dev) {
+        let has_options = header.header_len() > 20;
+        let route = match self.ip_route_input(&skb) {
             Ok(route) => route,
             Err(no_route) => {
                 if let Some(code) = no_route.unreach_code {

@@ -7,10 +7,11 @@ mod input;
 pub(crate) mod options;
 mod output;
 mod reassembly;
-mod route;
+pub(crate) mod route;
 
 pub(crate) use input::{Flow, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, is_later_fragment};
 pub(crate) use output::Ipv4Send;
+pub(crate) use route::{INET_DSCP_MASK, OutputFlow};
 
 use std::net::Ipv4Addr;
 

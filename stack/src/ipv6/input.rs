@@ -47,11 +47,7 @@ impl Stack {
 
     /// `ip6_rcv_finish()`: routing, then local delivery or forwarding.
     fn ip6_rcv_finish(&mut self, mut skb: SkBuff) {
-        let Some(header) = Ipv6Header::new(skb.data()) else {
-            return self.kfree_skb(skb, DropReason::IpInHdr);
-        };
-        let (saddr, daddr) = (header.saddr(), header.daddr());
-        let route = match self.ip6_route_input(saddr, daddr, skb.dev) {
+        let route = match self.ip6_route_input(&skb) {
             Ok(route) => route,
             Err(no_route) => {
                 if let Some(code) = no_route.unreach_code {

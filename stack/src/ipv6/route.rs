@@ -1,11 +1,13 @@
 //! Routing decisions for IPv6 packets, and the choice of source addresses.
 
-use super::header::multicast_scope;
+use super::exthdr::find_upper;
+use super::header::{Ipv6Header, multicast_scope};
 use crate::drop_reason::DropReason;
 use crate::error::StackError;
-use crate::fib::{Route, RouteType};
+use crate::fib::{FibResult, FlowKey, LookupError, Route, RouteType, multipath_hash};
 use crate::icmpv6;
-use crate::skb::IfIndex;
+use crate::ipv4::{INET_DSCP_MASK, IPPROTO_TCP, IPPROTO_UDP};
+use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -13,6 +15,8 @@ use std::net::{IpAddr, Ipv6Addr};
 pub(crate) struct NoRoute6 {
     pub reason: DropReason,
     pub unreach_code: Option<u8>,
+    /// What the lookup said, if it was that: `ip route get` tells the user.
+    pub error: Option<LookupError>,
 }
 
 impl From<DropReason> for NoRoute6 {
@@ -20,6 +24,7 @@ impl From<DropReason> for NoRoute6 {
         Self {
             reason,
             unreach_code: None,
+            error: None,
         }
     }
 }
@@ -27,103 +32,194 @@ impl From<DropReason> for NoRoute6 {
 /// `ff02::2`.
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
+/// What is known of a packet that is to be sent (`struct flowi6`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutputFlow6 {
+    pub daddr: Ipv6Addr,
+    /// `None`: to be chosen.
+    pub saddr: Option<Ipv6Addr>,
+    /// Device that it must leave through; [`IfIndex::NONE`]: any.
+    pub oif: IfIndex,
+    pub mark: u32,
+    pub traffic_class: u8,
+    pub protocol: u8,
+    pub sport: u16,
+    pub dport: u16,
+}
+
+impl OutputFlow6 {
+    /// To `daddr`, nothing else known.
+    pub fn to(daddr: Ipv6Addr) -> Self {
+        Self {
+            daddr,
+            saddr: None,
+            oif: IfIndex::NONE,
+            mark: 0,
+            traffic_class: 0,
+            protocol: 0,
+            sport: 0,
+            dport: 0,
+        }
+    }
+
+    fn key(&self) -> FlowKey<u128> {
+        FlowKey {
+            dst: self.daddr.to_bits(),
+            src: self.saddr.map_or(0, Ipv6Addr::to_bits),
+            iif: IfIndex::LO,
+            oif: self.oif,
+            mark: self.mark,
+            tos: self.traffic_class & INET_DSCP_MASK,
+            protocol: self.protocol,
+            sport: self.sport,
+            dport: self.dport,
+            ..FlowKey::default()
+        }
+    }
+}
+
 impl Stack {
-    /// `ip6_route_input()`.
-    pub(super) fn ip6_route_input(
-        &self,
-        saddr: Ipv6Addr,
-        daddr: Ipv6Addr,
-        dev: IfIndex,
-    ) -> Result<Route, NoRoute6> {
+    /// The key of a packet with its IPv6 header at the data; `iif`: device that it came in through, `lo` if made here.
+    pub(crate) fn flow6_of_skb(&self, skb: &SkBuff, iif: IfIndex) -> Option<FlowKey<u128>> {
+        let header = Ipv6Header::new(skb.data())?;
+        let mut flow = FlowKey {
+            dst: header.daddr().to_bits(),
+            src: header.saddr().to_bits(),
+            iif,
+            mark: skb.mark,
+            tos: header.traffic_class() & INET_DSCP_MASK,
+            ..FlowKey::default()
+        };
+        let needed =
+            self.fib.v6.rules.needs_transport() || self.config.fib_multipath_hash_policy_v6 != 0;
+        if let Some(upper) = find_upper(skb.data()).filter(|_| needed) {
+            flow.protocol = upper.protocol;
+            let ports = skb.data().get(upper.offset..);
+            if let Some(p) = ports.and_then(|rest| rest.first_chunk::<4>())
+                && matches!(upper.protocol, IPPROTO_TCP | IPPROTO_UDP)
+            {
+                flow.sport = u16::from_be_bytes([p[0], p[1]]);
+                flow.dport = u16::from_be_bytes([p[2], p[3]]);
+            }
+        }
+        Some(flow)
+    }
+
+    /// `fib6_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose.
+    fn fib6_select_path(&self, found: &mut FibResult, flow: &FlowKey<u128>) {
+        let info = self.fib.v6.info(found.info);
+        if info.nexthops.len() < 2 || flow.oif != IfIndex::NONE {
+            return;
+        }
+        let (ports, protocol) = match self.config.fib_multipath_hash_policy_v6 {
+            0 => ((0, 0), 0),
+            _ => ((flow.sport, flow.dport), flow.protocol),
+        };
+        let hash = multipath_hash(self.config.seed, flow.src, flow.dst, ports, protocol);
+        found.nexthop = info.select_path(hash, |_| false);
+    }
+
+    /// `ip6_route_input()` for a packet with its header at the data, which came in through `skb.dev`.
+    pub(super) fn ip6_route_input(&self, skb: &SkBuff) -> Result<Route, NoRoute6> {
+        let flow = self.flow6_of_skb(skb, skb.dev).ok_or(DropReason::IpInHdr)?;
+        self.ip6_route_input_flow(&flow)
+    }
+
+    /// `ip6_route_input_lookup()`, and what `ip6_input()` and `ip6_forward()` say to its result.
+    pub(crate) fn ip6_route_input_flow(&self, flow: &FlowKey<u128>) -> Result<Route, NoRoute6> {
+        let (saddr, daddr) = (Ipv6Addr::from_bits(flow.src), Ipv6Addr::from_bits(flow.dst));
+        let (dev, forwarding) = (flow.iif, self.ipv6_conf.all.forwarding != 0);
         if daddr.is_multicast() {
-            let member = self.is_member_v6(dev, daddr)
-                || ((self.ipv6_conf.all.forwarding != 0) && daddr == ALL_ROUTERS);
+            let member = self.is_member_v6(dev, daddr) || (forwarding && daddr == ALL_ROUTERS);
             // ip6_mc_input() drops for others without a reason of its own.
             return if member {
-                Ok(Route {
-                    kind: RouteType::Multicast,
-                    oif: dev,
-                    gateway: None,
-                    src: None,
-                })
+                Ok(Route::link(RouteType::Multicast, dev))
             } else {
                 Err(DropReason::NotSpecified.into())
             };
         }
-        let found = self.fib.lookup(daddr.into(), IfIndex::NONE);
-        match found {
+        let found = self.fib.v6.lookup(flow);
+        if let Ok(found) = found
+            && matches!(found.kind, RouteType::Local | RouteType::Anycast)
+        {
             // A link-local address belongs to its own link only (RFC 4007).
-            Some(r)
-                if r.kind == RouteType::Local
-                    && daddr.is_unicast_link_local()
-                    && dev != IfIndex::LO
-                    && !self.has_addr(dev, daddr) =>
-            {
-                Err(DropReason::IpInAddrErrors.into())
-            }
-            Some(route) if route.kind == RouteType::Local => Ok(route),
-            _ if self.ipv6_conf.all.forwarding == 0 => Err(DropReason::IpInAddrErrors.into()),
-            Some(route) if route.kind == RouteType::Unicast => {
-                // RFC 4291 2.5.6: link-local packets are not forwarded.
-                if daddr.is_unicast_link_local() {
-                    Err(DropReason::IpInAddrErrors.into())
-                } else if saddr.is_unicast_link_local() {
-                    let unreach_code = Some(icmpv6::NOT_NEIGHBOUR);
-                    Err(NoRoute6 {
-                        reason: DropReason::IpInAddrErrors,
-                        unreach_code,
-                    })
-                } else if saddr.is_unspecified() || saddr.is_loopback() {
-                    Err(DropReason::IpInAddrErrors.into())
-                } else {
-                    Ok(route)
-                }
-            }
-            Some(route) if route.kind == RouteType::Prohibit => Err(NoRoute6 {
-                reason: DropReason::NotSpecified,
-                unreach_code: Some(icmpv6::ADM_PROHIBITED),
-            }),
-            Some(route) if route.kind == RouteType::Blackhole => {
-                Err(DropReason::NotSpecified.into())
-            }
-            _ => Err(NoRoute6 {
-                reason: DropReason::IpInNoRoutes,
-                unreach_code: Some(icmpv6::NOROUTE),
-            }),
+            let elsewhere =
+                daddr.is_unicast_link_local() && dev != IfIndex::LO && !self.has_addr(dev, daddr);
+            return match elsewhere {
+                true => Err(DropReason::IpInAddrErrors.into()),
+                false => Ok(Route::of(&self.fib.v6, &found)),
+            };
         }
+        if !forwarding {
+            return Err(DropReason::IpInAddrErrors.into());
+        }
+        let mut found = found.map_err(|error| {
+            let (reason, unreach_code) = match error {
+                LookupError::Prohibited => (DropReason::NotSpecified, Some(icmpv6::ADM_PROHIBITED)),
+                LookupError::Invalid => (DropReason::NotSpecified, None),
+                LookupError::NetUnreachable | LookupError::HostUnreachable => {
+                    (DropReason::IpInNoRoutes, Some(icmpv6::NOROUTE))
+                }
+            };
+            NoRoute6 {
+                reason,
+                unreach_code,
+                error: Some(error),
+            }
+        })?;
+        // RFC 4291 2.5.6: link-local packets are not forwarded.
+        if daddr.is_unicast_link_local() || saddr.is_unspecified() || saddr.is_loopback() {
+            return Err(DropReason::IpInAddrErrors.into());
+        }
+        if saddr.is_unicast_link_local() {
+            return Err(NoRoute6 {
+                unreach_code: Some(icmpv6::NOT_NEIGHBOUR),
+                ..DropReason::IpInAddrErrors.into()
+            });
+        }
+        self.fib6_select_path(&mut found, flow);
+        Ok(Route::of(&self.fib.v6, &found))
     }
 
-    /// [`ip6_route_output_flags`](Self::ip6_route_output_flags), failures counted.
+    /// [`ip6_route_output_key`](Self::ip6_route_output_key) for a packet without mark and traffic class, failures counted.
     pub(crate) fn ip6_route_output(
         &mut self,
         daddr: Ipv6Addr,
         saddr: Option<Ipv6Addr>,
-        scope: IfIndex,
+        oif: IfIndex,
     ) -> Result<(Route, Ipv6Addr), StackError> {
-        let found = self.ip6_route_output_flags(daddr, saddr, scope);
+        self.ip6_route_output_flow(&OutputFlow6 {
+            saddr,
+            oif,
+            ..OutputFlow6::to(daddr)
+        })
+    }
+
+    /// [`ip6_route_output_key`](Self::ip6_route_output_key), failures counted.
+    pub(crate) fn ip6_route_output_flow(
+        &mut self,
+        flow: &OutputFlow6,
+    ) -> Result<(Route, Ipv6Addr), StackError> {
+        let found = self.ip6_route_output_key(flow);
         self.stats.out_no_routes += u64::from(found.is_err());
         found
     }
 
-    /// `ip6_route_output_flags()`: the way to `daddr` (through `scope` if given), and the source address: `saddr` if given, else selected.
-    fn ip6_route_output_flags(
+    /// `ip6_route_output_flags()`: the way, and the source address: the given one, else selected.
+    pub(crate) fn ip6_route_output_key(
         &self,
-        daddr: Ipv6Addr,
-        saddr: Option<Ipv6Addr>,
-        scope: IfIndex,
+        flow: &OutputFlow6,
     ) -> Result<(Route, Ipv6Addr), StackError> {
-        if scope != IfIndex::NONE && self.device(scope).is_none() {
-            return Err(StackError::NoDevice(scope));
+        let (daddr, oif) = (flow.daddr, flow.oif);
+        if oif != IfIndex::NONE && self.device(oif).is_none() {
+            return Err(StackError::NoDevice(oif));
         }
         let unreachable = || StackError::NetUnreachable(daddr.into());
         let mut route = if daddr.is_multicast() {
-            // ff00::/8 is a route of every device; without a scope the source's device is taken, or else the first.
+            // ff00::/8 is a route of every device; without a device the source's is taken, or else the first.
             let by_source = || {
-                saddr.and_then(|s| {
-                    self.addrs
-                        .iter()
-                        .find(|a| a.cidr.address() == IpAddr::V6(s))
-                })
+                let own = flow.saddr.map(IpAddr::V6);
+                self.addrs.iter().find(|a| Some(a.cidr.address()) == own)
             };
             let first = || {
                 self.devices
@@ -131,41 +227,65 @@ impl Stack {
                     .map(|d| d.index)
                     .find(|&d| d != IfIndex::LO)
             };
-            let oif = scope
+            let oif = oif
                 .some()
                 .or_else(|| by_source().map(|a| a.dev))
                 .or_else(first)
                 .ok_or_else(unreachable)?;
-            Route {
-                kind: RouteType::Multicast,
-                oif,
-                gateway: None,
-                src: None,
-            }
+            Route::link(RouteType::Multicast, oif)
         } else {
-            self.fib
-                .lookup(daddr.into(), scope)
-                .ok_or_else(unreachable)?
+            let mut found = self
+                .fib
+                .v6
+                .lookup(&flow.key())
+                .map_err(|error| match error {
+                    LookupError::NetUnreachable => unreachable(),
+                    LookupError::HostUnreachable => StackError::HostUnreachable(daddr.into()),
+                    LookupError::Prohibited => StackError::Permission(daddr.into()),
+                    LookupError::Invalid => StackError::InvalidDestination((daddr, 0).into()),
+                })?;
+            self.fib6_select_path(&mut found, &flow.key());
+            Route::of(&self.fib.v6, &found)
         };
-        match route.kind {
-            RouteType::Local => {
-                route.oif = IfIndex::LO;
-                route.src = Some(daddr.into());
-            }
-            RouteType::Unicast | RouteType::Multicast | RouteType::Broadcast => {}
-            RouteType::Unreachable => return Err(StackError::HostUnreachable(daddr.into())),
-            RouteType::Prohibit => return Err(StackError::Permission(daddr.into())),
-            RouteType::Blackhole => return Err(StackError::InvalidDestination((daddr, 0).into())),
+        if matches!(route.kind, RouteType::Local | RouteType::Anycast) {
+            route.oif = IfIndex::LO;
+            route.src = Some(daddr.into());
         }
         let preferred = match route.src {
             Some(IpAddr::V6(src)) => Some(src),
             _ => None,
         };
-        let source = saddr
+        let source = flow
+            .saddr
             .or(preferred)
             .or_else(|| self.ipv6_select_addr(route.oif, daddr))
             .ok_or_else(unreachable)?;
         Ok((route, source))
+    }
+
+    /// `ip6_route_me_harder()`: the way of a packet that OUTPUT changed, with its header at the data. Link-local destinations and groups stay
+    /// on `oif`.
+    pub(crate) fn ip6_route_me_harder(
+        &mut self,
+        skb: &SkBuff,
+        oif: IfIndex,
+    ) -> Result<Route, StackError> {
+        let Some(key) = self.flow6_of_skb(skb, IfIndex::LO) else {
+            return Err(StackError::NetUnreachable(Ipv6Addr::UNSPECIFIED.into()));
+        };
+        let (saddr, daddr) = (Ipv6Addr::from_bits(key.src), Ipv6Addr::from_bits(key.dst));
+        let strict = daddr.is_multicast() || daddr.is_unicast_link_local();
+        let flow = OutputFlow6 {
+            saddr: Some(saddr),
+            oif: if strict { oif } else { IfIndex::NONE },
+            mark: key.mark,
+            traffic_class: key.tos,
+            protocol: key.protocol,
+            sport: key.sport,
+            dport: key.dport,
+            daddr,
+        };
+        Ok(self.ip6_route_output_flow(&flow)?.0)
     }
 
     /// `ipv6_dev_get_saddr()`: RFC 6724 5, rules 1 (same address), 2 (scope), 5 (outgoing device) and 8 (longest common prefix).
@@ -199,13 +319,6 @@ impl Stack {
             }
         }
         best.map(|(_, own)| own)
-    }
-
-    /// Whether `address` is one of `dev`'s own.
-    pub(crate) fn has_addr(&self, dev: IfIndex, address: Ipv6Addr) -> bool {
-        self.addrs
-            .iter()
-            .any(|a| a.dev == dev && a.cidr.address() == IpAddr::V6(address))
     }
 }
 

@@ -6,12 +6,14 @@
 //!                         └──3 × 1 s──► Failed    ▲────────────────── answer ───────┴──────────────┘
 //! ```
 
+mod parms;
 mod table;
 
+pub(crate) use parms::{NeighConf, SYSCTLS};
 pub use table::NeighbourEntry;
 pub(crate) use table::Neighbours;
-use table::{MAX_PROBES, UCAST_PROBES};
 
+use crate::Ps;
 use crate::addr::{MAC_BROADCAST, multicast_mac_v4, multicast_mac_v6};
 use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
@@ -19,19 +21,7 @@ use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::timer::TimerKey;
 use crate::trace::Stage;
-use crate::{Ps, SEC};
 use std::net::IpAddr;
-
-/// `base_reachable_time`: how long an answer is believed. Linux draws it anew from 0.5 to 1.5 of this; here it is fixed, so that runs repeat.
-const REACHABLE_TIME: Ps = 30 * SEC;
-/// `delay_first_probe_time`: how long upper layers have to confirm before a probe is sent.
-const DELAY_PROBE_TIME: Ps = 5 * SEC;
-/// `retrans_time`: between two solicitations.
-const RETRANS_TIME: Ps = SEC;
-/// `locktime`: a second answer with another MAC address is ignored that long after the first (ARP only).
-pub(crate) const LOCKTIME: Ps = SEC;
-/// `unres_qlen_bytes`: buffer memory of the packets that wait for one neighbour.
-const UNRES_QLEN_BYTES: usize = 212_992;
 
 /// State of a neighbour (`NUD_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,9 +40,42 @@ pub enum NudState {
     Failed,
     /// Set by the administrator; never asked.
     Permanent,
+    /// Needs no asking, as on a link without addresses; never asked.
+    Noarp,
 }
 
 impl NudState {
+    /// Every state.
+    pub const ALL: [NudState; 8] = [
+        NudState::Incomplete,
+        NudState::Reachable,
+        NudState::Stale,
+        NudState::Delay,
+        NudState::Probe,
+        NudState::Failed,
+        NudState::Permanent,
+        NudState::Noarp,
+    ];
+
+    /// iproute2's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NudState::Incomplete => "INCOMPLETE",
+            NudState::Reachable => "REACHABLE",
+            NudState::Stale => "STALE",
+            NudState::Delay => "DELAY",
+            NudState::Probe => "PROBE",
+            NudState::Failed => "FAILED",
+            NudState::Permanent => "PERMANENT",
+            NudState::Noarp => "NOARP",
+        }
+    }
+
+    /// Set by the administrator: no message changes it, and it is not forgotten.
+    pub(crate) fn is_administered(self) -> bool {
+        matches!(self, NudState::Permanent | NudState::Noarp)
+    }
+
     /// `NUD_VALID`: the MAC address can be used.
     pub fn is_valid(self) -> bool {
         !matches!(self, NudState::Incomplete | NudState::Failed)
@@ -60,7 +83,10 @@ impl NudState {
 
     /// `NUD_CONNECTED`: no doubt about it.
     pub fn is_connected(self) -> bool {
-        matches!(self, NudState::Reachable | NudState::Permanent)
+        matches!(
+            self,
+            NudState::Reachable | NudState::Permanent | NudState::Noarp
+        )
     }
 }
 
@@ -102,13 +128,13 @@ impl Stack {
 
     /// `neigh_event_send()` for a known neighbour: its MAC address if it may be used.
     fn neigh_resolve(&mut self, dev: IfIndex, address: IpAddr) -> Option<[u8; 6]> {
-        let now = self.now;
+        let (now, parms) = (self.now, self.neigh_conf.of(dev, address));
         let neigh = self.neighbours.get_mut(dev, address)?;
         neigh.used = now;
         if neigh.state == NudState::Stale {
             neigh.state = NudState::Delay;
             neigh.updated = now;
-            self.neigh_set_timer(dev, address, Some(now + DELAY_PROBE_TIME));
+            self.neigh_set_timer(dev, address, Some(now + parms.delay_probe_time));
         }
         let neigh = self.neighbours.get_mut(dev, address)?;
         neigh.state.is_valid().then_some(neigh.mac)
@@ -118,18 +144,16 @@ impl Stack {
     fn neigh_enqueue(&mut self, mut skb: SkBuff, address: IpAddr) {
         // The solicitation needs a page too, and so does all other traffic.
         skb.detach_if_scarce();
-        let (dev, now, max) = (skb.dev, self.now, self.config.neigh_max);
-        let Some(neigh) = self
-            .neighbours
-            .get_or_create(dev, address, now, max, &mut self.timers)
-        else {
+        let (dev, now) = (skb.dev, self.now);
+        let parms = self.neigh_conf.of(dev, address);
+        let Some(neigh) = self.neigh_create(dev, address) else {
             return self.kfree_skb(skb, DropReason::NeighCreateFail);
         };
         let start = neigh.state != NudState::Incomplete;
         if start {
             neigh.state = NudState::Incomplete;
             // Linux counts as if the unicast probes had been used up: there is no address to send them to.
-            neigh.probes = UCAST_PROBES;
+            neigh.probes = parms.ucast_solicit;
             neigh.updated = now;
         }
         self.trace(&skb, Stage::NeighbourQueue);
@@ -139,7 +163,7 @@ impl Stack {
         neigh.queue_bytes += skb.truesize();
         neigh.queue.push_back(skb);
         while let Some(neigh) = self.neighbours.get_mut(dev, address) {
-            if neigh.queue_bytes <= UNRES_QLEN_BYTES {
+            if neigh.queue_bytes <= parms.unres_qlen_bytes {
                 break;
             }
             let Some(oldest) = neigh.queue.pop_front() else {
@@ -149,7 +173,7 @@ impl Stack {
             self.kfree_skb(oldest, DropReason::NeighQueueFull);
         }
         if start {
-            self.neigh_set_timer(dev, address, Some(now + RETRANS_TIME));
+            self.neigh_set_timer(dev, address, Some(now + parms.retrans_time));
             self.neigh_probe(dev, address);
         }
     }
@@ -168,12 +192,13 @@ impl Stack {
 
     /// `neigh_probe()`: sends a solicitation, by unicast while the old MAC address is being probed.
     fn neigh_probe(&mut self, dev: IfIndex, address: IpAddr) {
+        let parms = self.neigh_conf.of(dev, address);
         let Some(neigh) = self.neighbours.get_mut(dev, address) else {
             return;
         };
         neigh.probes += 1;
-        let unicast =
-            (neigh.probes <= UCAST_PROBES && neigh.state == NudState::Probe).then_some(neigh.mac);
+        let unicast = (neigh.probes <= parms.ucast_solicit && neigh.state == NudState::Probe)
+            .then_some(neigh.mac);
         // The source of the packet that waits, if any: the neighbour learns the address that will talk to it.
         let waiting = neigh.queue.front().map(|skb| skb.network_bytes());
         match address {
@@ -190,40 +215,40 @@ impl Stack {
 
     /// `neigh_timer_handler()`.
     pub(crate) fn neigh_timer(&mut self, dev: IfIndex, address: IpAddr) {
-        let now = self.now;
+        let (now, parms) = (self.now, self.neigh_conf.of(dev, address));
         let Some(neigh) = self.neighbours.get_mut(dev, address) else {
             return;
         };
         neigh.timer = None;
         let next = match neigh.state {
-            NudState::Reachable if believed_until(neigh.confirmed, REACHABLE_TIME) > now => {
-                Some(believed_until(neigh.confirmed, REACHABLE_TIME))
+            NudState::Reachable if believed_until(neigh.confirmed, parms.reachable_time) > now => {
+                Some(believed_until(neigh.confirmed, parms.reachable_time))
             }
-            NudState::Reachable if now <= neigh.used + DELAY_PROBE_TIME => {
+            NudState::Reachable if now <= neigh.used + parms.delay_probe_time => {
                 neigh.enter(NudState::Delay, now);
-                Some(now + DELAY_PROBE_TIME)
+                Some(now + parms.delay_probe_time)
             }
             NudState::Reachable => {
                 neigh.enter(NudState::Stale, now);
                 None
             }
-            NudState::Delay if believed_until(neigh.confirmed, DELAY_PROBE_TIME) >= now => {
+            NudState::Delay if believed_until(neigh.confirmed, parms.delay_probe_time) >= now => {
                 neigh.enter(NudState::Reachable, now);
-                Some(believed_until(neigh.confirmed, REACHABLE_TIME))
+                Some(believed_until(neigh.confirmed, parms.reachable_time))
             }
             NudState::Delay => {
                 neigh.enter(NudState::Probe, now);
                 neigh.probes = 0;
-                Some(now + RETRANS_TIME)
+                Some(now + parms.retrans_time)
             }
-            NudState::Probe | NudState::Incomplete => Some(now + RETRANS_TIME),
-            NudState::Stale | NudState::Failed | NudState::Permanent => None,
+            NudState::Probe | NudState::Incomplete => Some(now + parms.retrans_time),
+            NudState::Stale | NudState::Failed | NudState::Permanent | NudState::Noarp => None,
         };
         let probing = matches!(neigh.state, NudState::Probe | NudState::Incomplete);
         let max = if neigh.state == NudState::Probe {
-            UCAST_PROBES
+            parms.ucast_solicit
         } else {
-            MAX_PROBES
+            parms.ucast_solicit.saturating_add(parms.mcast_solicit)
         };
         if probing && neigh.probes >= max {
             neigh.enter(NudState::Failed, now);
@@ -252,16 +277,15 @@ impl Stack {
 
     /// `neigh_update()`: takes in what a message says.
     pub(crate) fn neigh_update(&mut self, dev: IfIndex, address: IpAddr, update: NeighUpdate) {
-        let (now, max) = (self.now, self.config.neigh_max);
+        let (now, parms) = (self.now, self.neigh_conf.of(dev, address));
         let neigh = if update.create {
-            self.neighbours
-                .get_or_create(dev, address, now, max, &mut self.timers)
+            self.neigh_create(dev, address)
         } else {
             self.neighbours.get_mut(dev, address)
         };
         let Some(neigh) = neigh else { return };
         let old = neigh.state;
-        if old == NudState::Permanent {
+        if old.is_administered() {
             return;
         }
         let mut mac = match update.mac {
@@ -294,7 +318,7 @@ impl Stack {
         neigh.mac = mac;
         neigh.state = new;
         if new != old {
-            let timer = (new == NudState::Reachable).then_some(now + REACHABLE_TIME);
+            let timer = (new == NudState::Reachable).then_some(now + parms.reachable_time);
             self.neigh_set_timer(dev, address, timer);
         }
         if !old.is_valid() {
@@ -312,23 +336,82 @@ impl Stack {
         }
     }
 
-    /// `ip neigh replace ADDRESS lladdr MAC dev IFINDEX nud permanent`. A full table or an unknown device is ignored.
-    pub fn add_neighbour(&mut self, ifindex: IfIndex, address: IpAddr, mac: [u8; 6]) {
-        if self.device(ifindex).is_none() {
+    /// `neigh_create()`: the entry, a new one if there is none; `None` when the table is full.
+    fn neigh_create(&mut self, dev: IfIndex, address: IpAddr) -> Option<&mut table::Neighbour> {
+        let (now, max) = (self.now, self.config.neigh_max);
+        if self.neighbours.len() >= self.config.neigh_gc_thresh1 && !self.neigh_gc_runs {
+            self.neigh_gc_runs = true;
+            let at = now + self.neigh_conf.v4.default.reachable_time / 2;
+            self.timers.start(at, TimerKey::NeighGc);
+        }
+        self.neighbours
+            .get_or_create(dev, address, now, max, &mut self.timers)
+    }
+
+    /// `neigh_periodic_work()`: with many entries, those that nobody needs are forgotten.
+    pub(crate) fn neigh_gc(&mut self) {
+        self.neigh_gc_runs = false;
+        if self.neighbours.len() < self.config.neigh_gc_thresh1 {
             return;
         }
-        let (now, max) = (self.now, self.config.neigh_max);
-        let Some(neigh) =
-            self.neighbours
-                .get_or_create(ifindex, address, now, max, &mut self.timers)
-        else {
-            return;
+        let conf = &self.neigh_conf;
+        let stale = |dev, address| conf.of(dev, address).gc_stale_time;
+        for (dev, address) in self.neighbours.unused(self.now, stale) {
+            self.neighbours.remove(dev, address, &mut self.timers);
+        }
+        self.neigh_gc_runs = true;
+        let at = self.now + self.neigh_conf.v4.default.reachable_time / 2;
+        self.timers.start(at, TimerKey::NeighGc);
+    }
+
+    /// `ip neigh replace ADDRESS lladdr MAC dev IFINDEX nud permanent`. A full table or an unknown device is ignored.
+    pub fn add_neighbour(&mut self, ifindex: IfIndex, address: IpAddr, mac: [u8; 6]) {
+        self.set_neighbour(ifindex, address, Some(mac), NudState::Permanent);
+    }
+
+    /// `neigh_add()`: what the administrator says. `false` when the table is full or there is no such device.
+    pub(crate) fn set_neighbour(
+        &mut self,
+        dev: IfIndex,
+        address: IpAddr,
+        mac: Option<[u8; 6]>,
+        state: NudState,
+    ) -> bool {
+        if self.device(dev).is_none() {
+            return false;
+        }
+        let (now, parms) = (self.now, self.neigh_conf.of(dev, address));
+        let Some(neigh) = self.neigh_create(dev, address) else {
+            return false;
         };
-        neigh.enter(NudState::Permanent, now);
-        neigh.mac = mac;
-        self.neigh_set_timer(ifindex, address, None);
-        self.neigh_send_queue(ifindex, address, mac);
+        neigh.enter(state, now);
+        neigh.mac = mac.unwrap_or_default();
+        neigh.probes = 0;
+        if state.is_connected() {
+            neigh.confirmed = Some(now);
+        }
+        let timer = match state {
+            NudState::Reachable => Some(now + parms.reachable_time),
+            NudState::Delay => Some(now + parms.delay_probe_time),
+            NudState::Incomplete | NudState::Probe => Some(now),
+            NudState::Stale | NudState::Failed | NudState::Permanent | NudState::Noarp => None,
+        };
+        self.neigh_set_timer(dev, address, timer);
+        match mac {
+            Some(mac) if state.is_valid() => self.neigh_send_queue(dev, address, mac),
+            _ if state == NudState::Failed => self.neigh_invalidate(dev, address),
+            _ => {}
+        }
         self.flush_devices();
+        true
+    }
+
+    /// `ip neigh del ADDRESS dev IFINDEX`: what waited for it is lost. `false` when there is no such entry.
+    pub(crate) fn del_neighbour(&mut self, dev: IfIndex, address: IpAddr) -> bool {
+        self.neigh_invalidate(dev, address);
+        let gone = self.neighbours.remove(dev, address, &mut self.timers);
+        self.flush_devices();
+        gone.is_some()
     }
 
     /// `ip neigh show`: all neighbours, by device and address.

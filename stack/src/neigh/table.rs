@@ -7,11 +7,6 @@ use crate::timer::{TimerKey, Timers};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-/// `ucast_solicit`: unicast probes before a known neighbour counts as gone.
-pub(crate) const UCAST_PROBES: u32 = 3;
-/// `ucast_solicit` + `mcast_solicit`: where the count of an unknown neighbour ends, which starts at the former.
-pub(crate) const MAX_PROBES: u32 = UCAST_PROBES + 3;
-
 /// One line of `ip neigh show`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeighbourEntry {
@@ -23,15 +18,19 @@ pub struct NeighbourEntry {
     pub mac: [u8; 6],
     /// How sure that is.
     pub state: NudState,
+    /// It said that it is a router (IPv6).
+    pub router: bool,
 }
 
 pub(crate) struct Neighbour {
     pub state: NudState,
     pub mac: [u8; 6],
+    /// `NTF_ROUTER`.
+    pub router: bool,
     /// Packets that wait for the MAC address, oldest first, and their buffer memory in bytes.
     pub queue: VecDeque<SkBuff>,
     pub queue_bytes: usize,
-    /// Solicitations sent in this state (see `UCAST_PROBES`).
+    /// Solicitations sent in this state; an unknown neighbour begins with `ucast_solicit`.
     pub probes: u32,
     /// When the state or MAC address last changed.
     pub updated: Ps,
@@ -47,6 +46,7 @@ impl Neighbour {
         Self {
             state: NudState::Failed,
             mac: [0; 6],
+            router: false,
             queue: VecDeque::new(),
             queue_bytes: 0,
             probes: 0,
@@ -84,7 +84,7 @@ impl Neighbours {
         timers: &mut Timers,
     ) -> Option<&mut Neighbour> {
         if self.table.len() >= max && !self.table.contains_key(&(dev, address)) {
-            let idle = |n: &Neighbour| n.state != NudState::Permanent && n.queue.is_empty();
+            let idle = |n: &Neighbour| !n.state.is_administered() && n.queue.is_empty();
             let victim = self
                 .table
                 .iter()
@@ -102,6 +102,44 @@ impl Neighbours {
         )
     }
 
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// `neigh_release()`: the entry goes; it is returned for what it holds.
+    pub fn remove(
+        &mut self,
+        dev: IfIndex,
+        address: IpAddr,
+        timers: &mut Timers,
+    ) -> Option<Neighbour> {
+        let neigh = self.table.remove(&(dev, address))?;
+        if let Some(at) = neigh.timer {
+            timers.stop(at, TimerKey::Neighbour(dev, address));
+        }
+        Some(neigh)
+    }
+
+    /// `neigh_periodic_work()`: entries that failed or that nobody used for long.
+    pub fn unused(
+        &self,
+        now: Ps,
+        stale_time: impl Fn(IfIndex, IpAddr) -> Ps,
+    ) -> Vec<(IfIndex, IpAddr)> {
+        let gone = |n: &Neighbour, (dev, address): (IfIndex, IpAddr)| {
+            !n.state.is_administered()
+                && n.queue.is_empty()
+                && n.timer.is_none()
+                && (n.state == NudState::Failed
+                    || now > n.used.saturating_add(stale_time(dev, address)))
+        };
+        self.table
+            .iter()
+            .filter(|(key, n)| gone(n, **key))
+            .map(|(key, _)| *key)
+            .collect()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = NeighbourEntry> + '_ {
         self.table
             .iter()
@@ -110,6 +148,7 @@ impl Neighbours {
                 address,
                 mac: n.mac,
                 state: n.state,
+                router: n.router,
             })
     }
 

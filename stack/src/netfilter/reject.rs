@@ -155,7 +155,7 @@ impl Stack {
             ..*state
         };
         self.trace(&reset, Stage::Send);
-        if self.ip_route_me_harder(&mut reset, &back, dst, src) != Verdict::Accept {
+        if self.ip_route_me_harder(&mut reset, &back) != Verdict::Accept {
             return self.kfree_skb(reset, crate::DropReason::IpOutNoRoutes);
         }
         reset.nfct = skb.nfct.and_then(NfCt::attach);

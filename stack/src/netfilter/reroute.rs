@@ -53,36 +53,17 @@ impl Stack {
     ) -> Verdict {
         let now = FlowKey::of(skb, state.family);
         match now.addresses {
-            Some((saddr, daddr)) if now != before => {
-                self.ip_route_me_harder(skb, state, saddr, daddr)
-            }
+            Some(_) if now != before => self.ip_route_me_harder(skb, state),
             _ => Verdict::Accept,
         }
     }
 
-    /// `ip_route_me_harder()`: any source address will do, own or not.
-    pub(super) fn ip_route_me_harder(
-        &mut self,
-        skb: &mut SkBuff,
-        state: &HookState,
-        saddr: IpAddr,
-        daddr: IpAddr,
-    ) -> Verdict {
-        let own = self.fib.is_local(saddr);
-        let found = match (saddr, daddr) {
-            (IpAddr::V4(saddr), IpAddr::V4(daddr)) => self
-                .ip_route_output(daddr, own.then_some(saddr), IfIndex::NONE)
-                .map(|(route, _)| route),
-            (IpAddr::V6(saddr), IpAddr::V6(daddr)) => {
-                // Link-local destinations and groups mean something only with their device.
-                let scope = match state.oif {
-                    Some(oif) if daddr.is_multicast() || daddr.is_unicast_link_local() => oif,
-                    _ => IfIndex::NONE,
-                };
-                self.ip6_route_output(daddr, own.then_some(saddr), scope)
-                    .map(|(route, _)| route)
-            }
-            _ => return Verdict::Accept,
+    /// `ip_route_me_harder()`, `ip6_route_me_harder()`.
+    pub(crate) fn ip_route_me_harder(&mut self, skb: &mut SkBuff, state: &HookState) -> Verdict {
+        let found = match state.family {
+            Family::Ipv4 => self.ip_route_me_harder_v4(skb),
+            Family::Ipv6 => self.ip6_route_me_harder(skb, state.oif.unwrap_or(IfIndex::NONE)),
+            Family::Netdev => return Verdict::Accept,
         };
         let Ok(route) = found else {
             return Verdict::Drop;

@@ -43,6 +43,16 @@ pub(super) const SYSCTLS: &[Sysctl] = &[
     ),
     config!("net.ipv4.icmp_ratelimit", 0..=INT_MAX, icmp_ratelimit, MS),
     config!("net.ipv4.icmp_msgs_per_sec", 0..=INT_MAX, icmp_msgs_per_sec),
+    config!(
+        "net.ipv4.fib_multipath_hash_policy",
+        0..=1,
+        fib_multipath_hash_policy
+    ),
+    config!(
+        "net.ipv6.fib_multipath_hash_policy",
+        0..=1,
+        fib_multipath_hash_policy_v6
+    ),
     config!("net.ipv4.ipfrag_time", 0..=INT_MAX, ipfrag_time, SEC),
     config!("net.ipv6.ip6frag_time", 0..=INT_MAX, ip6frag_time, SEC),
     config!("net.ipv4.ipfrag_high_thresh", 0..=INT_MAX, frag_high_thresh),

@@ -1,6 +1,7 @@
 //! Addresses that depend on devices: masquerade, redirect, and whole networks (`nf_nat_masquerade.c`, `nf_nat_redirect.c`).
 
 use super::{NatManip, NatRange};
+use crate::fib::Scope;
 use crate::hook::{Family, Hook, HookState};
 use crate::netfilter::conntrack::addresses;
 use crate::skb::{IfIndex, SkBuff};
@@ -53,7 +54,9 @@ impl Stack {
         let (_, daddr) = addresses(skb.data(), state.family)?;
         let nexthop = skb.dst.map_or(daddr, |route| route.nexthop(daddr));
         let address = match (daddr, nexthop) {
-            (IpAddr::V4(_), IpAddr::V4(nexthop)) => self.inet_select_addr(dev, nexthop)?.into(),
+            (IpAddr::V4(_), IpAddr::V4(nexthop)) => {
+                self.inet_select_addr(dev, nexthop, Scope::UNIVERSE)?.into()
+            }
             (IpAddr::V6(daddr), _) => self.ipv6_select_addr(dev, daddr)?.into(),
             _ => return None,
         };

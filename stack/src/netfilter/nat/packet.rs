@@ -141,12 +141,7 @@ impl Stack {
         if ours.dst == theirs.src {
             return verdict;
         }
-        let (saddr, daddr) = match crate::netfilter::conntrack::addresses(skb.data(), state.family)
-        {
-            Some(addresses) => addresses,
-            None => return Verdict::Drop,
-        };
-        self.ip_route_me_harder(skb, state, saddr, daddr)
+        self.ip_route_me_harder(skb, state)
     }
 
     /// `nf_nat_inet_fn()`.

@@ -349,7 +349,7 @@ impl NftHost for Stack {
     /// `nft_fib4_eval()`, `nft_fib6_eval()` and their `_eval_type()`
     fn fib(
         &mut self,
-        _skb: &SkBuff,
+        skb: &SkBuff,
         state: &HookState,
         address: IpAddr,
         flags: FibFlags,
@@ -369,7 +369,8 @@ impl NftHost for Stack {
         let oif = if unchecked {
             state.iif
         } else {
-            let route = self.fib.lookup(address, dev.unwrap_or(IfIndex::NONE));
+            let mark = if flags.mark { skb.mark } else { 0 };
+            let route = self.fib.lookup(address, dev.unwrap_or(IfIndex::NONE), mark);
             route
                 .filter(|r| r.kind == RouteType::Unicast)
                 .map(|r| r.oif)

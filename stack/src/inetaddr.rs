@@ -1,0 +1,294 @@
+//! Addresses of devices, and the routes that come with them (net/ipv4/devinet.c, net/ipv6/addrconf.c).
+
+use crate::addr::{IpCidr, link_local};
+use crate::error::StackError;
+use crate::fib::{
+    Mode, Nexthop, RT_TABLE_LOCAL, RT_TABLE_MAIN, RTPROT_KERNEL, RouteSpec, RouteType, Scope,
+};
+use crate::skb::IfIndex;
+use crate::stack::Stack;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// `IP6_RT_PRIO_ADDRCONF`: metric of the route to an IPv6 address's network.
+const IP6_RT_PRIO_ADDRCONF: u32 = 256;
+
+/// An address of a device (`struct in_ifaddr`, `struct inet6_ifaddr`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IfAddr {
+    pub dev: IfIndex,
+    pub cidr: IpCidr,
+    pub scope: Scope,
+    /// IPv4: another address of the same network came first.
+    pub secondary: bool,
+    /// IPv4: the broadcast address that was given with it.
+    pub broadcast: Option<Ipv4Addr>,
+}
+
+impl IfAddr {
+    /// With the scope that iproute2 and the kernel give it.
+    pub fn new(dev: IfIndex, cidr: IpCidr) -> Self {
+        let scope = match cidr.address() {
+            IpAddr::V4(a) if a.is_loopback() => Scope::HOST,
+            IpAddr::V6(a) if a.is_loopback() => Scope::HOST,
+            IpAddr::V6(a) if a.is_unicast_link_local() => Scope::LINK,
+            _ => Scope::UNIVERSE,
+        };
+        Self {
+            dev,
+            cidr,
+            scope,
+            secondary: false,
+            broadcast: None,
+        }
+    }
+
+    /// The address if it is IPv4.
+    pub fn v4(&self) -> Option<Ipv4Addr> {
+        match self.cidr.address() {
+            IpAddr::V4(a) => Some(a),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    fn same_network(&self, other: &Self) -> bool {
+        self.dev == other.dev
+            && self.cidr.prefix_len() == other.cidr.prefix_len()
+            && self.cidr.contains(other.cidr.address())
+    }
+}
+
+impl Stack {
+    /// `ip addr add CIDR dev IFINDEX`: with it come the local route, the broadcast route and the route to the network.
+    pub fn add_addr(&mut self, ifindex: IfIndex, cidr: IpCidr) -> Result<(), StackError> {
+        self.insert_ifa(IfAddr::new(ifindex, cidr))
+    }
+
+    /// `inet_insert_ifa()`, `inet6_addr_add()`.
+    pub(crate) fn insert_ifa(&mut self, ifa: IfAddr) -> Result<(), StackError> {
+        let (dev, cidr) = (ifa.dev, ifa.cidr);
+        self.device(dev).ok_or(StackError::NoDevice(dev))?;
+        let address = cidr.address();
+        let impossible = match address {
+            IpAddr::V4(a) => a.is_multicast() || a.is_broadcast() || a.is_unspecified(),
+            IpAddr::V6(a) => a.is_multicast() || a.is_unspecified(),
+        };
+        if impossible {
+            return Err(StackError::InvalidAddress(address));
+        }
+        let same = |a: &&IfAddr| match address {
+            // The same address may be there with another network.
+            IpAddr::V4(_) => a.cidr == cidr,
+            IpAddr::V6(_) => a.cidr.address() == address,
+        };
+        if self.addrs.iter().any(|a| a.dev == dev && same(&a)) {
+            return Err(StackError::AddressExists(dev, cidr));
+        }
+        self.install_ifa(ifa);
+        Ok(())
+    }
+
+    /// An address that is known to be possible.
+    pub(crate) fn install_ifa(&mut self, ifa: IfAddr) {
+        let mut ifa = ifa;
+        ifa.secondary = ifa.v4().is_some() && self.addrs.iter().any(|a| a.same_network(&ifa));
+        self.link_ifa(ifa);
+        let source = self.primary_of(&ifa);
+        for route in ifa_routes(&ifa, source) {
+            // Other devices may have the same network: theirs come first.
+            let mode = match route.table {
+                RT_TABLE_LOCAL if route.dst.address().is_ipv4() => Mode::Append,
+                _ if route.dst.address().is_ipv4() => Mode::Prepend,
+                _ => Mode::Append,
+            };
+            // It exists when another address brought the very same route.
+            let _ = self.insert_route(route, mode);
+        }
+    }
+
+    /// In the order in which the kernel lists and prefers addresses: IPv4's first ones behind those of nearer scope, the others last; IPv6's in
+    /// front of those of the same or a nearer scope.
+    fn link_ifa(&mut self, ifa: IfAddr) {
+        let of_dev = |a: &IfAddr| a.dev == ifa.dev && a.v4().is_some() == ifa.v4().is_some();
+        let list = &self.addrs;
+        let first = list.iter().position(of_dev);
+        let end = list.iter().rposition(of_dev).map(|last| last + 1);
+        let before = |a: &IfAddr| of_dev(a) && !a.secondary && a.scope >= ifa.scope;
+        let at = match ifa.v4() {
+            Some(_) if ifa.secondary => end,
+            Some(_) => list.iter().rposition(before).map(|last| last + 1).or(first),
+            None => list
+                .iter()
+                .position(|a| of_dev(a) && a.scope >= ifa.scope)
+                .or(end),
+        };
+        self.addrs.insert(at.unwrap_or(self.addrs.len()), ifa);
+    }
+
+    /// The device's first IPv6 addresses and routes (`addrconf_dev_config()`).
+    pub(crate) fn addrconf_dev_config(&mut self, dev: IfIndex) {
+        let Some(mac) = self.device(dev).map(|d| d.mac) else {
+            return;
+        };
+        let cidr = |address: Ipv6Addr, len| IpCidr::new(address.into(), len);
+        if let Ok(own) = cidr(link_local(mac), 64) {
+            self.install_ifa(IfAddr::new(dev, own));
+        }
+        let Ok(groups) = cidr(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8) else {
+            return;
+        };
+        let route = RouteSpec {
+            kind: RouteType::Multicast,
+            table: RT_TABLE_LOCAL,
+            metric: IP6_RT_PRIO_ADDRCONF,
+            protocol: RTPROT_KERNEL,
+            ..RouteSpec::dev(groups, dev)
+        };
+        let _ = self.insert_route(route, Mode::Append);
+    }
+
+    /// `ip addr del CIDR dev IFINDEX`: the address, the other ones of its network if it was their first (`promote_secondaries` is off), and the
+    /// routes that came with them or name them as source.
+    pub fn del_addr(&mut self, ifindex: IfIndex, cidr: IpCidr) -> Result<(), StackError> {
+        let at = self
+            .addrs
+            .iter()
+            .position(|a| a.dev == ifindex && a.cidr == cidr)
+            .ok_or(StackError::AddressNotAvailable(cidr.address()))?;
+        let gone = self.addrs.remove(at);
+        if gone.v4().is_some() && !gone.secondary {
+            while let Some(at) = self
+                .addrs
+                .iter()
+                .position(|a| a.secondary && a.same_network(&gone))
+            {
+                let secondary = self.addrs.remove(at);
+                self.del_ifa_routes(&secondary);
+            }
+        }
+        self.del_ifa_routes(&gone);
+        Ok(())
+    }
+
+    /// The first address of an address's network: itself, mostly.
+    fn primary_of(&self, ifa: &IfAddr) -> IpAddr {
+        let primary = |a: &&IfAddr| ifa.secondary && !a.secondary && a.same_network(ifa);
+        let primary = self.addrs.iter().find(primary);
+        primary.unwrap_or(ifa).cidr.address()
+    }
+
+    /// `fib_del_ifaddr()`: what no other address needs.
+    fn del_ifa_routes(&mut self, gone: &IfAddr) {
+        // Whatever source they name.
+        let routes = |a: &IfAddr| {
+            ifa_routes(a, a.cidr.address())
+                .into_iter()
+                .map(|route| RouteSpec { src: None, ..route })
+        };
+        let needed: Vec<RouteSpec> = self.addrs.iter().flat_map(routes).collect();
+        for route in routes(gone) {
+            if !needed.contains(&route) {
+                self.remove_route_spec(&route);
+            }
+        }
+        // fib_sync_down_addr()
+        if !self.fib.is_local(gone.cidr.address()) {
+            self.remove_routes_from(gone.cidr.address());
+        }
+    }
+
+    /// `inet_select_addr()`: an address of `dev`, one in the network of `target` if there is (0.0.0.0: any); any other device's otherwise. Only
+    /// addresses of scope `scope` or farther.
+    pub(crate) fn inet_select_addr(
+        &self,
+        dev: IfIndex,
+        target: Ipv4Addr,
+        scope: Scope,
+    ) -> Option<Ipv4Addr> {
+        let primary = || {
+            self.addrs
+                .iter()
+                .filter(|a| a.cidr.address().is_ipv4() && !a.secondary && a.scope <= scope)
+        };
+        let of_dev = || primary().filter(|a| a.dev == dev);
+        let near = |a: &&IfAddr| target.is_unspecified() || a.cidr.contains(target.into());
+        of_dev()
+            .find(near)
+            .or_else(|| of_dev().next())
+            .or_else(|| primary().find(|a| a.scope != Scope::LINK && a.dev != dev))?
+            .v4()
+    }
+
+    /// `inet_addr_onlink()`: whether one network of the device holds both.
+    pub(crate) fn inet_addr_onlink(&self, dev: IfIndex, a: Ipv4Addr, b: Ipv4Addr) -> bool {
+        let holds = |ifa: &&IfAddr| ifa.dev == dev && ifa.cidr.contains(a.into());
+        self.addrs
+            .iter()
+            .any(|ifa| holds(&ifa) && (b.is_unspecified() || ifa.cidr.contains(b.into())))
+    }
+
+    /// Whether `address` is one of `dev`'s own.
+    pub(crate) fn has_addr(&self, dev: IfIndex, address: Ipv6Addr) -> bool {
+        self.addrs
+            .iter()
+            .any(|a| a.dev == dev && a.cidr.address() == IpAddr::V6(address))
+    }
+}
+
+/// `fib_add_ifaddr()`, `addrconf_add_ifaddr()`: the routes that come with an address; `source`: the first address of its network.
+fn ifa_routes(ifa: &IfAddr, source: IpAddr) -> Vec<RouteSpec> {
+    let (dev, cidr, address) = (ifa.dev, ifa.cidr, ifa.cidr.address());
+    let v4 = address.is_ipv4();
+    let route = |dst: IpCidr, kind: RouteType| RouteSpec {
+        kind,
+        nexthops: vec![Nexthop::dev(dev)],
+        // IPv6 selects source addresses (RFC 6724), no route prefers one.
+        src: v4.then_some(source),
+        table: match kind {
+            RouteType::Unicast => RT_TABLE_MAIN,
+            _ => RT_TABLE_LOCAL,
+        },
+        scope: Some(match kind {
+            RouteType::Local => Scope::HOST,
+            _ => Scope::LINK,
+        }),
+        protocol: RTPROT_KERNEL,
+        ..RouteSpec::dev(dst, dev)
+    };
+    let host = IpCidr::host(address);
+    let mut routes = vec![route(host, RouteType::Local)];
+    if !v4 {
+        // ::1 has no network.
+        if dev != IfIndex::LO || cidr != host {
+            routes.push(RouteSpec {
+                metric: IP6_RT_PRIO_ADDRCONF,
+                ..route(cidr.network(), RouteType::Unicast)
+            });
+        }
+        return routes;
+    }
+    let mut broadcast = |address: Ipv4Addr| {
+        let to_all = route(IpCidr::host(address.into()), RouteType::Broadcast);
+        if !routes.contains(&to_all) {
+            routes.push(to_all);
+        }
+    };
+    if let Some(given) = ifa.broadcast.filter(|b| !b.is_broadcast()) {
+        broadcast(given);
+    }
+    if !ifa.secondary && cidr != host {
+        if let Some(last) = cidr.broadcast() {
+            broadcast(last);
+        }
+        let kind = match dev {
+            IfIndex::LO => RouteType::Local,
+            _ => RouteType::Unicast,
+        };
+        let scope = (dev == IfIndex::LO).then_some(Scope::HOST);
+        let network = route(cidr.network(), kind);
+        routes.push(RouteSpec {
+            scope: scope.or(network.scope),
+            ..network
+        });
+    }
+    routes
+}

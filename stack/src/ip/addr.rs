@@ -1,0 +1,171 @@
+//! `ip addr`.
+
+use super::parse::{mac, refusal};
+use super::{Family, Output, choose};
+use crate::addr::IpCidr;
+use crate::command::Words;
+use crate::fib::{Scope, names};
+use crate::inetaddr::IfAddr;
+use crate::skb::IfIndex;
+use crate::stack::Stack;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+impl Stack {
+    /// `ip addr [show|add|delete|flush] …`
+    pub(super) fn ip_addr(&mut self, family: Family, mut words: Words<'_>) -> Output {
+        let Some(command) = words.next() else {
+            return Ok(self.ip_addr_show(family, None));
+        };
+        // iproute2's order.
+        let names = [
+            "add", "change", "chg", "replace", "delete", "list", "show", "lst", "flush",
+        ];
+        match choose(command, &names) {
+            Some("list" | "show" | "lst") => {
+                words.accept("dev");
+                let dev = match words.is_empty() {
+                    true => None,
+                    false => Some(self.ip_device(&mut words)?),
+                };
+                words.finish()?;
+                Ok(self.ip_addr_show(family, dev))
+            }
+            Some("flush") => {
+                words.accept("dev");
+                let dev = self.ip_device(&mut words)?;
+                words.finish()?;
+                let doomed: Vec<IpCidr> = self
+                    .device_addrs(dev)
+                    .filter(|a| family.includes(a.address().is_ipv4()))
+                    .collect();
+                for cidr in doomed {
+                    // A secondary address went with its primary one.
+                    let _ = self.del_addr(dev, cidr);
+                }
+                Ok(String::new())
+            }
+            Some(verb @ ("add" | "replace" | "delete")) => self.ip_addr_modify(family, verb, words),
+            _ => Err(command.error("unknown command of ip addr")),
+        }
+    }
+
+    /// `ipaddr_modify()`.
+    fn ip_addr_modify(&mut self, family: Family, verb: &str, mut words: Words<'_>) -> Output {
+        words.accept("local");
+        let at = words.expect("an address")?;
+        if at.is_default() {
+            return Err(at.error("not an address"));
+        }
+        let cidr = at.prefix(family)?;
+        let mut ifa = IfAddr::new(IfIndex::NONE, cidr);
+        let mut dev = None;
+        while let Some(word) = words.next() {
+            match word.text {
+                "dev" => dev = Some(self.ip_device(&mut words)?),
+                "scope" => {
+                    let scope = words.expect("a scope")?;
+                    ifa.scope = scope.named(names::parse_scope, "a scope")?;
+                }
+                "broadcast" | "brd" => {
+                    let word = words.expect("a broadcast address")?;
+                    ifa.broadcast = match (word.text, cidr.broadcast()) {
+                        ("+", Some(last)) => Some(last),
+                        ("+", None) => {
+                            return Err(word.error("the network has no broadcast address"));
+                        }
+                        _ => match word.address(Family::V4)? {
+                            IpAddr::V4(address) if cidr.address().is_ipv4() => Some(address),
+                            _ => return Err(word.error("IPv6 has no broadcast")),
+                        },
+                    };
+                }
+                // There are no lifetimes, and no duplicate address detection that could be left out.
+                "nodad" | "noprefixroute" | "valid_lft" | "preferred_lft" | "peer" | "label"
+                | "anycast" => return Err(word.error("is not supported here")),
+                _ => return Err(word.error("unknown word of an address")),
+            }
+        }
+        ifa.dev = dev.ok_or_else(|| words.end_error("dev DEVICE is missing"))?;
+        let done = match verb {
+            "delete" => self.del_addr(ifa.dev, cidr).map_err(|_| {
+                let family = if cidr.address().is_ipv4() {
+                    "ipv4"
+                } else {
+                    "ipv6"
+                };
+                match family {
+                    "ipv4" => "Error: ipv4: Address not found.".to_owned(),
+                    _ => "RTNETLINK answers: Cannot assign requested address".to_owned(),
+                }
+            }),
+            "replace" if self.device_addrs(ifa.dev).any(|a| a == cidr) => Ok(()),
+            _ => self.insert_ifa(ifa).map_err(|error| refusal(&error)),
+        };
+        done.map_err(|problem| at.error(problem))?;
+        self.flush_devices();
+        Ok(String::new())
+    }
+
+    fn ip_addr_show(&self, family: Family, dev: Option<IfIndex>) -> String {
+        let mut out = String::new();
+        for device in &self.devices {
+            if dev.is_some_and(|d| d != device.index) {
+                continue;
+            }
+            let of_dev =
+                |a: &&IfAddr| a.dev == device.index && family.includes(a.cidr.address().is_ipv4());
+            // With a family, only devices that have such addresses.
+            if family != Family::Any && !self.addrs.iter().any(|a| of_dev(&a)) {
+                continue;
+            }
+            out += &self.link_line(device, family != Family::V6, false);
+            if family == Family::Any {
+                let (kind, address, broadcast) = match device.index == IfIndex::LO {
+                    true => ("loopback", [0; 6], [0; 6]),
+                    false => ("ether", device.mac, [0xff; 6]),
+                };
+                let _ = writeln!(
+                    out,
+                    "    link/{kind} {} brd {}",
+                    mac(address),
+                    mac(broadcast)
+                );
+            }
+            for ifa in self
+                .addrs
+                .iter()
+                .filter(of_dev)
+                .filter(|a| a.v4().is_some())
+            {
+                let _ = write!(out, "    inet {} ", ifa.cidr);
+                if let Some(broadcast) = ifa.broadcast {
+                    let _ = write!(out, "brd {broadcast} ");
+                }
+                let _ = write!(out, "scope {} ", names::scope_name(ifa.scope));
+                if ifa.secondary {
+                    out += "secondary ";
+                }
+                let _ = writeln!(out, "{}", device.name);
+                out += LIFETIME;
+            }
+            for ifa in self
+                .addrs
+                .iter()
+                .filter(of_dev)
+                .filter(|a| a.v4().is_none())
+            {
+                let scope = match ifa.scope {
+                    Scope::UNIVERSE => "global".into(),
+                    scope => names::scope_name(scope),
+                };
+                let _ = writeln!(out, "    inet6 {} scope {scope} ", ifa.cidr);
+                out += LIFETIME;
+            }
+        }
+        out
+    }
+}
+
+/// Addresses do not expire here.
+const LIFETIME: &str = "       valid_lft forever preferred_lft forever\n";

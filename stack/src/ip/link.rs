@@ -1,0 +1,92 @@
+//! `ip link`.
+
+use super::parse::mac;
+use super::{Output, choose};
+use crate::command::Words;
+use crate::netdev::NetDevice;
+use crate::skb::IfIndex;
+use crate::stack::Stack;
+use std::fmt::Write;
+
+impl Stack {
+    /// `ip link [show|set] …`. Devices are up, and their drivers say MTU and MAC address, so that nothing else can be set.
+    pub(super) fn ip_link(&mut self, mut words: Words<'_>) -> Output {
+        let Some(command) = words.next() else {
+            return Ok(self.ip_link_show(None));
+        };
+        match choose(command, &["set", "show", "lst", "list"]) {
+            Some("set") => {
+                words.accept("dev");
+                self.ip_device(&mut words)?;
+                for word in words {
+                    if word.text != "up" {
+                        return Err(word.error("only up can be set"));
+                    }
+                }
+                Ok(String::new())
+            }
+            Some(_) => {
+                words.accept("dev");
+                let name = match words.is_empty() {
+                    true => None,
+                    false => {
+                        let dev = self.ip_device(&mut words)?;
+                        self.device_name(dev).map(str::to_owned)
+                    }
+                };
+                words.finish()?;
+                Ok(self.ip_link_show(name.as_deref()))
+            }
+            None => Err(command.error("unknown command of ip link")),
+        }
+    }
+
+    fn ip_link_show(&self, name: Option<&str>) -> String {
+        let mut out = String::new();
+        for device in &self.devices {
+            if name.is_some_and(|name| name != device.name) {
+                continue;
+            }
+            out += &self.link_line(device, true, true);
+            let (kind, address, broadcast) = match device.index == IfIndex::LO {
+                true => ("loopback", [0; 6], [0; 6]),
+                false => ("ether", device.mac, [0xff; 6]),
+            };
+            let _ = writeln!(
+                out,
+                "    link/{kind} {} brd {}",
+                mac(address),
+                mac(broadcast)
+            );
+        }
+        out
+    }
+
+    /// `print_linkinfo()`: the first line of a device. `queue`: with what only link messages say; `mode`: as `ip link` has it.
+    pub(super) fn link_line(&self, device: &NetDevice, queue: bool, mode: bool) -> String {
+        let loopback = device.index == IfIndex::LO;
+        let carrier = loopback || device.ops.link_up();
+        let flags = match (loopback, carrier) {
+            (true, _) => "LOOPBACK,UP,LOWER_UP",
+            (false, true) => "BROADCAST,MULTICAST,UP,LOWER_UP",
+            (false, false) => "NO-CARRIER,BROADCAST,MULTICAST,UP",
+        };
+        let state = match (loopback, carrier) {
+            (true, _) => "UNKNOWN",
+            (false, true) => "UP",
+            (false, false) => "DOWN",
+        };
+        let (index, name, mtu) = (device.index.0, &device.name, self.mtu(device.index));
+        let qdisc = match (queue, loopback) {
+            (false, _) => "",
+            (true, true) => "qdisc noqueue ",
+            (true, false) => "qdisc fq_codel ",
+        };
+        let group = match (queue, mode) {
+            (false, _) => "",
+            (true, true) => "mode DEFAULT group default ",
+            (true, false) => "group default ",
+        };
+        format!("{index}: {name}: <{flags}> mtu {mtu} {qdisc}state {state} {group}qlen 1000\n")
+    }
+}

@@ -1,0 +1,156 @@
+//! `ip neigh`.
+
+use super::parse::{EXISTS, NO_ENTRY, mac, parse_mac};
+use super::{Family, Output, choose};
+use crate::command::{CommandError, Words};
+use crate::neigh::{NeighbourEntry, NudState};
+use crate::skb::IfIndex;
+use crate::stack::Stack;
+use std::fmt::Write;
+
+impl Stack {
+    /// `ip neigh [show|add|replace|change|delete|flush] …`
+    pub(super) fn ip_neigh(&mut self, family: Family, mut words: Words<'_>) -> Output {
+        let Some(command) = words.next() else {
+            return Ok(self.ip_neigh_show(family, None, None));
+        };
+        let names = [
+            "add", "change", "chg", "replace", "delete", "list", "show", "lst", "flush",
+        ];
+        match choose(command, &names) {
+            Some("list" | "show" | "lst") => {
+                let (dev, state) = self.parse_neigh_filter(&mut words)?;
+                Ok(self.ip_neigh_show(family, dev, state))
+            }
+            Some("flush") => {
+                if words.is_empty() {
+                    return Err(words.end_error("what to flush is missing"));
+                }
+                let (dev, state) = self.parse_neigh_filter(&mut words)?;
+                // Without a state, what is permanent stays.
+                let doomed: Vec<NeighbourEntry> = self
+                    .neighbours()
+                    .filter(|n| family.includes(n.address.is_ipv4()))
+                    .filter(|n| dev.is_none_or(|d| n.dev == d))
+                    .filter(|n| match state {
+                        Some(state) => n.state == state,
+                        None => !matches!(n.state, NudState::Permanent | NudState::Noarp),
+                    })
+                    .collect();
+                for neighbour in doomed {
+                    self.del_neighbour(neighbour.dev, neighbour.address);
+                }
+                Ok(String::new())
+            }
+            Some(verb) => self.ip_neigh_modify(family, verb, words),
+            None => Err(command.error("unknown command of ip neigh")),
+        }
+    }
+
+    /// `[dev DEVICE] [nud STATE]`
+    fn parse_neigh_filter(
+        &self,
+        words: &mut Words<'_>,
+    ) -> Result<(Option<IfIndex>, Option<NudState>), CommandError> {
+        let (mut dev, mut state) = (None, None);
+        while let Some(word) = words.next() {
+            match word.text {
+                "dev" => dev = Some(self.ip_device(words)?),
+                "nud" => {
+                    let word = words.expect("a state")?;
+                    state = match word.text {
+                        "all" => None,
+                        _ => Some(word.named(parse_state, "a neighbour's state")?),
+                    };
+                }
+                _ => return Err(word.error("unknown word of ip neigh")),
+            }
+        }
+        Ok((dev, state))
+    }
+
+    /// `ipneigh_modify()`.
+    fn ip_neigh_modify(&mut self, family: Family, verb: &str, mut words: Words<'_>) -> Output {
+        words.accept("to");
+        let at = words.expect("an address")?;
+        let address = at.address(family)?;
+        let (mut dev, mut lladdr, mut state) = (None, None, NudState::Permanent);
+        while let Some(word) = words.next() {
+            match word.text {
+                "dev" => dev = Some(self.ip_device(&mut words)?),
+                "lladdr" => {
+                    let word = words.expect("a MAC address")?;
+                    lladdr = Some(word.named(parse_mac, "a MAC address")?);
+                }
+                "nud" => {
+                    let word = words.expect("a state")?;
+                    state = word.named(parse_state, "a neighbour's state")?;
+                }
+                _ => return Err(word.error("unknown word of a neighbour")),
+            }
+        }
+        let dev = dev.ok_or_else(|| words.end_error("dev DEVICE is missing"))?;
+        let known = self
+            .neighbours()
+            .find(|n| (n.dev, n.address) == (dev, address));
+        match (verb, known) {
+            ("delete", Some(_)) => {
+                self.del_neighbour(dev, address);
+                return Ok(String::new());
+            }
+            ("delete" | "change" | "chg", None) => return Err(at.error(NO_ENTRY)),
+            ("add", Some(_)) => return Err(at.error(EXISTS)),
+            _ => {}
+        }
+        let mac = lladdr.or(known.map(|n| n.mac).filter(|m| *m != [0; 6]));
+        if mac.is_none() && state.is_valid() && state != NudState::Noarp {
+            return Err(at.error("RTNETLINK answers: Invalid argument"));
+        }
+        if !self.set_neighbour(dev, address, mac, state) {
+            return Err(at.error("RTNETLINK answers: No buffer space available"));
+        }
+        Ok(String::new())
+    }
+
+    fn ip_neigh_show(
+        &self,
+        family: Family,
+        dev: Option<IfIndex>,
+        state: Option<NudState>,
+    ) -> String {
+        let mut out = String::new();
+        for v4 in [true, false] {
+            for n in self.neighbours() {
+                let shown = n.address.is_ipv4() == v4
+                    && family.includes(v4)
+                    && dev.is_none_or(|d| n.dev == d)
+                    && match state {
+                        Some(state) => n.state == state,
+                        None => n.state != NudState::Noarp,
+                    };
+                if !shown {
+                    continue;
+                }
+                let _ = write!(out, "{} ", n.address);
+                if dev.is_none() {
+                    let _ = write!(out, "dev {} ", self.ip_device_name(n.dev));
+                }
+                if n.state.is_valid() && n.state != NudState::Noarp {
+                    let _ = write!(out, "lladdr {} ", mac(n.mac));
+                }
+                if n.router {
+                    out += "router ";
+                }
+                let _ = writeln!(out, "{} ", n.state.name());
+            }
+        }
+        out
+    }
+}
+
+/// `nud_state_a2n()`.
+fn parse_state(text: &str) -> Option<NudState> {
+    NudState::ALL
+        .into_iter()
+        .find(|state| state.name().eq_ignore_ascii_case(text))
+}

@@ -1,0 +1,110 @@
+//! What a lookup needs to know of a packet.
+
+use crate::fib::{FibResult, FlowKey, Nexthop, Scope, multipath_hash};
+use crate::ipv4::header::Ipv4Header;
+use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
+use crate::skb::{IfIndex, SkBuff};
+use crate::stack::Stack;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The TOS without its two ECN bits (`INET_DSCP_MASK`).
+pub(crate) const INET_DSCP_MASK: u8 = 0xfc;
+/// SCTP has its ports where TCP and UDP have them.
+const IPPROTO_SCTP: u8 = 132;
+
+/// Source and destination port of a packet at its IPv4 header; 0 without.
+fn ports(packet: &[u8], header: &Ipv4Header<'_>) -> (u16, u16) {
+    let transport = matches!(header.protocol(), IPPROTO_TCP | IPPROTO_UDP | IPPROTO_SCTP);
+    let ports = packet
+        .get(header.header_len()..)
+        .and_then(|rest| rest.first_chunk::<4>())
+        .filter(|_| transport && header.offset() == 0);
+    ports.map_or((0, 0), |p| {
+        let port = |at| u16::from_be_bytes([p[at], p[at + 1]]);
+        (port(0), port(2))
+    })
+}
+
+impl Stack {
+    /// Whether lookups need protocol and ports, for a rule or for the flow hash.
+    fn needs_transport(&self) -> bool {
+        self.fib.v4.rules.needs_transport() || self.config.fib_multipath_hash_policy != 0
+    }
+
+    /// The key of a packet with its IPv4 header at the data; `iif`: device that it came in through, `lo` if made here.
+    pub(crate) fn flow_of_skb(&self, skb: &SkBuff, iif: IfIndex) -> Option<FlowKey<u32>> {
+        let header = Ipv4Header::new(skb.data())?;
+        let mut flow = FlowKey {
+            dst: header.daddr().to_bits(),
+            src: header.saddr().to_bits(),
+            iif,
+            mark: skb.mark,
+            tos: header.tos() & INET_DSCP_MASK,
+            ..FlowKey::default()
+        };
+        if self.needs_transport() {
+            flow.protocol = header.protocol();
+            (flow.sport, flow.dport) = ports(skb.data(), &header);
+        }
+        Some(flow)
+    }
+
+    /// `fib_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose. `icmp_about`: addresses of the
+    /// packet that an ICMP error is about, which takes the way of that one's flow.
+    pub(super) fn fib_select_path(
+        &self,
+        found: &mut FibResult,
+        flow: &FlowKey<u32>,
+        icmp_about: Option<(Ipv4Addr, Ipv4Addr)>,
+    ) {
+        let info = self.fib.v4.info(found.info);
+        if info.nexthops.len() < 2 || flow.oif != IfIndex::NONE {
+            return;
+        }
+        let (a, b) = icmp_about.map_or((flow.src, flow.dst), |(a, b)| (a.to_bits(), b.to_bits()));
+        let (ports, protocol) = match self.config.fib_multipath_hash_policy {
+            0 => ((0, 0), 0),
+            _ => ((flow.sport, flow.dport), flow.protocol),
+        };
+        let hash = multipath_hash(self.config.seed, a.into(), b.into(), ports, protocol);
+        let source = Ipv4Addr::from_bits(flow.src);
+        // Who came in from outside has no source here.
+        let own = flow.iif == IfIndex::LO && flow.src != 0;
+        found.nexthop = info.select_path(hash, |n| {
+            own && self.nexthop_source(n, info.scope) == Some(source)
+        });
+    }
+
+    /// `fib_info_update_nhc_saddr()`: the source that a way stands for.
+    fn nexthop_source(&self, nexthop: &Nexthop, scope: Scope) -> Option<Ipv4Addr> {
+        let near = match nexthop.gateway {
+            Some(IpAddr::V4(gateway)) => gateway,
+            _ => Ipv4Addr::UNSPECIFIED,
+        };
+        self.inet_select_addr(nexthop.oif, near, scope)
+    }
+
+    /// `fib_result_prefsrc()`: the source of packets over a route that names none.
+    pub(super) fn fib_result_prefsrc(&self, found: &FibResult) -> Option<Ipv4Addr> {
+        let info = self.fib.v4.info(found.info);
+        if let Some(IpAddr::V4(source)) = info.prefsrc {
+            return Some(source);
+        }
+        self.nexthop_source(info.nexthops.get(found.nexthop)?, info.scope)
+    }
+}
+
+/// Addresses of the packet that an ICMP error is about (`ip_multipath_l3_keys()`).
+pub(super) fn icmp_about(packet: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    let header = Ipv4Header::new(packet)?;
+    if header.protocol() != IPPROTO_ICMP || header.offset() != 0 {
+        return None;
+    }
+    let message = packet.get(header.header_len()..)?;
+    // Destination unreachable, redirect, time exceeded, parameter problem.
+    if !matches!(message.first()?, 3 | 5 | 11 | 12) {
+        return None;
+    }
+    let inner = Ipv4Header::new(message.get(8..)?)?;
+    Some((inner.saddr(), inner.daddr()))
+}

@@ -1,0 +1,16 @@
+//! Routing decisions for IPv4 packets.
+
+mod flow;
+mod input;
+mod output;
+mod validate;
+
+pub(crate) use flow::INET_DSCP_MASK;
+pub(crate) use output::OutputFlow;
+
+use std::net::Ipv4Addr;
+
+/// `ipv4_is_zeronet()`: 0.0.0.0/8.
+fn is_zeronet(a: Ipv4Addr) -> bool {
+    a.octets()[0] == 0
+}
