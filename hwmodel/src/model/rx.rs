@@ -250,6 +250,7 @@ impl ModelNic {
             let all: Vec<Used> = chains.iter().map(|chain| used(chain, 0)).collect();
             vq.put_used(&mut self.dma, writing, &all)?;
             self.stats.add(Stat::RxTruncated, segments);
+            self.stats.add(Stat::RxBuffers, all.len() as u64);
             return Ok(Delivery::Done);
         }
         let all: Vec<Used> = chains

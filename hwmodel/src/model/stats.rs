@@ -54,7 +54,7 @@ stats! {
     TxCsum = 13, "STAT_TX_CSUM";
     /// Frames cut because data was not there in time: never here.
     TxUnderrun = 14, "STAT_TX_UNDERRUN";
-    /// Receive buffers used.
+    /// Receive buffers used, those that came back empty included.
     RxBuffers = 15, "STAT_RX_BUFFERS";
     /// Transmit chains used.
     TxBuffers = 16, "STAT_TX_BUFFERS";

@@ -2,6 +2,7 @@
 #![cfg(feature = "nic")]
 
 mod control;
+mod differential;
 mod driver;
 mod frames;
 mod hostile;

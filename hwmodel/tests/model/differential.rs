@@ -1,0 +1,237 @@
+//! The RTL and the model under the same driver: the same buffers, the same headers, the same frames on the
+//! wire, the same counters. Times differ, so every step runs until both are quiet; the stores for frames
+//! that wait for buffers differ in size, so few wait.
+
+use crate::{
+    driver::{Bench, MEMORY, US},
+    frames::{Spec, padded},
+};
+use hwmodel::{
+    Device, ModelConfig, ModelNic, Nic, NicConfig, WireFrame,
+    model::{Stat, feature},
+    xgmii::Faults,
+};
+
+const RX: u16 = 0;
+const TX: u16 = 1;
+/// Counters that both have: those that the RTL's package lists.
+const COUNTERS: u32 = Stat::DmaError as u32 + 1;
+
+/// SplitMix64.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn chance(&mut self, of_ten: u64) -> bool {
+        self.below(10) < of_ten
+    }
+}
+
+/// One thing that a driver or the wire does.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Receive buffers: the lengths of each one's parts.
+    Buffers(Vec<Vec<u32>>),
+    /// A frame to the card.
+    Wire(Vec<u8>, bool, Faults),
+    /// A frame from the card: header and bytes, in parts of at most so many bytes.
+    Send([u8; 12], Vec<u8>, usize),
+    Link(bool),
+    ResetQueue(u16),
+}
+
+fn packet(rng: &mut Rng, longest: u64) -> Spec {
+    let flags = [0x10, 0x18, 0x11][rng.below(3) as usize];
+    Spec {
+        vlan: rng.chance(3).then_some(5),
+        ipv6: rng.chance(5),
+        protocol: if rng.chance(5) { 6 } else { 17 },
+        ports: [rng.next() as u16, rng.next() as u16],
+        seq: rng.next() as u32,
+        flags,
+        payload: (0..rng.below(longest)).map(|_| rng.next() as u8).collect(),
+        ..Spec::default()
+    }
+}
+
+fn incoming(rng: &mut Rng) -> Step {
+    let mut frame = match rng.below(10) {
+        0 => vec![0xff; 50 + rng.below(1600) as usize],
+        _ => padded(packet(rng, 1440).frame()),
+    };
+    if rng.chance(3) {
+        let at = rng.below(frame.len() as u64) as usize;
+        frame[at] ^= 1 << rng.below(8);
+    }
+    let faults = Faults {
+        error_at: rng.chance(1).then(|| rng.below(60) as usize),
+        ..Faults::default()
+    };
+    Step::Wire(frame, !rng.chance(1), faults)
+}
+
+fn outgoing(rng: &mut Rng, gso: bool) -> Step {
+    let spec = packet(rng, if gso { 30_000 } else { 1440 });
+    let size = if gso { 100 + rng.below(1300) as u16 } else { 0 };
+    let (mut hdr, mut frame) = match rng.below(5) {
+        0 => ([0; 12], spec.frame()),
+        _ => (spec.hdr(size), spec.partial()),
+    };
+    if rng.chance(2) {
+        hdr[rng.below(10) as usize] = rng.next() as u8;
+    }
+    if rng.chance(1) {
+        frame.truncate(rng.below(80) as usize);
+    }
+    Step::Send(hdr, frame, 1 + rng.below(3000) as usize)
+}
+
+fn steps(rng: &mut Rng, features: u64, gso: bool) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for index in 0..60 {
+        steps.push(match rng.below(12) {
+            0..=4 => incoming(rng),
+            5..=8 => outgoing(rng, gso),
+            9 => Step::Link(index % 2 == 0),
+            10 if features & feature::RING_RESET != 0 => Step::ResetQueue(rng.below(2) as u16),
+            _ => {
+                let part = |rng: &mut Rng| {
+                    if rng.chance(8) {
+                        2048
+                    } else {
+                        20 + rng.below(700) as u32
+                    }
+                };
+                let buffer = |rng: &mut Rng| (0..1 + rng.below(3)).map(|_| part(rng)).collect();
+                Step::Buffers((0..1 + rng.below(4)).map(|_| buffer(rng)).collect())
+            }
+        });
+    }
+    steps
+}
+
+/// All that came of a step.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    received: Vec<(u32, Vec<u8>)>,
+    returned: usize,
+    sent: Vec<Vec<u8>>,
+    interrupts: [bool; 3],
+    status: u32,
+    config: Vec<u32>,
+}
+
+fn perform<D: Device>(bench: &mut Bench<D>, step: &Step) -> Seen {
+    match step {
+        Step::Buffers(buffers) => {
+            for lens in buffers {
+                if usize::from(bench.rings[&RX].free()) >= lens.len() {
+                    let parts: Vec<_> = lens
+                        .iter()
+                        .map(|len| (bench.alloc(*len as usize), *len, true))
+                        .collect();
+                    bench.post(RX, &parts);
+                }
+            }
+            bench.kick(RX);
+        }
+        Step::Wire(bytes, fcs_ok, faults) => {
+            let frame = WireFrame::new(bench.nic.now(), bytes.clone());
+            let frame = if *fcs_ok { frame } else { frame.bad_fcs() };
+            bench.nic.wire_send(frame.with_faults(*faults));
+        }
+        Step::Send(hdr, frame, longest) => {
+            let bytes = [&hdr[..], frame].concat();
+            let at = bench.alloc(bytes.len());
+            bench.poke(at, &bytes);
+            let longest = (*longest).max(bytes.len().div_ceil(8));
+            let parts: Vec<_> = (0..bytes.len())
+                .step_by(longest)
+                .map(|from| {
+                    let len = longest.min(bytes.len() - from) as u32;
+                    (at + from as u64, len, false)
+                })
+                .collect();
+            bench.post(TX, &parts);
+            bench.kick(TX);
+        }
+        Step::Link(up) => bench.nic.set_link(*up),
+        Step::ResetQueue(queue) => {
+            bench.reset_queue(*queue);
+            // The RTL drops what waited for buffers frame by frame.
+            bench.run(20 * US);
+            bench.enable(*queue, 64);
+        }
+    }
+    bench.run(40 * US);
+    let mut seen = Seen {
+        received: Vec::new(),
+        returned: 0,
+        sent: bench.sent(),
+        interrupts: [false; 3],
+        status: bench.status(),
+        config: (0..12).map(|at| bench.device_config(at, 1)).collect(),
+    };
+    while let Some(used) = bench.used(RX) {
+        let content = bench.content(&used);
+        seen.received.push((used.len, content));
+    }
+    while bench.used(TX).is_some() {
+        seen.returned += 1;
+    }
+    for vector in bench.messages() {
+        seen.interrupts[usize::from(vector)] = true;
+    }
+    seen
+}
+
+#[test]
+fn the_rtl_and_the_model_do_the_same() {
+    for seed in 0..24 {
+        let mut rng = Rng(seed);
+        let mtu = [1500, 9000, 600][seed as usize % 3];
+        let memory = MEMORY;
+        let rtl = NicConfig {
+            mtu,
+            memory,
+            ..NicConfig::default()
+        };
+        let mut rtl = Bench::with(Nic::new(rtl).unwrap(), 1);
+        let model = ModelConfig {
+            mtu,
+            memory,
+            ..ModelConfig::default()
+        };
+        let mut model = Bench::with(ModelNic::new(model).unwrap(), 1);
+        let mut features = rtl.offered() & model.offered() & (rng.next() | rng.next());
+        while feature::unmet(features) != 0 {
+            features &= !feature::unmet(features);
+        }
+        rtl.bring_up(features, 64);
+        model.bring_up(features, 64);
+        let gso = features & feature::HOST_TSO4 != 0;
+        for (number, step) in steps(&mut rng, features, gso).iter().enumerate() {
+            let expected = perform(&mut model, step);
+            let got = perform(&mut rtl, step);
+            assert!(
+                got == expected,
+                "seed {seed}, features {features:#x}, step {number}: {step:?}\nrtl {got:?}\nmodel {expected:?}"
+            );
+        }
+        assert_eq!(
+            rtl.counters(COUNTERS),
+            model.counters(COUNTERS),
+            "seed {seed}"
+        );
+    }
+}
