@@ -54,6 +54,7 @@ const TABLES: &[&[Sysctl]] = &[
     crate::devconf::SYSCTLS,
     crate::neigh::SYSCTLS,
     config::SYSCTLS,
+    crate::netfilter::conntrack::sysctl::SYSCTLS,
 ];
 
 /// What stands at the `*` of `pattern` in `name`; `Some("")` when they are equal. Device names may hold dots.

@@ -18,6 +18,7 @@ mod event;
 mod icmp;
 mod input;
 mod list;
+pub(crate) mod sysctl;
 mod table;
 mod tcp;
 mod tcp_window;
