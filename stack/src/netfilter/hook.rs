@@ -265,11 +265,12 @@ impl Hooks {
         id
     }
 
-    /// Takes a chain out of the nat block and says for which families it was there.
-    pub fn unregister_nat(&mut self, id: HookId) -> Option<Families> {
+    /// Takes a chain out of the nat block and says for which families it was there, and whether it was a function.
+    pub fn unregister_nat(&mut self, id: HookId) -> Option<(Families, bool)> {
         self.nat.iter_mut().find_map(|chain| {
             let at = chain.iter().position(|e| e.id == id)?;
-            Some(chain.remove(at).families)
+            let entry = chain.remove(at);
+            Some((entry.families, matches!(entry.callee, Callee::Nat(_))))
         })
     }
 

@@ -7,3 +7,4 @@ mod fragments;
 mod nat;
 mod reject;
 mod router;
+mod ruleset;

@@ -1,5 +1,6 @@
 //! One connection (`struct nf_conn`), and a packet's reference to it.
 
+use super::helper::Helper;
 use super::tcp::{TcpState, TcpTrack};
 use super::tuple::{Dir, Tuple};
 use crate::Ps;
@@ -237,6 +238,10 @@ pub struct Conn {
     /// Masquerade: the device that it left through; its loss ends the connection.
     pub masq_index: IfIndex,
     pub(crate) proto: Proto,
+    /// Who looks into its packets for connections that will follow.
+    pub(crate) helper: Option<Helper>,
+    /// Events that are wanted (`ct event set`).
+    pub(super) event_mask: u16,
     /// Confirmed: when it ends. Before that: how long it is to live from its confirmation on.
     pub(super) timeout: Ps,
     /// Events that were not reported yet, as bits of [`super::event`].
@@ -289,6 +294,11 @@ impl Conn {
             && (end.wrapping_sub(tcp.original_end()) as i32) > 0)
             && self.status.has(CtStatus::SRC_NAT)
             && !self.status.has(keep)
+    }
+
+    /// `ct helper`: the name of its helper.
+    pub fn helper_name(&self) -> Option<&'static str> {
+        self.helper.map(Helper::name)
     }
 
     /// The name of the TCP state, as `conntrack -L` shows it; `None` for other protocols.

@@ -8,10 +8,13 @@ use crate::Ps;
 /// Bits of [`Conn::events`] (`IPCT_*`).
 pub(super) const NEW: u16 = 1 << 0;
 pub(super) const RELATED: u16 = 1 << 1;
+pub(super) const DESTROY: u16 = 1 << 2;
 pub(super) const REPLY: u16 = 1 << 3;
 pub(super) const ASSURED: u16 = 1 << 4;
 pub(super) const PROTOINFO: u16 = 1 << 5;
+pub(super) const HELPER: u16 = 1 << 6;
 pub(super) const MARK: u16 = 1 << 7;
+pub(super) const LABEL: u16 = 1 << 10;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,12 +77,31 @@ impl Conntrack {
         }
     }
 
+    /// `ct label set`: adds labels.
+    pub fn set_labels(&mut self, id: CtId, labels: u128) {
+        if let Some(conn) = self.get_mut(id).filter(|c| c.labels | labels != c.labels) {
+            conn.labels |= labels;
+            conn.events |= LABEL;
+        }
+    }
+
+    /// `ct event set`: which events of this connection are reported, as bits `1 << IPCT_*`.
+    pub fn set_event_mask(&mut self, id: CtId, mask: u16) {
+        if let Some(conn) = self.get_mut(id) {
+            conn.event_mask = mask;
+        }
+    }
+
     /// `ctnetlink_conntrack_event()`.
     pub(super) fn report(&mut self, id: CtId, kind: CtEventKind, now: Ps) {
         let wanted = self.events.wanted;
         let Some(conn) = self.get_mut(id) else { return };
         let bits = std::mem::take(&mut conn.events);
-        if !wanted {
+        let about = match kind {
+            CtEventKind::Destroy => DESTROY,
+            _ => bits,
+        };
+        if !wanted || about & conn.event_mask == 0 {
             return;
         }
         let event = CtEvent {

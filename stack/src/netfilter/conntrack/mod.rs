@@ -15,6 +15,7 @@
 mod config;
 mod conn;
 mod event;
+mod helper;
 mod icmp;
 mod input;
 mod list;
@@ -27,6 +28,7 @@ mod tuple;
 pub use config::{CtConfig, TcpTimeouts};
 pub use conn::{Conn, CtCounter, CtId, CtInfo, CtStatus, CtZone, NfCt, ZoneDir};
 pub use event::{CtEvent, CtEventKind};
+pub use helper::Helper;
 pub use list::ListOptions;
 pub use table::{Conntrack, CtStats};
 pub use tuple::{Dir, Tuple};

@@ -299,6 +299,8 @@ impl Conntrack {
             master: None,
             masq_index: IfIndex::NONE,
             proto: Proto::Other,
+            helper: None,
+            event_mask: u16::MAX,
             timeout: 0,
             events: 0,
             scheduled: 0,

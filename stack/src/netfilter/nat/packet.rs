@@ -28,17 +28,19 @@ impl Stack {
         name: &str,
         chain: NatFn,
     ) -> Option<HookId> {
-        self.nf_nat_register_fn(HookOps {
+        let id = self.nf_nat_register_fn(HookOps {
             hook,
             priority,
             families: Families::only(family),
             dev: None,
             name,
             callee: Callee::Nat(chain),
-        })
+        })?;
+        self.nf_ct_netns_get(family);
+        Some(id)
     }
 
-    /// `nf_nat_register_fn()`.
+    /// `nf_nat_register_fn()`. For base chains connection tracking is turned on by their statements.
     pub(crate) fn nf_nat_register_fn(&mut self, ops: HookOps<'_>) -> Option<HookId> {
         let at = [
             Hook::PreRouting,
@@ -62,19 +64,21 @@ impl Stack {
     /// Takes a nat chain out; `false` when it was out already. The last one of a family turns NAT off; connections that are translated
     /// no longer are.
     pub fn nf_nat_unregister(&mut self, id: HookId) -> bool {
-        let Some(families) = self.hooks.unregister_nat(id) else {
+        let Some((families, function)) = self.hooks.unregister_nat(id) else {
             return false;
         };
         for family in [Family::Ipv4, Family::Ipv6] {
             if families.contains(family) {
                 self.nf_nat_put(family);
+                if function {
+                    self.nf_ct_netns_put(family);
+                }
             }
         }
         true
     }
 
     fn nf_nat_get(&mut self, family: Family) {
-        self.nf_ct_netns_get(family);
         let users = self.hooks.nat_users(family);
         *users += 1;
         if *users > 1 {
@@ -112,7 +116,6 @@ impl Stack {
         if *users == 0 {
             self.hooks.unregister_nat_hooks(family);
         }
-        self.nf_ct_netns_put(family);
     }
 
     /// `nf_nat_ipv4_fn()`, `nf_nat_ipv6_fn()`, and at LocalOut what follows a changed destination.

@@ -76,14 +76,6 @@ impl Stack {
         let Some(nft) = &self.nft else { return };
         let chains = nft.base_chains();
         let needs = nft.needs_conntrack();
-        for (i, family) in [Family::Ipv4, Family::Ipv6].into_iter().enumerate() {
-            let has = std::mem::replace(&mut self.nft_hooks.conntrack[i], needs[i]);
-            match (has, needs[i]) {
-                (false, true) => self.nf_ct_netns_get(family),
-                (true, false) => self.nf_ct_netns_put(family),
-                _ => {}
-            }
-        }
         let stays = |r: &Registered| !r.incomplete && chains.iter().any(|c| c.id == r.id);
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.nft_hooks.chains)
             .into_iter()
@@ -101,6 +93,15 @@ impl Stack {
         for chain in chains {
             if !self.nft_hooks.chains.iter().any(|r| r.id == chain.id) {
                 self.nft_register(&chain);
+            }
+        }
+        // After the chains: a chain exists before its rules, so at equal priority tracking comes first.
+        for (i, family) in [Family::Ipv4, Family::Ipv6].into_iter().enumerate() {
+            let has = std::mem::replace(&mut self.nft_hooks.conntrack[i], needs[i]);
+            match (has, needs[i]) {
+                (false, true) => self.nf_ct_netns_get(family),
+                (true, false) => self.nf_ct_netns_put(family),
+                _ => {}
             }
         }
     }
@@ -217,6 +218,8 @@ impl NftHost for Stack {
             const INVALID: u128 = 1;
             return Some(match (skb.nfct.map(|n| n.info), conn) {
                 (Some(CtInfo::Untracked), _) => 64,
+                // What `ct zone set` left counts as a new connection.
+                (Some(_), None) if skb.nfct.and_then(NfCt::template_zone).is_some() => 8,
                 (_, None) => INVALID,
                 (Some(CtInfo::Established | CtInfo::EstablishedReply), _) => 2,
                 (Some(CtInfo::Related | CtInfo::RelatedReply), _) => 4,
@@ -239,7 +242,8 @@ impl NftHost for Stack {
             IpAddr::V4(_) => None,
         };
         let counted = |value: fn(u64, u64) -> u64| {
-            let counters = conn.counters?;
+            // Without nf_conntrack_acct nothing was counted.
+            let counters = conn.counters.unwrap_or_default();
             let one = |dir: usize| value(counters[dir].packets, counters[dir].bytes);
             Some(u128::from(match dir {
                 Some(CtDir::Original) => one(0),
@@ -253,7 +257,7 @@ impl NftHost for Stack {
             CtKey::Status => conn.status.0.into(),
             CtKey::Mark => conn.mark.into(),
             CtKey::Expiration => (conn.expires_in(self.now) / crate::MS).into(),
-            CtKey::Helper => return None,
+            CtKey::Helper => super::datatype::string_bits(conn.helper_name()?),
             CtKey::L3Proto => {
                 if conn.original.src.is_ipv4() {
                     2
@@ -307,17 +311,18 @@ impl NftHost for Stack {
         };
         match key {
             CtKey::Mark => self.conntrack.set_mark(id, value as u32),
-            CtKey::Label => {
-                if let Some(conn) = self.conntrack.get_mut(id) {
-                    conn.labels |= value;
-                }
-            }
+            CtKey::Label => self.conntrack.set_labels(id, value),
+            // The bits are those of the events' numbers.
+            CtKey::Event => self.conntrack.set_event_mask(id, value as u16),
             _ => {}
         }
     }
 
     fn ct_helper(&mut self, skb: &mut SkBuff, helper: HelperSpec<'_>) {
-        let _ = (skb, helper);
+        if let Some(nfct) = skb.nfct {
+            self.conntrack
+                .set_helper(nfct.id, helper.helper, helper.protocol);
+        }
     }
 
     /// `nft_notrack_eval()`
