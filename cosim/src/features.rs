@@ -1,28 +1,50 @@
 //! Names of the virtio features that can be switched off.
 
 use driver::Feature;
+use hwmodel::model::feature;
 
 /// Features that the user may switch off: name as in the specification, without its prefix.
-const OPTIONAL: &[(&str, Feature)] = &[
-    ("CSUM", Feature::CSUM),
-    ("GUEST_CSUM", Feature::GUEST_CSUM),
-    ("MTU", Feature::MTU),
-    ("MAC", Feature::MAC),
-    ("STATUS", Feature::STATUS),
-    ("SPEED_DUPLEX", Feature::SPEED_DUPLEX),
-    ("EVENT_IDX", Feature::EVENT_IDX),
-    ("IN_ORDER", Feature::IN_ORDER),
-    ("RING_RESET", Feature::RING_RESET),
+const OPTIONAL: &[(&str, u64)] = &[
+    ("CSUM", feature::CSUM),
+    ("GUEST_CSUM", feature::GUEST_CSUM),
+    ("HOST_TSO4", feature::HOST_TSO4),
+    ("HOST_TSO6", feature::HOST_TSO6),
+    ("HOST_ECN", feature::HOST_ECN),
+    ("HOST_USO", feature::HOST_USO),
+    ("GUEST_TSO4", feature::GUEST_TSO4),
+    ("GUEST_TSO6", feature::GUEST_TSO6),
+    ("MRG_RXBUF", feature::MRG_RXBUF),
+    ("CTRL_VQ", feature::CTRL_VQ),
+    ("CTRL_RX", feature::CTRL_RX),
+    ("CTRL_VLAN", feature::CTRL_VLAN),
+    ("CTRL_MAC_ADDR", feature::CTRL_MAC_ADDR),
+    ("MQ", feature::MQ),
+    ("RSS", feature::RSS),
+    ("HASH_REPORT", feature::HASH_REPORT),
+    ("NOTF_COAL", feature::NOTF_COAL),
+    ("INDIRECT_DESC", feature::RING_INDIRECT_DESC),
+    ("EVENT_IDX", feature::RING_EVENT_IDX),
+    ("IN_ORDER", feature::IN_ORDER),
+    ("RING_RESET", feature::RING_RESET),
+    ("MTU", feature::MTU),
+    ("MAC", feature::MAC),
+    ("STATUS", feature::STATUS),
+    ("SPEED_DUPLEX", feature::SPEED_DUPLEX),
 ];
 
 /// Text of `--help` for the option.
 pub const LONG_HELP: &str = "\
-virtio features that the NIC does not offer, with commas between them:
-  CSUM          checksums of sent packets are filled in by the NIC
-  GUEST_CSUM    checksums of received packets are verified by the NIC
-  EVENT_IDX     interrupts and doorbells can be asked for at a descriptor
-  IN_ORDER      buffers are used in the order in which they were made available
-  RING_RESET    a single queue can be reset
+virtio features that the NIC does not offer, with commas between them; what needs one of them goes with it:
+  CSUM             checksums of sent packets are filled in by the NIC
+  GUEST_CSUM       checksums of received packets are verified by the NIC
+  HOST_TSO4, HOST_TSO6, HOST_ECN, HOST_USO   the NIC segments what is sent
+  GUEST_TSO4, GUEST_TSO6   the NIC coalesces what it receives
+  MRG_RXBUF        a received frame may lie in several buffers
+  CTRL_VQ          a control queue, for CTRL_RX, CTRL_VLAN, CTRL_MAC_ADDR, MQ, RSS, HASH_REPORT, NOTF_COAL
+  INDIRECT_DESC    descriptors in tables of their own
+  EVENT_IDX        interrupts and doorbells can be asked for at a descriptor
+  IN_ORDER         buffers are used in the order in which they were made available
+  RING_RESET       a single queue can be reset
   MAC, MTU, STATUS, SPEED_DUPLEX   fields of the device configuration";
 
 /// Reads one feature's name, in either case, with or without `VIRTIO_NET_F_`, `VIRTIO_F_`.
@@ -38,7 +60,7 @@ pub fn parse(name: &str) -> Result<Feature, String> {
     OPTIONAL
         .iter()
         .find(|(known, _)| *known == short)
-        .map(|(_, feature)| *feature)
+        .map(|(_, bits)| Feature::from_bits(*bits))
         .ok_or_else(|| {
             let names: Vec<_> = OPTIONAL.iter().map(|(name, _)| *name).collect();
             format!(
@@ -51,6 +73,14 @@ pub fn parse(name: &str) -> Result<Feature, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// All that can be offered can be switched off, but for what every driver needs.
+    #[test]
+    fn every_optional_feature_has_a_name() {
+        let all = OPTIONAL.iter().fold(0, |all, (_, bits)| all | bits);
+        let needed = feature::REQUIRED | feature::ACCESS_PLATFORM;
+        assert_eq!(all, hwmodel::model::SUPPORTED & !needed);
+    }
 
     #[test]
     fn names_in_every_spelling() {

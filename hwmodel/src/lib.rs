@@ -24,6 +24,8 @@ mod device;
 #[cfg(feature = "nic")]
 mod error;
 #[cfg(feature = "nic")]
+mod guest;
+#[cfg(feature = "nic")]
 pub mod iommu;
 #[cfg(feature = "nic")]
 mod memory;
@@ -48,11 +50,12 @@ pub use {
     counters::{Counters, DmaRecord},
     device::{Device, Stop},
     error::Error,
+    guest::{DmaMapError, GuestDevice},
     iommu::{Access, IommuTable, MapError, Permission, Refusal},
     memory::{HostMemory, OutOfMemory},
     model::{ModelConfig, ModelNic},
     msix::MsixMessage,
-    nic::{DmaMapError, Nic, NicConfig, Recording},
+    nic::{Nic, NicConfig, Recording},
     replay::BareModel,
 };
 

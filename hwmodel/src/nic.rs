@@ -7,7 +7,6 @@ mod run;
 mod tests;
 
 pub use config::NicConfig;
-pub use guest::DmaMapError;
 
 use crate::{
     CYCLE_PS, Ps,

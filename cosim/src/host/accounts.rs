@@ -99,7 +99,6 @@ fn taker(how: Consume) -> &'static str {
         Consume::Icmp => "ICMP",
         Consume::Tcp => "TCP",
         Consume::Ndisc => "neighbour discovery",
-        Consume::Tcp => "TCP",
         Consume::Defrag => "fragment of a whole datagram",
         Consume::Fragment => "forwarded in fragments",
         Consume::Gro => "merged into a larger packet",

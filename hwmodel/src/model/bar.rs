@@ -129,7 +129,7 @@ impl ModelNic {
 
     /// Function Level Reset: at once, with the registers that belong to PCI. Register writes that are
     /// on their way are lost.
-    pub(super) fn function_reset(&mut self) {
+    pub(super) fn reset_function(&mut self) {
         self.pci = self.config.pci();
         self.msix = Msix::new(self.config.queues() + 1);
         let lost = |event: &Event| {

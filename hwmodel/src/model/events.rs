@@ -89,6 +89,11 @@ impl Events {
         Some((entry.at, entry.event))
     }
 
+    /// Nothing will happen.
+    pub fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+
     /// Keeps the events for which `keep` holds.
     pub fn retain(&mut self, keep: impl Fn(&Event) -> bool) {
         self.heap.retain(|Reverse(entry)| keep(&entry.event));

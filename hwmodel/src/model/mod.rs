@@ -30,6 +30,7 @@ mod csum;
 mod ctrl_vq;
 mod dma;
 mod events;
+mod guest;
 mod hdr;
 mod moderation;
 mod msix;
@@ -224,7 +225,7 @@ impl Device for ModelNic {
     fn config_write(&mut self, offset: u16, width: u8, value: u32) {
         match self.pci.write(offset, width, value) {
             Effect::None => self.pci_changed(),
-            Effect::FunctionReset => self.function_reset(),
+            Effect::FunctionReset => self.reset_function(),
             Effect::Window(window) => {
                 // The width was checked, so this is a legal access.
                 let _ = self.bar_write(window.offset, window.width, value);

@@ -122,11 +122,11 @@ fn memory_of_another_process_is_mapped_and_taken_back() {
     let before = nic.memory().len();
     assert!(matches!(
         map(&mut nic, 0x9_f000, 0x1000, 0),
-        Err(DmaMapError::Table(MapError::Overlap { iova: 0 }))
+        Err(crate::DmaMapError::Table(MapError::Overlap { iova: 0 }))
     ));
     assert!(matches!(
         map(&mut nic, 0x20_0000, 0x1000, 1 << 20),
-        Err(DmaMapError::File(_))
+        Err(crate::DmaMapError::File(_))
     ));
     assert_eq!(nic.memory().len(), before, "what failed leaves nothing");
 
