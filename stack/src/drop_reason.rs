@@ -80,8 +80,12 @@ drop_reasons! {
     NeighQueueFull = "NEIGH_QUEUEFULL",
     /// The neighbour table is full.
     NeighCreateFail = "NEIGH_CREATEFAIL",
-    /// The queue in front of the driver is full.
+    /// The queue in front of the driver is full, or its qdisc dropped for another reason.
     QdiscDrop = "QDISC_DROP",
+    /// A qdisc's limit was passed (`fq_codel`: packets or memory), and this packet had to go for it.
+    QdiscOverlimit = "QDISC_OVERLIMIT",
+    /// A qdisc that manages its queue (CoDel) signals congestion.
+    QdiscCongested = "QDISC_CONGESTED",
     /// The loopback backlog is full.
     CpuBacklog = "CPU_BACKLOG",
     /// A tc ingress hook said drop.

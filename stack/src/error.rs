@@ -13,6 +13,9 @@ pub enum StackError {
     /// `ENODEV`: there is no such device.
     #[error("no device {0}")]
     NoDevice(IfIndex),
+    /// `EEXIST`: there is a device of this name.
+    #[error("there is a device {0} already")]
+    DeviceExists(String),
     /// `EEXIST`: the device has this address already.
     #[error("{1} is already on device {0}")]
     AddressExists(IfIndex, IpCidr),

@@ -58,6 +58,7 @@ pub mod page_pool;
 mod ping;
 mod pmtu;
 mod reassembly;
+mod sched;
 pub mod skb;
 pub mod socket;
 mod stack;
@@ -81,6 +82,7 @@ pub use netdev::{NetDeviceOps, NetFeatures};
 pub use netfilter::{hook, nft};
 pub use page_pool::{Page, PagePool, SharedPage};
 pub use ping::EchoReply;
+pub use sched::{BpfVerdict, TcProgram};
 pub use skb::{
     CsumState, DmaSegment, Frag, Gso, GsoType, IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, PacketId,
     PktType, SkBuff, Vlan,

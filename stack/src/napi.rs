@@ -89,8 +89,12 @@ impl Stack {
         self.stats.polls += 1;
         self.qdisc_run(dev);
         let mut gro = std::mem::take(&mut self.gro);
+        let is_ifb = self.device(dev).is_some_and(|device| device.is_ifb);
         for skb in rx_list.drain(..) {
-            self.napi_gro_receive(dev, skb, &mut gro);
+            match is_ifb {
+                true => self.ifb_ri_tasklet(dev, skb),
+                false => self.napi_gro_receive(dev, skb, &mut gro),
+            }
         }
         gro.flush();
         for skb in gro.ready.drain(..) {
@@ -149,17 +153,26 @@ impl Stack {
     }
 
     /// `__netif_receive_skb_core()`: tc ingress, netfilter ingress, then the protocol. Data starts at the network header.
-    fn netif_receive_skb(&mut self, skb: SkBuff) {
-        let dev = skb.dev;
+    pub(crate) fn netif_receive_skb(&mut self, skb: SkBuff) {
+        let (dev, netdev, none) = (skb.dev, Family::Netdev, IfIndex::NONE);
         self.trace(&skb, Stage::NetifReceive);
-        let hooked = self
-            .nf_hook(Hook::TcIngress, Family::Netdev, skb, dev, IfIndex::NONE)
-            .and_then(|skb| {
-                self.nf_hook(Hook::NetdevIngress, Family::Netdev, skb, dev, IfIndex::NONE)
-            });
-        let Some(mut skb) = hooked else {
+        let Some(skb) = self.nf_hook(Hook::TcIngress, netdev, skb, dev, none) else {
             return self.count_rx_drop(dev);
         };
+        // What ends there is counted there.
+        let Some(skb) = self.sch_handle_ingress(skb) else {
+            return;
+        };
+        let Some(mut skb) = self.nf_hook(Hook::NetdevIngress, netdev, skb, dev, none) else {
+            return self.count_rx_drop(dev);
+        };
+        skb.redirected = None;
+        self.deliver_skb(skb);
+    }
+
+    /// The part of `__netif_receive_skb_core()` behind the classifiers, where packets from an ifb come in, too.
+    pub(crate) fn deliver_skb(&mut self, mut skb: SkBuff) {
+        let dev = skb.dev;
         // No VLAN devices exist: a frame with a VLAN id is for somebody else. Id 0 is a priority tag only.
         if skb.vlan.take().is_some_and(|vlan| vlan.id() != 0) {
             skb.pkt_type = PktType::OtherHost;
@@ -223,7 +236,7 @@ impl Stack {
         true
     }
 
-    fn count_rx_drop(&mut self, dev: IfIndex) {
+    pub(crate) fn count_rx_drop(&mut self, dev: IfIndex) {
         if let Some(device) = self.device_mut(dev) {
             device.stats.rx_dropped += 1;
         }

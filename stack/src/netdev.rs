@@ -2,13 +2,13 @@
 
 use crate::Ps;
 use crate::page_pool::PagePool;
+use crate::sched::{Clsact, TxQueue};
 use crate::skb::{Gso, GsoType, IfIndex, SkBuff};
 use crate::stats::LinkStats;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Frames that wait in front of a stopped driver before `QDISC_DROP` (`txqueuelen`).
+/// `txqueuelen`: from it qdiscs take the number of packets that may wait, unless they are told.
 pub const TX_QUEUE_LEN: usize = 1000;
 
 /// What the device does so that software need not (`NETIF_F_*`).
@@ -150,8 +150,12 @@ pub(crate) struct NetDevice {
     pub features: NetFeatures,
     pub pool: PagePool,
     pub stats: LinkStats,
-    /// Frames that the driver did not take yet.
-    pub qdisc: VecDeque<SkBuff>,
+    /// What waits in front of the driver, and in which order it goes.
+    pub qdisc: TxQueue,
+    /// Filters where packets enter and leave.
+    pub clsact: Option<Box<Clsact>>,
+    /// An ifb: frames come back from it and go on where they were redirected.
+    pub is_ifb: bool,
     /// The driver said busy, or `no_page`; nothing is sent until its next poll.
     pub tx_stopped: bool,
     /// The queue stopped because the pool was empty: no interrupt of the device need come when it no longer is.
@@ -165,7 +169,7 @@ pub(crate) struct NetDevice {
 }
 
 impl NetDevice {
-    pub fn new(name: String, index: IfIndex, ops: Box<dyn NetDeviceOps>) -> Self {
+    pub fn new(name: String, index: IfIndex, ops: Box<dyn NetDeviceOps>, qdisc: TxQueue) -> Self {
         let (mac, features, pool) = (ops.mac(), ops.features(), ops.tx_pool());
         Self {
             name,
@@ -175,7 +179,9 @@ impl NetDevice {
             features,
             pool,
             stats: LinkStats::default(),
-            qdisc: VecDeque::new(),
+            qdisc,
+            clsact: None,
+            is_ifb: false,
             tx_stopped: false,
             no_page: false,
             tx_retry: None,

@@ -16,6 +16,8 @@ use crate::netfilter::nft::{Nft, NftHooks};
 use crate::page_pool::PagePool;
 use crate::pmtu::PathMtu;
 use crate::reassembly::FragQueues;
+use crate::sched::tc::TcState;
+use crate::sched::{Mirrored, TxQueue};
 use crate::skb::{IfIndex, NET_SKB_PAD, PacketId, PktType, SkBuff};
 use crate::socket::Sockets;
 use crate::stats::{LinkStats, StackStats};
@@ -142,6 +144,12 @@ pub struct Stack {
     pub(crate) nft: Option<Box<Nft>>,
     pub(crate) nft_hooks: NftHooks,
     pub(crate) tracer: Option<Box<dyn Tracer>>,
+    /// What `tc` keeps besides the devices.
+    pub(crate) tc: TcState,
+    /// Packets and copies that tc actions send elsewhere, until the classifier is done.
+    pub(crate) mirrored: Vec<Mirrored>,
+    /// Redirections within redirections.
+    pub(crate) mirred_depth: u32,
     last_packet: u64,
     rng: u64,
 }
@@ -176,6 +184,9 @@ impl Stack {
             xmit_list: VecDeque::new(),
             nft: None,
             nft_hooks: NftHooks::default(),
+            tc: TcState::default(),
+            mirrored: Vec::new(),
+            mirred_depth: 0,
             tracer: None,
             last_packet: 0,
             // splitmix64's increment: any seed, 0 too, gives a usable state.
@@ -208,15 +219,18 @@ impl Stack {
     }
 
     /// `register_netdevice()`: the device, with the default settings.
-    fn register_device(&mut self, name: &str, ops: Box<dyn NetDeviceOps>) -> IfIndex {
+    pub(crate) fn register_device(&mut self, name: &str, ops: Box<dyn NetDeviceOps>) -> IfIndex {
         let index = IfIndex(self.devices.len() as u32 + 1);
+        let hash_seed = self.config.seed.rotate_left(32) ^ 0x5bd1_e995_9d1b_a1f7;
+        let queue = TxQueue::noqueue(hash_seed);
         self.devices
-            .push(NetDevice::new(name.to_owned(), index, ops));
+            .push(NetDevice::new(name.to_owned(), index, ops, queue));
         self.ipv4_conf.add_device();
         self.ipv6_conf.add_device();
         self.neigh_conf.add_device();
         self.fib.v4.rules.attach(name, index);
         self.fib.v6.rules.attach(name, index);
+        self.attach_default_qdisc(index);
         index
     }
 
@@ -301,6 +315,7 @@ impl Stack {
                 TimerKey::NeighGc => self.neigh_gc(),
                 TimerKey::Fragments(key) => self.frag_expire(key),
                 TimerKey::TxRetry(dev) => self.tx_retry_timer(dev),
+                TimerKey::Qdisc(dev) => self.qdisc_watchdog(dev),
                 TimerKey::Conntrack => self.nf_ct_gc(),
                 TimerKey::Tcp(id, timer) => self.tcp_timer(id, timer),
                 TimerKey::TcpRequest(id, local, remote) => {

@@ -18,6 +18,8 @@ pub(crate) enum TimerKey {
     Fragments(FragKey),
     /// A transmit queue waits for a free page.
     TxRetry(IfIndex),
+    /// A qdisc may send again (`qdisc_watchdog`).
+    Qdisc(IfIndex),
     /// A connection tracking entry expires.
     Conntrack,
     /// A connection's timer.

@@ -108,6 +108,8 @@ pub enum Consume {
     Gro,
     /// It went on in segments (GSO).
     Gso,
+    /// A tc action took it.
+    TcAction,
     /// Its socket was closed before anybody read it.
     SocketClose,
 }
@@ -124,6 +126,7 @@ impl fmt::Display for Consume {
             Consume::Fragment => "fragment",
             Consume::Gro => "gro",
             Consume::Gso => "gso",
+            Consume::TcAction => "tc action",
             Consume::SocketClose => "socket close",
         })
     }

@@ -2,7 +2,7 @@
 
 use crate::drop_reason::DropReason;
 use crate::hook::{Family, Hook};
-use crate::netdev::{NapiState, TX_QUEUE_LEN};
+use crate::netdev::NapiState;
 use crate::skb::{IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
 use crate::timer::TimerKey;
@@ -41,72 +41,31 @@ impl Stack {
         self.dev_queue_xmit(skb);
     }
 
-    /// `__dev_queue_xmit()`: netfilter egress comes before tc egress, and both before the queue.
-    fn dev_queue_xmit(&mut self, skb: SkBuff) {
+    /// `__dev_queue_xmit()`: netfilter egress comes before tc egress, and both before the queue. Data starts at the Ethernet header.
+    pub(crate) fn dev_queue_xmit(&mut self, skb: SkBuff) {
         let dev = skb.dev;
         let hooked = self
             .nf_hook(Hook::NetdevEgress, Family::Netdev, skb, IfIndex::NONE, dev)
             .and_then(|skb| self.nf_hook(Hook::TcEgress, Family::Netdev, skb, IfIndex::NONE, dev));
         let Some(skb) = hooked else {
-            self.count_tx_drop(dev);
-            return;
+            return self.count_tx_drop(dev);
         };
-        self.trace(&skb, Stage::Qdisc);
-        let Some(device) = self.device_mut(dev) else {
-            return self.kfree_skb(skb, DropReason::DevReady);
-        };
-        // Without carrier Linux puts the noop queue in place, which drops.
-        if !device.ops.link_up() || device.qdisc.len() >= TX_QUEUE_LEN {
-            self.count_tx_drop(dev);
-            return self.kfree_skb(skb, DropReason::QdiscDrop);
+        // What ends there is counted there.
+        if let Some(skb) = self.sch_handle_egress(skb) {
+            self.trace(&skb, Stage::Qdisc);
+            self.dev_xmit_skb(skb);
         }
-        if device.tx_stopped || !device.qdisc.is_empty() {
-            device.qdisc.push_back(skb);
-            return;
-        }
-        self.sch_direct_xmit(skb);
-    }
-
-    /// `qdisc_run()`: sends what waits, until the driver is busy.
-    pub(crate) fn qdisc_run(&mut self, dev: IfIndex) {
-        while let Some(device) = self.device_mut(dev) {
-            if device.tx_stopped {
-                return;
-            }
-            let Some(skb) = device.qdisc.pop_front() else {
-                return;
-            };
-            self.sch_direct_xmit(skb);
-        }
-    }
-
-    /// `sch_direct_xmit()`: hands the driver what `skb` becomes. What it does not take goes back to the queue, in order.
-    fn sch_direct_xmit(&mut self, skb: SkBuff) {
-        let dev = skb.dev;
-        let mut list = std::mem::take(&mut self.xmit_list);
-        self.validate_xmit_skb(skb, &mut list);
-        while let Some(skb) = list.pop_front() {
-            let Some(skb) = self.dev_hard_start_xmit(skb) else {
-                continue;
-            };
-            if let Some(device) = self.device_mut(dev) {
-                for skb in list.drain(..).rev() {
-                    device.qdisc.push_front(skb);
-                }
-                device.qdisc.push_front(skb);
-            }
-        }
-        self.xmit_list = list;
     }
 
     /// `dev_hard_start_xmit()`: the driver gets the packet. It comes back when the driver is busy, or no buffer that it can reach is free.
-    fn dev_hard_start_xmit(&mut self, skb: SkBuff) -> Option<SkBuff> {
+    pub(crate) fn dev_hard_start_xmit(&mut self, skb: SkBuff) -> Option<SkBuff> {
         let dev = skb.dev;
         let Some(device) = self.device(dev) else {
             self.kfree_skb(skb, DropReason::DevReady);
             return None;
         };
-        let skb = if dev != IfIndex::LO && !skb.is_in(&device.pool) {
+        let is_virtual = dev == IfIndex::LO || device.is_ifb;
+        let skb = if !is_virtual && !skb.is_in(&device.pool) {
             match self.copy_for_device(skb) {
                 Copied::Yes(copy) => copy,
                 Copied::NoPage(skb) => return Some(skb),
@@ -124,7 +83,7 @@ impl Stack {
                 device.stats.tx_packets += 1;
                 device.stats.tx_bytes += bytes;
                 self.stats.transmitted += 1;
-                if dev == IfIndex::LO {
+                if is_virtual {
                     self.napi_schedule(dev);
                 }
                 None
@@ -205,7 +164,7 @@ impl Stack {
         }
     }
 
-    fn count_tx_drop(&mut self, dev: IfIndex) {
+    pub(crate) fn count_tx_drop(&mut self, dev: IfIndex) {
         if let Some(device) = self.device_mut(dev) {
             device.stats.tx_dropped += 1;
         }

@@ -103,6 +103,7 @@ fn taker(how: Consume) -> &'static str {
         Consume::Fragment => "forwarded in fragments",
         Consume::Gro => "merged into a larger packet",
         Consume::Gso => "forwarded in segments",
+        Consume::TcAction => "tc action",
         Consume::SocketClose => "socket closed",
     }
 }

@@ -7,6 +7,7 @@ use crate::fib::Scope;
 use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::icmp::{self, unreach};
+use crate::sched::rt_tos2priority;
 use crate::skb::{PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
@@ -37,6 +38,7 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }
         let header_len = header.header_len();
+        skb.priority = rt_tos2priority(header.tos());
         // skb_forward_csum(): what the device summed includes the TTL.
         skb.forget_csum_complete();
         decrease_ttl(skb.data_mut());

@@ -92,6 +92,10 @@ pub struct SkBuff {
     pub(crate) fragmented: bool,
     /// The fragments that it was put together from, for the way out (`frag_max_size`, `frag_list`).
     pub(crate) pieces: Option<Box<Pieces>>,
+    /// A mirred action redirected it (`redirected`); true: while it was being received (`from_ingress`).
+    pub(crate) redirected: Option<bool>,
+    /// It comes back from an ifb: classifiers have seen it (`tc_skip_classify`).
+    pub(crate) tc_skip_classify: bool,
 }
 
 impl SkBuff {
@@ -127,6 +131,8 @@ impl SkBuff {
             dst: None,
             fragmented: false,
             pieces: None,
+            redirected: None,
+            tc_skip_classify: false,
         }
     }
 
@@ -292,6 +298,8 @@ impl SkBuff {
         self.nf_trace = from.nf_trace;
         self.dst = from.dst;
         self.fragmented = from.fragmented;
+        self.redirected = from.redirected;
+        self.tc_skip_classify = from.tc_skip_classify;
     }
 
     /// Marks the current start of data as the Ethernet header.
