@@ -105,6 +105,7 @@ pub(crate) enum Action {
         object: Named,
         create: bool,
         spec: ObjectSpec,
+        comment: Option<String>,
     },
     DeleteTable {
         table: TableName,

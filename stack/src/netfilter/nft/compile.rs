@@ -490,23 +490,6 @@ impl<'a> Compiler<'a> {
             self.ops.push(Op::Lookup { key, set, negate });
             return Ok(());
         }
-        if let (Expr::Concat(fields), Rhs::Parts(parts)) = (left, right) {
-            let mut tests = Vec::new();
-            for (field, part) in fields.iter().zip(parts) {
-                let test = part_test(*part, field.dtype(), RelOp::Implicit);
-                tests.push((self.node(field)?, test));
-            }
-            if op == RelOp::Neq {
-                self.ops.push(Op::NotAll(tests.into()));
-            } else {
-                self.ops.extend(
-                    tests
-                        .into_iter()
-                        .map(|(node, test)| Op::TestNode(node, test)),
-                );
-            }
-            return Ok(());
-        }
         let test = match (right, op) {
             (Rhs::Flags(mask), RelOp::Neg) => Test::Masked(*mask, 0),
             (Rhs::Flags(mask), _) => Test::NotMasked(*mask, 0),

@@ -281,6 +281,20 @@ impl DataType {
             }
             return;
         }
+        self.print_unnamed(value, out);
+    }
+
+    /// Prints one value without using names for it.
+    pub(crate) fn print_number(self, value: u128, out: &mut String) {
+        match self {
+            T::Time => {
+                let _ = write!(out, "{}s", value / 1000);
+            }
+            _ => self.print_unnamed(value, out),
+        }
+    }
+
+    fn print_unnamed(self, value: u128, out: &mut String) {
         // Writing into a string cannot fail.
         let _ = match self {
             T::Ipv4Addr => write!(out, "{}", Ipv4Addr::from_bits(value as u32)),

@@ -315,6 +315,16 @@ impl BinOp {
         }
     }
 
+    /// How tightly it binds.
+    pub(crate) fn level(self) -> u8 {
+        match self {
+            BinOp::Or => 0,
+            BinOp::Xor => 1,
+            BinOp::And => 2,
+            BinOp::Lshift | BinOp::Rshift => 3,
+        }
+    }
+
     pub(crate) fn apply(self, a: u128, b: u128) -> u128 {
         let shift = u32::try_from(b).unwrap_or(u32::MAX);
         match self {

@@ -62,7 +62,7 @@ const PUNCTUATION: [&str; 26] = [
 const MORE_PUNCTUATION: [&str; 4] = [":", "*", "+", "~"];
 
 fn is_word_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '\\')
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '\\')
 }
 
 /// The longest address at the start of `rest`: characters of it.

@@ -4,12 +4,16 @@
 use super::datatype::DataType;
 use super::expr::{BinOp, CtKey, Elem, Expr, MetaKey, Part};
 use super::model::TableFamily;
-use super::proto::{Base, Proto};
+use super::proto::{Base, Field, Proto};
 use super::stmt::{RelOp, Rhs, Stmt};
 
 /// Sorts the elements of a set that stands in a rule, takes out repetitions, and joins intervals that overlap or touch.
 pub(crate) fn anonymous(mut elems: Vec<Elem>, types: &[DataType]) -> Vec<Elem> {
-    elems.sort_by(|a, b| key_order(&a.key, &b.key, types));
+    let ranges = |e: &Elem| e.key.iter().any(|p| !matches!(p, Part::Value(_)));
+    // nft leaves concatenations of ranges in the kernel's order, which is that of insertion.
+    if types.len() == 1 || !elems.iter().any(ranges) {
+        elems.sort_by(|a, b| key_order(&a.key, &b.key, types));
+    }
     elems.dedup_by(|a, b| a.key == b.key && a.data == b.data);
     let [t] = types else { return elems };
     let mergeable = |e: &Elem| e.data.is_none() && !e.key.is_empty();
@@ -125,16 +129,19 @@ pub(crate) fn fold(expr: Expr) -> Expr {
     out
 }
 
-/// A raw payload; ports have a name of their own.
-pub(crate) fn raw(base: Base, offset: u16, len: u16) -> Expr {
-    if base == Base::Transport && len == 16 {
-        for field in Proto::Th.fields() {
-            if field.offset == offset {
-                return Expr::Payload(Proto::Th, field);
-            }
-        }
+/// A raw payload; fields whose header is known have a name.
+fn raw(base: Base, offset: u16, len: u16, family: TableFamily) -> Expr {
+    let proto = match (base, family) {
+        (Base::Transport, _) => Proto::Th,
+        (Base::Network, TableFamily::Ip) => Proto::Ip,
+        (Base::Network, TableFamily::Ip6) => Proto::Ip6,
+        _ => return Expr::Raw(base, offset, len),
+    };
+    let same = |f: &&Field| f.offset == offset && f.dtype.bits() == u32::from(len);
+    match proto.fields().iter().find(same) {
+        Some(field) => Expr::Payload(proto, field),
+        None => Expr::Raw(base, offset, len),
     }
-    Expr::Raw(base, offset, len)
 }
 
 /// A match from what was typed; the error says what does not fit.
@@ -147,6 +154,9 @@ pub(crate) fn relation(left: Expr, op: RelOp, right: Rhs) -> Result<Stmt, String
     };
     if ordered && !plain {
         return Err("only one value can be smaller or larger".to_owned());
+    }
+    if matches!((&left, &right), (Expr::Concat(_), Rhs::Parts(_))) {
+        return Err("a concatenation is compared with a set, not with one value".to_owned());
     }
     let t = left.dtype();
     if op == RelOp::Neg && !(t.is_bitmask() && matches!(right, Rhs::Flags(_))) {
@@ -167,6 +177,14 @@ pub(crate) fn relation(left: Expr, op: RelOp, right: Rhs) -> Result<Stmt, String
             (_, RelOp::Neq, _) => matched(left, RelOp::Neq, Rhs::Masked { value, mask }),
             _ => return Err("flags are compared with == and != only".to_owned()),
         });
+    }
+    // (x ^ c) == v is x == v ^ c
+    if let (Expr::Bin(BinOp::Xor, inner, c), Rhs::Parts(parts)) = (&left, &right)
+        && let (Expr::Value(c, _), [Part::Value(value)]) = (c.as_ref(), parts.as_slice())
+        && !ordered
+    {
+        let right = Rhs::Parts(vec![Part::Value(value ^ c)]);
+        return relation(inner.as_ref().clone(), op, right);
     }
     // address & netmask == network
     if let (Expr::Bin(BinOp::And, inner, mask), Rhs::Parts(parts)) = (&left, &right)
@@ -221,6 +239,18 @@ fn demanded(stmt: &Stmt) -> Option<(&Expr, u128)> {
     }
 }
 
+/// Whether a match on the transport protocol says something of the network protocol, too.
+fn says_both(stmt: &Stmt, family: TableFamily) -> bool {
+    let of_header = matches!(
+        stmt,
+        Stmt::Match {
+            left: Expr::Payload(..),
+            ..
+        }
+    );
+    of_header && matches!(family, TableFamily::Inet | TableFamily::Netdev)
+}
+
 /// The transport protocol that a match is about in so many words.
 fn says_l4proto(stmt: &Stmt) -> Option<u128> {
     let (left, value) = demanded(stmt)?;
@@ -273,12 +303,49 @@ fn stmt_protos(stmt: &Stmt) -> Vec<Proto> {
     found
 }
 
+/// Behind a match on the protocol `th` is the header of that protocol.
+fn name_ports(stmts: &mut [Stmt]) {
+    const WITH_PORTS: [Proto; 5] = [
+        Proto::Tcp,
+        Proto::Udp,
+        Proto::Udplite,
+        Proto::Dccp,
+        Proto::Sctp,
+    ];
+    let mut named = None;
+    for stmt in stmts {
+        let says = says_l4proto(stmt);
+        match stmt {
+            Stmt::Match { left, .. } | Stmt::Vmap(left, _) => {
+                if let (Expr::Payload(proto @ Proto::Th, field), Some(known)) = (left, named)
+                    && let Some(same) = Proto::field(known, field.name)
+                {
+                    (*proto, *field) = (known, same);
+                }
+            }
+            _ => named = None,
+        }
+        let known = |p: &Proto| p.l4proto().map(u128::from) == says;
+        if says.is_some() {
+            named = WITH_PORTS.into_iter().find(known);
+        }
+    }
+}
+
 /// Takes out matches that a later one implies: `ip protocol tcp tcp dport 22` is `tcp dport 22`.
 pub(crate) fn rule(mut stmts: Vec<Stmt>, family: TableFamily) -> Vec<Stmt> {
+    for stmt in &mut stmts {
+        if let Stmt::Match { left, .. } | Stmt::Vmap(left, _) | Stmt::SetPayload(left, _) = stmt
+            && let Expr::Raw(base, offset, len) = *left
+        {
+            *left = raw(base, offset, len, family);
+        }
+    }
+    name_ports(&mut stmts);
     let mut at = 0;
     while at < stmts.len() {
         let stmt = &stmts[at];
-        let l4 = says_l4proto(stmt);
+        let l4 = says_l4proto(stmt).filter(|_| !says_both(stmt, family));
         let l3 = says_l3proto(stmt)
             .filter(|_| matches!(family, TableFamily::Inet | TableFamily::Netdev));
         // The next match on a header of the layer above takes the condition over.
@@ -298,7 +365,39 @@ pub(crate) fn rule(mut stmts: Vec<Stmt>, family: TableFamily) -> Vec<Stmt> {
         }
     }
     merge_order(&mut stmts);
+    query_types(&mut stmts);
     stmts
+}
+
+/// Ids and sequence numbers are in queries and their answers only: without a match on the type before it nft adds one.
+fn query_types(stmts: &mut Vec<Stmt>) {
+    let field = |stmt: &Stmt| match stmt {
+        Stmt::Match {
+            left: Expr::Payload(proto @ (Proto::Icmp | Proto::Icmpv6), f),
+            ..
+        } => Some((*proto, f.name)),
+        _ => None,
+    };
+    let mut typed = false;
+    for at in 0..stmts.len() {
+        match field(&stmts[at]) {
+            Some((_, "type")) => typed = true,
+            Some((proto, "id" | "sequence")) if !typed => {
+                let (kinds, t) = match proto {
+                    Proto::Icmp => ([0, 8], DataType::IcmpType),
+                    _ => ([128, 129], DataType::Icmpv6Type),
+                };
+                let elems = kinds.map(|k| Elem::new(vec![Part::Value(k)])).to_vec();
+                if let Some(field) = proto.field("type").filter(|f| f.dtype == t) {
+                    let right = Rhs::Set(super::expr::SetRef::Anonymous(elems));
+                    let left = Expr::Payload(proto, field);
+                    stmts.insert(at, matched(left, RelOp::Implicit, right));
+                }
+                return;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// nft joins two comparisons with constants in neighbouring fields into one, and lists them in the order of the fields.

@@ -174,8 +174,6 @@ pub(crate) enum Op {
     /// The commonest: a field is compared.
     Test(Load, Test),
     TestNode(Node, Test),
-    /// Not all of these hold.
-    NotAll(Box<[(Node, Test)]>),
     Lookup {
         key: Box<[Node]>,
         set: SetSel,

@@ -70,6 +70,7 @@ pub(crate) struct Object {
     pub table: TableName,
     pub handle: u64,
     pub spec: ObjectSpec,
+    pub comment: Option<String>,
     pub state: ObjectState,
 }
 
@@ -238,7 +239,10 @@ impl Ruleset {
                 elem
             })
             .collect();
-        elems.sort_by(|a, b| super::normal::key_order(&a.key, &b.key, &set.spec.key));
+        // Concatenations of ranges stay in the order of insertion.
+        if !set.spec.interval || set.spec.key.len() == 1 {
+            elems.sort_by(|a, b| super::normal::key_order(&a.key, &b.key, &set.spec.key));
+        }
         elems
     }
 }

@@ -71,7 +71,8 @@ impl Transaction<'_> {
                 object,
                 create,
                 spec,
-            } => self.add_object(object, create, spec),
+                comment,
+            } => self.add_object(object, create, spec, comment),
             Action::DeleteTable {
                 table,
                 handle,
@@ -301,7 +302,13 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn add_object(&mut self, object: Named, create: bool, spec: ObjectSpec) -> Result<(), String> {
+    fn add_object(
+        &mut self,
+        object: Named,
+        create: bool,
+        spec: ObjectSpec,
+        comment: Option<String>,
+    ) -> Result<(), String> {
         if self.rules.object_id(spec.kind(), &object).is_some() {
             return match create {
                 true => Err("the object exists".to_owned()),
@@ -324,6 +331,7 @@ impl Transaction<'_> {
             table: object.table.clone(),
             handle,
             spec,
+            comment,
             state,
         });
         if let Some(table) = self.rules.table_mut(&object.table) {

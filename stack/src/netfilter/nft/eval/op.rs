@@ -78,16 +78,6 @@ impl Run<'_> {
                 Some(x) => Step::unless_false(test.holds(x)),
                 None => Step::Break,
             },
-            Op::NotAll(tests) => {
-                let mut all = true;
-                for (node, test) in tests {
-                    match self.node(node, env) {
-                        Some(x) => all &= test.holds(x),
-                        None => return Step::Break,
-                    }
-                }
-                Step::unless_false(!all)
-            }
             Op::Lookup { key, set, negate } => {
                 let Some(key) = self.key(key, env) else {
                     return Step::Break;

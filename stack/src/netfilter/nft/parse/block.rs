@@ -405,8 +405,14 @@ impl Parser<'_> {
         create: bool,
     ) -> Result<(), NftError> {
         let block = self.take("{");
+        let mut comment = None;
         if block {
             self.skip_newlines();
+            if self.take_word("comment") {
+                comment = Some(self.comment()?);
+                self.end_of_stmt()?;
+                self.skip_newlines();
+            }
         }
         let spec = match kind {
             ObjKind::Counter => {
@@ -418,7 +424,11 @@ impl Parser<'_> {
             ObjKind::CtHelper => self.ct_helper()?,
         };
         if block && !self.block_end()? {
-            return self.error("expected }");
+            self.expect_word("comment")?;
+            comment = Some(self.comment()?);
+            if !self.block_end()? {
+                return self.error("expected }");
+            }
         }
         self.push(
             pos.clone(),
@@ -426,6 +436,7 @@ impl Parser<'_> {
                 object,
                 create,
                 spec,
+                comment,
             },
         );
         Ok(())

@@ -62,28 +62,16 @@ impl Parser<'_> {
     fn bin_expr(&mut self) -> Result<Expr, NftError> {
         let mut left = self.primary()?;
         let t = left.dtype();
-        while let Some(op) = self.binop() {
+        while let Some(op) = self.binop(0) {
             let t = match op {
                 BinOp::Lshift | BinOp::Rshift => DataType::Integer(32),
                 _ => t,
             };
             // The kernel's bitwise expression takes constants.
-            let right = Expr::Value(self.operand(t)?, t);
+            let right = Expr::Value(self.constant_above(t, op.level() + 1)?, t);
             left = normal::fold(Expr::Bin(op, Box::new(left), Box::new(right)));
         }
         Ok(left)
-    }
-
-    /// A constant without operators outside of parentheses: in `a & 1 | 2` the `| 2` belongs to the whole.
-    fn operand(&mut self, t: DataType) -> Result<u128, NftError> {
-        if self.take("(") {
-            let value = self.constant(t)?;
-            self.expect(")")?;
-            return Ok(value);
-        }
-        let pos = self.pos();
-        let text = self.string("a value")?;
-        t.parse(&text).map_err(|p| pos.error(p))
     }
 
     fn primary(&mut self) -> Result<Expr, NftError> {
@@ -229,7 +217,7 @@ impl Parser<'_> {
         if len == 0 {
             return Err(pos.error("a raw payload has 1 to 128 bits"));
         }
-        Ok(normal::raw(base, offset, len))
+        Ok(Expr::Raw(base, offset, len))
     }
 
     /// `fib saddr . iif oif`
@@ -355,17 +343,8 @@ impl Parser<'_> {
         let [t] = types else {
             return self.concat_expr(types);
         };
-        if self.peek().kind == Kind::Word && !self.is_constant(*t) && *t != DataType::ClassId {
-            let pos = self.pos();
-            let starts = MetaKey::from_name(&pos.word).is_some_and(|k| k.may_be_unqualified())
-                || Proto::from_name(&pos.word).is_some()
-                || [
-                    "meta", "ct", "fib", "numgen", "jhash", "symhash", "exthdr", "frag", "rt",
-                ]
-                .contains(&pos.word.as_str());
-            if starts {
-                return self.concat_expr(types);
-            }
+        if self.computed(*t) {
+            return self.concat_expr(types);
         }
         if self.is("@") {
             return self.concat_expr(types);
@@ -377,5 +356,24 @@ impl Parser<'_> {
             }
         }
         Ok(Expr::Value(value, *t))
+    }
+
+    /// Whether what follows is computed, and no constant of type `t`. A word that is both is the constant (`icmp` is a protocol).
+    fn computed(&self, t: DataType) -> bool {
+        const STARTS: [&str; 9] = [
+            "meta", "ct", "fib", "numgen", "jhash", "symhash", "exthdr", "frag", "rt",
+        ];
+        let mut n = 0;
+        while self.peek_at(n).is("(") {
+            n += 1;
+        }
+        let token = self.peek_at(n);
+        let word = token.text.as_str();
+        token.kind == Kind::Word
+            && (n > 0 || !self.is_constant(t))
+            && t.parse(word).is_err()
+            && (MetaKey::from_name(word).is_some_and(|k| k.may_be_unqualified())
+                || Proto::from_name(word).is_some()
+                || STARTS.contains(&word))
     }
 }

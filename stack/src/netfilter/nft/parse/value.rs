@@ -36,12 +36,17 @@ impl Parser<'_> {
 
     /// One constant: `5`, `syn`, `(syn | ack)`, `1 << 3`.
     pub(super) fn constant(&mut self, t: DataType) -> Result<u128, NftError> {
+        self.constant_above(t, 0)
+    }
+
+    /// A constant with the operators in it that bind at least as `level`.
+    pub(super) fn constant_above(&mut self, t: DataType, level: u8) -> Result<u128, NftError> {
         self.deeper()?;
         let mut value = self.constant_primary(t)?;
         // Names of devices and the like contain no operators.
         while !t.is_string() {
-            let Some(op) = self.binop() else { break };
-            let right = self.constant_primary(t)?;
+            let Some(op) = self.binop(level) else { break };
+            let right = self.constant_above(t, op.level() + 1)?;
             value = op.apply(value, right) & t.max();
         }
         self.depth -= 1;
@@ -92,8 +97,8 @@ impl Parser<'_> {
         Ok(self.number("a class", u32::MAX.into())?.into())
     }
 
-    /// An operator on bits, taken.
-    pub(super) fn binop(&mut self) -> Option<BinOp> {
+    /// An operator on bits that binds at least as `level`, taken.
+    pub(super) fn binop(&mut self, level: u8) -> Option<BinOp> {
         let token = self.peek();
         let op = match (&token.kind, token.text.as_str()) {
             (Kind::Punct(_), "&") | (Kind::Word, "and") => BinOp::And,
@@ -103,6 +108,9 @@ impl Parser<'_> {
             (Kind::Punct(_), ">>") | (Kind::Word, "rshift") => BinOp::Rshift,
             _ => return None,
         };
+        if op.level() < level {
+            return None;
+        }
         self.next();
         Some(op)
     }
@@ -166,6 +174,16 @@ impl Parser<'_> {
     pub(super) fn rhs(&mut self, types: &[DataType]) -> Result<Rhs, NftError> {
         if self.is("{") {
             let elems = self.set_literal(types, None, false)?;
+            // A set of one is no set.
+            if let ([t], [elem]) = (types, elems.as_slice())
+                && let [part] = elem.key.as_slice()
+                && *elem == Elem::new(vec![*part])
+            {
+                return Ok(match *part {
+                    Part::Value(flags) if t.is_bitmask() => Rhs::Flags(flags),
+                    part => Rhs::Parts(vec![part]),
+                });
+            }
             return Ok(Rhs::Set(SetRef::Anonymous(normal::anonymous(elems, types))));
         }
         if self.is("@") {

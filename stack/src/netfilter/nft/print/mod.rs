@@ -70,10 +70,11 @@ impl Printer<'_> {
     pub fn part(&self, t: DataType, part: Part, out: &mut String) {
         match part {
             Part::Value(v) => self.value(t, v, out),
+            // Ends of ranges are numbers even where values have names (range_expr_print()).
             Part::Range(lo, hi) => {
-                self.value(t, lo, out);
+                t.print_number(lo, out);
                 out.push('-');
-                self.value(t, hi, out);
+                t.print_number(hi, out);
             }
             Part::Prefix(v, _) if t.is_string() => {
                 quoted(&format!("{}*", super::datatype::string_of(v)), out);

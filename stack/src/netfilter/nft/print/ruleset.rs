@@ -230,6 +230,9 @@ impl Printer<'_> {
     pub fn object(&self, object: &Object, out: &mut String) {
         put!(out, "\t{} {} {{", object.spec.kind().name(), object.name);
         self.handle(object.handle, out);
+        if let Some(comment) = &object.comment {
+            put!(out, "\t\tcomment \"{comment}\"\n");
+        }
         match (&object.state, &object.spec) {
             (ObjectState::Stateful(state), _) => match state.stmt() {
                 Stmt::Counter { .. } if self.stateless => {}

@@ -104,6 +104,17 @@ impl Printer<'_> {
 
     fn relation(&self, left: &Expr, op: RelOp, right: &Rhs, out: &mut String) {
         self.expr(left, out);
+        if let Rhs::Masked { value, mask } = right
+            && mask.count_ones() == 1
+        {
+            // One flag is no list.
+            let t = left.dtype();
+            out.push_str(" & ");
+            t.print(*mask, out);
+            out.push_str(if op == RelOp::Neq { " != " } else { " == " });
+            t.print(*value, out);
+            return;
+        }
         let one_value = matches!(right, Rhs::Parts(p) if matches!(p.as_slice(), [Part::Value(_)]));
         let arithmetic = matches!(left, Expr::Bin(..)) && one_value;
         out.push_str(match op {
