@@ -10,6 +10,12 @@ use thiserror::Error;
 /// Why a call into the stack was refused. Each names the `errno` that Linux returns.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StackError {
+    /// `EINVAL`: a BPF program that cannot be loaded.
+    #[error(transparent)]
+    Bpf(#[from] crate::bpf::BpfError),
+    /// `EINVAL`: a BPF program of another type.
+    #[error("the program is not of the type that is needed here")]
+    WrongProgram,
     /// `ENODEV`: there is no such device.
     #[error("no device {0}")]
     NoDevice(IfIndex),

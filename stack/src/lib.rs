@@ -33,6 +33,7 @@
 
 pub mod addr;
 mod arp;
+pub mod bpf;
 pub mod checksum;
 pub mod command;
 mod devconf;
@@ -69,6 +70,7 @@ mod timer;
 pub mod trace;
 mod udp;
 mod validate_xmit;
+pub mod xdp;
 mod xmit;
 
 pub use addr::IpCidr;

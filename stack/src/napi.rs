@@ -132,6 +132,9 @@ impl Stack {
             device.stats.rx_bytes += skb.len() as u64;
         }
         self.trace(&skb, Stage::NapiPoll);
+        let Some(mut skb) = self.do_xdp(dev, skb) else {
+            return;
+        };
         self.trace(&skb, Stage::GroReceive);
         if !self.eth_type_trans(&mut skb) {
             self.count_rx_drop(dev);

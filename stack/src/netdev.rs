@@ -5,6 +5,7 @@ use crate::page_pool::PagePool;
 use crate::sched::{Clsact, TxQueue};
 use crate::skb::{Gso, GsoType, IfIndex, SkBuff};
 use crate::stats::LinkStats;
+use crate::xdp::XdpProgram;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -164,6 +165,8 @@ pub(crate) struct NetDevice {
     pub tx_retry: Option<Ps>,
     /// Frames were handed to the driver since its last `flush`.
     pub needs_flush: bool,
+    /// The program that sees received frames first.
+    pub xdp: Option<Box<XdpProgram>>,
     /// Its part in the receive softirq.
     pub napi: NapiState,
 }
@@ -186,6 +189,7 @@ impl NetDevice {
             no_page: false,
             tx_retry: None,
             needs_flush: false,
+            xdp: None,
             napi: NapiState::Idle,
         }
     }

@@ -23,6 +23,7 @@ use crate::socket::Sockets;
 use crate::stats::{LinkStats, StackStats};
 use crate::timer::{TimerKey, Timers};
 use crate::trace::{Consume, Stage, Tracer};
+use crate::xdp::XskSockets;
 use crate::{Ps, SEC};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -136,6 +137,7 @@ pub struct Stack {
     pub(crate) stats: StackStats,
     pub(crate) poll_list: VecDeque<IfIndex>,
     pub(crate) rx_list: Vec<SkBuff>,
+    pub(crate) xsk: XskSockets,
     /// Receive offload of the poll that is going on; empty between polls.
     pub(crate) gro: Gro,
     /// Packets on their way from the queue to a driver; empty between calls.
@@ -180,6 +182,7 @@ impl Stack {
             stats: StackStats::default(),
             poll_list: VecDeque::new(),
             rx_list: Vec::new(),
+            xsk: XskSockets::default(),
             gro: Gro::default(),
             xmit_list: VecDeque::new(),
             nft: None,
@@ -272,8 +275,11 @@ impl Stack {
     pub fn stats(&self) -> StackStats {
         let mut stats = self.stats.clone();
         let queued: usize = self.devices.iter().map(|d| d.qdisc.len()).sum();
-        stats.held =
-            (queued + self.sockets.held() + self.neighbours.held() + self.frags.held()) as u64;
+        stats.held = (queued
+            + self.sockets.held()
+            + self.xsk.held()
+            + self.neighbours.held()
+            + self.frags.held()) as u64;
         stats
     }
 

@@ -115,6 +115,21 @@ impl SkBuff {
         self.head.bytes_mut()
     }
 
+    /// The head buffer, writable, with the places in it where the linear data begins and ends.
+    pub(crate) fn linear_buffer(&mut self) -> (&mut [u8], usize, usize) {
+        let (start, end) = (self.data, self.data + self.headlen);
+        (self.head_mut(), start, end)
+    }
+
+    /// Moves begin and end of the linear data to other places in the head buffer; both are cut to what there is. Data starts at the
+    /// Ethernet header.
+    pub(crate) fn set_linear(&mut self, start: usize, end: usize) {
+        let end = end.min(self.head.size());
+        self.data = start.min(end);
+        self.headlen = end - self.data;
+        self.reset_mac_header();
+    }
+
     /// Moves the packet to the heap where its pools run low, so that a queue nobody reads cannot starve a device of buffers.
     pub fn detach_if_scarce(&mut self) {
         if self.head.is_scarce() {
