@@ -70,7 +70,7 @@ impl Pieces {
 
     /// Whether a datagram with `total` bytes of payload can go out in the same pieces, none longer than `room`
     /// (`skb_has_frag_list()` and what follows in `ip_do_fragment()`).
-    fn fit(&self, total: usize, room: usize) -> bool {
+    pub fn fit(&self, total: usize, room: usize) -> bool {
         let Some((_, before_last)) = self.lens.split_last() else {
             return false;
         };
@@ -79,15 +79,10 @@ impl Pieces {
             && before_last.iter().all(|l| l % 8 == 0)
     }
 
-    /// Lengths of the pieces that a payload of `total` bytes goes out in: as it came if that fits, else as long as `room` allows: a multiple
-    /// of 8 but for the last. Nothing, if there is not even room for 8.
-    pub fn cut(
-        pieces: Option<&Self>,
-        total: usize,
-        room: usize,
-    ) -> impl Iterator<Item = usize> + '_ {
+    /// Lengths of the pieces that a payload of `total` bytes goes out in: as it came, if `same` says so, else as long as `room` allows: a
+    /// multiple of 8 but for the last. Nothing, if there is not even room for 8.
+    pub fn cut(same: Option<&Self>, total: usize, room: usize) -> impl Iterator<Item = usize> + '_ {
         let step = room & !7;
-        let same = pieces.filter(|p| p.fit(total, room));
         let (mut at, mut index) = (0, 0);
         std::iter::from_fn(move || {
             let len = match same {

@@ -43,7 +43,8 @@ impl Stack {
         let id = self.random() as u32;
         let total = skb.len() - prefix;
         let mut at = 0;
-        for len in Pieces::cut(pieces.as_deref(), total, room) {
+        let same = pieces.as_deref().filter(|p| p.fit(total, room));
+        for len in Pieces::cut(same, total, room) {
             // at ≤ 65535 and a multiple of 8: it is the field's value; the lowest bit says that more follow.
             let field = at as u16 | u16::from(at + len < total);
             match self.ip6_frag_next(&skb, (prefix, named_at), at, len, (field, id)) {

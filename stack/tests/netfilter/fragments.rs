@@ -55,6 +55,18 @@ fn out_as_they_came_in_whatever_the_order() {
     }
 }
 
+/// As a kernel does it, though the sender said don't fragment.
+#[test]
+fn the_dont_fragment_bit_of_fragments_is_lost() {
+    let mut r = Router::new();
+    let whole = udp((CLIENT, 40000), (SERVER, 9), &vec![7; 3000]);
+    let mut out = Vec::new();
+    for frame in cut(&whole, &[1480, 1480], true) {
+        out = r.client_sends(frame);
+    }
+    assert!(parts(&out) == parts(&cut(&whole, &[1480, 1480], false)));
+}
+
 #[test]
 fn pieces_are_cut_again_for_a_narrow_way_out_but_not_against_the_senders_will() {
     let whole = udp((CLIENT, 40000), (SERVER, 9), &vec![7; 2000]);

@@ -101,25 +101,22 @@ fn write_fields(
         let counters = conn.counters.filter(|_| options.counters)?;
         Some(counters[dir as usize])
     };
-    write_tuple(text, &conn.original, counter(Dir::Original))?;
+    write_tuple(text, &conn.original)?;
+    write_zone(text, conn, ZoneDir::Original)?;
+    write_counter(text, counter(Dir::Original))?;
     if !conn.status.has(CtStatus::SEEN_REPLY) {
         text.push_str("[UNREPLIED] ");
     }
-    write_tuple(text, &conn.reply, counter(Dir::Reply))?;
+    write_tuple(text, &conn.reply)?;
+    write_zone(text, conn, ZoneDir::Reply)?;
+    write_counter(text, counter(Dir::Reply))?;
     if conn.status.has(CtStatus::ASSURED) {
         text.push_str("[ASSURED] ");
     }
     if options.mark {
         write!(text, "mark={} ", conn.mark)?;
     }
-    if conn.zone.id != 0 {
-        let name = match conn.zone.dir {
-            ZoneDir::Both => "zone",
-            ZoneDir::Original => "zone-orig",
-            ZoneDir::Reply => "zone-reply",
-        };
-        write!(text, "{name}={} ", conn.zone.id)?;
-    }
+    write_zone(text, conn, ZoneDir::Both)?;
     if options.use_count {
         // References: packets that are under way do not count here.
         text.push_str("use=1 ");
@@ -130,7 +127,20 @@ fn write_fields(
     Ok(())
 }
 
-fn write_tuple(text: &mut String, tuple: &Tuple, counter: Option<CtCounter>) -> std::fmt::Result {
+/// The zone, if it counts in this direction: that of one direction stands behind its tuple.
+fn write_zone(text: &mut String, conn: &Conn, dir: ZoneDir) -> std::fmt::Result {
+    if conn.zone.id == 0 || conn.zone.dir != dir {
+        return Ok(());
+    }
+    let name = match dir {
+        ZoneDir::Both => "zone",
+        ZoneDir::Original => "zone-orig",
+        ZoneDir::Reply => "zone-reply",
+    };
+    write!(text, "{name}={} ", conn.zone.id)
+}
+
+fn write_tuple(text: &mut String, tuple: &Tuple) -> std::fmt::Result {
     write!(text, "src={} dst={} ", tuple.src, tuple.dst)?;
     match tuple.protocol {
         IPPROTO_TCP | IPPROTO_UDP => {
@@ -145,6 +155,10 @@ fn write_tuple(text: &mut String, tuple: &Tuple, counter: Option<CtCounter>) -> 
         )?,
         _ => {}
     }
+    Ok(())
+}
+
+fn write_counter(text: &mut String, counter: Option<CtCounter>) -> std::fmt::Result {
     match counter {
         Some(c) => write!(text, "packets={} bytes={} ", c.packets, c.bytes),
         None => Ok(()),
