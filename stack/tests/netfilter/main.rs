@@ -5,6 +5,7 @@ mod common;
 mod conntrack;
 mod fragments;
 mod nat;
+mod properties;
 mod reject;
 mod router;
 mod ruleset;

@@ -223,6 +223,7 @@ pub fn checksums_ok(frame: &[u8]) -> bool {
         Some(TransportSlice::Icmpv4(icmp)) => {
             icmp.icmp_type().calc_checksum(icmp.payload()) == icmp.checksum()
         }
+        Some(TransportSlice::Icmpv6(icmp)) => icmp.is_checksum_valid(src.octets(), dst.octets()),
         _ => false,
     }
 }
