@@ -4,6 +4,7 @@
 mod common;
 mod conntrack;
 mod fragments;
+mod ftp;
 mod nat;
 mod properties;
 mod reject;

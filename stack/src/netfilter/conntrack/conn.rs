@@ -1,6 +1,8 @@
 //! One connection (`struct nf_conn`), and a packet's reference to it.
 
+use super::ftp::FtpMaster;
 use super::helper::Helper;
+use super::seqadj::SeqAdj;
 use super::tcp::{TcpState, TcpTrack};
 use super::tuple::{Dir, Tuple};
 use crate::Ps;
@@ -240,6 +242,10 @@ pub struct Conn {
     pub(crate) proto: Proto,
     /// Who looks into its packets for connections that will follow.
     pub(crate) helper: Option<Helper>,
+    /// What the FTP helper remembers.
+    pub(super) ftp: FtpMaster,
+    /// By direction: what NAT did to sequence numbers.
+    pub(super) seqadj: [SeqAdj; 2],
     /// Events that are wanted (`ct event set`).
     pub(super) event_mask: u16,
     /// Confirmed: when it ends. Before that: how long it is to live from its confirmation on.

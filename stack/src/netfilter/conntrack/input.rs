@@ -2,6 +2,7 @@
 
 use super::conn::{CtId, CtInfo, CtStatus, CtZone, NfCt, Proto};
 use super::event;
+use super::helper::Helper;
 use super::table::Conntrack;
 use super::tcp::{Context, Segment, TcpState, TcpTrack, TcpVerdict};
 use super::tuple::{Dir, L4, Tuple};
@@ -123,6 +124,7 @@ impl Conntrack {
                     self.stats_mut().drop += 1;
                     return Err(Verdict::Drop);
                 };
+                self.init_expected(id, &tuple, zone, state.now);
                 (id, Dir::Original)
             }
         };
@@ -134,6 +136,23 @@ impl Conntrack {
             Dir::Original => CtInfo::New,
         };
         Ok(Some(NfCt { id, info }))
+    }
+
+    /// What `init_conntrack()` does about a connection that was expected.
+    fn init_expected(&mut self, id: CtId, tuple: &Tuple, zone: CtZone, now: Ps) {
+        if self.expected.is_empty() {
+            return;
+        }
+        let Some(expected) = self.find_expectation(tuple, zone, now) else {
+            return;
+        };
+        let mark = self.get(expected.master).map_or(0, |master| master.mark);
+        if let Some(conn) = self.get_mut(id) {
+            conn.status |= CtStatus::EXPECTED;
+            conn.master = Some(expected.master);
+            conn.mark = mark;
+        }
+        self.nf_nat_follow_master(id, &expected, now);
     }
 
     /// `nf_conntrack_handle_packet()`.
@@ -289,7 +308,8 @@ impl Conntrack {
             dir,
             status: conn.status,
             expires_in: conn.expires_in(now),
-            ack_offset: 0,
+            // What the other side acknowledges was numbered anew by NAT.
+            ack_offset: conn.seqadj[dir.reverse() as usize].offset(segment.ack_seq.wrapping_sub(1)),
             config,
         };
         let Proto::Tcp(track) = &mut conn.proto else {
@@ -362,6 +382,15 @@ impl Conntrack {
             }
             return Verdict::Accept;
         }
+        if conn.helper.is_some() || conn.status.has(CtStatus::SEQ_ADJUST) {
+            let verdict = self.help_and_adjust(skb, nfct, state);
+            if verdict != Verdict::Accept {
+                return verdict;
+            }
+        }
+        let Some(conn) = self.get(nfct.id) else {
+            return Verdict::Accept;
+        };
         // Errors about a packet do not confirm its connection.
         if !conn.is_confirmed() && nfct.info.dir() == Dir::Original {
             let verdict = self.confirm(skb, nfct, state.now);
@@ -371,6 +400,40 @@ impl Conntrack {
         }
         if let Some(nfct) = skb.nfct {
             self.deliver(nfct.id, state.now);
+        }
+        Verdict::Accept
+    }
+
+    /// What `nf_confirm()` does before confirmation: the helper, and sequence numbers if they were to be adjusted before.
+    fn help_and_adjust(&mut self, skb: &mut SkBuff, nfct: NfCt, state: &HookState) -> Verdict {
+        let Some(conn) = self.get(nfct.id) else {
+            return Verdict::Accept;
+        };
+        // Errors have nothing to look into.
+        if nfct.info == CtInfo::RelatedReply {
+            return Verdict::Accept;
+        }
+        let looped = state.iif == Some(IfIndex::LO) || state.oif == Some(IfIndex::LO);
+        let (helper, adjust) = (
+            conn.helper,
+            conn.status.has(CtStatus::SEQ_ADJUST) && !looped,
+        );
+        let Some(l4) = L4::of(skb.data(), state.family).filter(|l4| l4.protocol == IPPROTO_TCP)
+        else {
+            return Verdict::Accept;
+        };
+        if helper == Some(Helper::Ftp) {
+            let verdict = self.ftp_help(skb, nfct, l4.offset, state.now);
+            if verdict != Verdict::Accept {
+                return verdict;
+            }
+        }
+        if adjust
+            && self
+                .seq_adjust(nfct.id, nfct.info, skb, l4.offset)
+                .is_none()
+        {
+            return Verdict::Drop;
         }
         Verdict::Accept
     }

@@ -7,6 +7,7 @@
 //!
 //! - [`Conntrack::get`] finds the connection of a reference; [`Conntrack::list`] prints them all as `conntrack -L`.
 //! - Events are kept between [`Conntrack::events_on`] and [`Conntrack::take_events`], as `conntrack -E` prints them.
+//! - [`Helper`]s look into control connections and expect the ones that these announce ([`Conntrack::expectations`]); so far FTP.
 //! - [`CtConfig`] has the sysctls.
 //!
 //! TCP, UDP, ICMP and ICMPv6 have trackers; other protocols are told apart by their addresses only. SCTP, GRE, DCCP and UDP-Lite count among
@@ -15,10 +16,13 @@
 mod config;
 mod conn;
 mod event;
+mod expect;
+mod ftp;
 mod helper;
 mod icmp;
 mod input;
 mod list;
+mod seqadj;
 pub(crate) mod sysctl;
 mod table;
 mod tcp;
@@ -28,11 +32,13 @@ mod tuple;
 pub use config::{CtConfig, TcpTimeouts};
 pub use conn::{Conn, CtCounter, CtId, CtInfo, CtStatus, CtZone, NfCt, ZoneDir};
 pub use event::{CtEvent, CtEventKind};
+pub use expect::Expectation;
 pub use helper::Helper;
 pub use list::ListOptions;
 pub use table::{Conntrack, CtStats};
 pub use tuple::{Dir, Tuple};
 
+pub(crate) use ftp::{Announced, FtpType};
 pub(crate) use tuple::{L4, addresses};
 
 /// The kernel's clock tick (`CONFIG_HZ=250`): timeouts are shown as if counted in these.

@@ -3,6 +3,8 @@
 use super::config::CtConfig;
 use super::conn::{Conn, CtId, CtInfo, CtStatus, CtZone, NfCt, Proto};
 use super::event::{self, CtEventKind, Events};
+use super::expect::Expectation;
+use super::ftp::FtpMaster;
 use super::tuple::{Dir, Tuple};
 use crate::Ps;
 use crate::hook::{Family, HookId};
@@ -63,6 +65,7 @@ pub struct Conntrack {
     users: [usize; 2],
     pub(crate) hook_ids: Vec<(Family, HookId)>,
     pub(super) events: Events,
+    pub(super) expected: Vec<Expectation>,
 }
 
 /// Mixes two words well (the finisher of wyhash).
@@ -115,6 +118,7 @@ impl Conntrack {
             users: [0; 2],
             hook_ids: Vec::new(),
             events: Events::default(),
+            expected: Vec::new(),
         }
     }
 
@@ -300,6 +304,8 @@ impl Conntrack {
             masq_index: IfIndex::NONE,
             proto: Proto::Other,
             helper: None,
+            ftp: FtpMaster::default(),
+            seqadj: Default::default(),
             event_mask: u16::MAX,
             timeout: 0,
             events: 0,
@@ -399,6 +405,7 @@ impl Conntrack {
         if let Some(conn) = self.get_mut(id) {
             conn.status |= CtStatus::DYING;
         }
+        self.remove_expectations(id);
         self.report(id, CtEventKind::Destroy, now);
     }
 

@@ -6,6 +6,7 @@
 //! reply tuple; every further packet, and every ICMP error about one, is translated from that.
 
 mod by_source;
+mod ftp;
 mod icmp;
 mod manip;
 mod masquerade;
