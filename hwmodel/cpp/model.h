@@ -12,6 +12,10 @@ namespace wirepath {
 struct PinsIn;
 struct PinsOut;
 struct Straps;
+struct Column;
+struct Beat;
+struct Response;
+struct Window;
 
 class Model {
   public:
@@ -22,11 +26,11 @@ class Model {
     // only be destroyed then.
     virtual void step(std::uint64_t now, const PinsIn& in, PinsOut& out) = 0;
 
-    // Cycles from `now` on with inputs that stay: at most `cycles`, and none behind an edge after
-    // which the device asks for something on AXI, transmits, or, with `until_idle`, is not busy. At
-    // least one. `out` is sampled behind the last; the return value is how many ran.
-    virtual std::uint32_t run(std::uint64_t now, const PinsIn& in, PinsOut& out,
-                              std::uint32_t cycles, bool until_idle) = 0;
+    // Cycles that need no decision of the host; bridge.rs says which. `out` is sampled
+    // behind the last.
+    virtual void run(const PinsIn& in, rust::Slice<const Column> rx,
+                     rust::Slice<const Beat> reads, rust::Slice<const Response> responses,
+                     Window& window, PinsOut& out) = 0;
 
     // When the newest edge was, picoseconds: after an exception, the one that threw.
     virtual std::uint64_t time() const = 0;

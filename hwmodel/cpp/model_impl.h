@@ -1,6 +1,7 @@
 // Model for one class that Verilator generated: each variant of it is compiled on its own.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
@@ -12,6 +13,9 @@
 namespace wirepath {
 
 constexpr std::uint64_t kHalfCycle = 3200;  // ps
+// An idle column (IEEE 802.3 46.2).
+constexpr std::uint64_t kIdleData = UINT64_C(0x0707070707070707);
+constexpr std::uint8_t kIdleCtrl = 0xff;
 
 template <typename Top, bool kTraced>
 class ModelImpl final : public Model {
@@ -40,20 +44,52 @@ class ModelImpl final : public Model {
         failed_ = false;
     }
 
-    std::uint32_t run(std::uint64_t now, const PinsIn& in, PinsOut& out, std::uint32_t cycles,
-                      bool until_idle) override {
+    void run(const PinsIn& in, rust::Slice<const Column> rx,
+             rust::Slice<const Beat> reads, rust::Slice<const Response> responses, Window& w,
+             PinsOut& out) override {
         failed_ = true;
         apply(in);
-        std::uint32_t ran = 0;
+        auto& t = *top_->rootp;
+        const Column* column = rx.data();
+        const auto columns = static_cast<std::uint32_t>(rx.size());
+        const Answers answers{reads.data(), responses.data(),
+                              static_cast<std::uint32_t>(reads.size()),
+                              static_cast<std::uint32_t>(responses.size())};
+        std::uint64_t now = w.begin;
+        std::uint32_t cycle = 0;
+        w.first_column = w.read_count = w.response_count = 0;
+        w.aw_count = w.ar_count = w.write_count = 0;
+        bool in_frame = w.in_frame, more;
         do {
+            if (cycle < columns) {
+                t.xgmii_rxd_i = column[cycle].data;
+                t.xgmii_rxc_i = column[cycle].ctrl;
+            } else if (cycle == columns) {
+                t.xgmii_rxd_i = kIdleData;
+                t.xgmii_rxc_i = kIdleCtrl;
+            }
+            more = handshake(cycle, answers, w);
+
             context_.time(now);
             tick();
             now += 2 * kHalfCycle;
-            ++ran;
-        } while (ran < cycles && !asks() && (top_->rootp->busy_o || !until_idle));
+
+            const bool idle = t.xgmii_txc_o == kIdleCtrl && t.xgmii_txd_o == kIdleData;
+            if (in_frame || !idle) {
+                in_frame = true;
+                w.columns[cycle] = {t.xgmii_txd_o, t.xgmii_txc_o};
+            } else {
+                w.first_column = cycle + 1;
+            }
+            ++cycle;
+            more = more && cycle < w.limit && (idle || t.xgmii_txc_o == 0) &&
+                   (t.busy_o || !w.until_idle || cycle < columns) &&
+                   (w.take_aw || !t.m_axi_awvalid_o) && (w.take_ar || !t.m_axi_arvalid_o) &&
+                   (w.open || !t.m_axi_wvalid_o || t.m_axi_awvalid_o);
+        } while (more);
+        w.cycles = cycle;
         sample(out);
         failed_ = false;
-        return ran;
     }
 
     std::uint64_t time() const override { return context_.time(); }
@@ -113,11 +149,65 @@ class ModelImpl final : public Model {
         if constexpr (kTraced) dump();
     }
 
-    // The host has to react to the outputs.
-    bool asks() const {
-        const auto& t = *top_->rootp;
-        return t.m_axi_awvalid_o || t.m_axi_wvalid_o || t.m_axi_arvalid_o ||
-               t.xgmii_txc_o != 0xff || t.xgmii_txd_o != UINT64_C(0x0707070707070707);
+    // What the host has to say in a window.
+    struct Answers {
+        const Beat* reads;
+        const Response* responses;
+        std::uint32_t read_count, response_count;
+    };
+
+    // The AXI channels in one cycle of a window: inputs change, and what the outputs, which hold
+    // since the edge before, agree to is noted. False when the window ends with this cycle.
+    bool handshake(std::uint32_t cycle, const Answers& answers, Window& w) {
+        auto& t = *top_->rootp;
+        bool more = true;
+        if (w.read_waits || w.read_count < answers.read_count) {
+            if (!w.read_waits) {
+                const Beat& beat = answers.reads[w.read_count++];
+                std::memcpy(&t.m_axi_rdata_i[0], beat.data.data(), sizeof beat.data);
+                t.m_axi_rlast_i = w.read_count == answers.read_count;
+                t.m_axi_rvalid_i = true;
+            }
+            w.read_waits = !t.m_axi_rready_o;
+            more = w.read_waits || w.read_count < answers.read_count;
+        }
+        if (!w.response_waits) {
+            const bool due = w.response_count < answers.response_count &&
+                             answers.responses[w.response_count].cycle <= cycle;
+            t.m_axi_bvalid_i = due;
+            if (due) {
+                const Response& response = answers.responses[w.response_count++];
+                t.m_axi_bid_i = response.id;
+                t.m_axi_bresp_i = response.resp;
+                w.response_waits = true;
+            }
+        }
+        if (w.response_waits) w.response_waits = !t.m_axi_bready_o;
+        if (t.m_axi_arvalid_o && w.take_ar) {
+            w.ar[w.ar_count++] = {t.m_axi_araddr_o, cycle,           t.m_axi_arid_o,
+                                  t.m_axi_arlen_o,  t.m_axi_arsize_o, t.m_axi_arburst_o};
+            more = more && --w.take_ar;
+            w.limit = std::min(w.limit, cycle + w.latency);
+        }
+        if (t.m_axi_awvalid_o && w.take_aw) {
+            w.aw[w.aw_count++] = {t.m_axi_awaddr_o, cycle,           t.m_axi_awid_o,
+                                  t.m_axi_awlen_o,  t.m_axi_awsize_o, t.m_axi_awburst_o};
+            more = more && --w.take_aw;
+            ++w.open;
+        }
+        t.m_axi_wready_i = w.open != 0;
+        if (w.open && t.m_axi_wvalid_o) {
+            WriteBeat& beat = w.writes[w.write_count++];
+            std::memcpy(beat.data.data(), &t.m_axi_wdata_o[0], sizeof beat.data);
+            beat.strobe = t.m_axi_wstrb_o;
+            beat.last = t.m_axi_wlast_o;
+            beat.cycle = cycle;
+            if (beat.last) {
+                --w.open;
+                w.limit = std::min(w.limit, cycle + w.latency);
+            }
+        }
+        return more;
     }
 
     void dump() {

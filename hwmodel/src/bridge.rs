@@ -2,6 +2,7 @@
 //!
 //! Names are those of the ports of `rtl/nic.sv` without `_i` and `_o`.
 
+pub(crate) use ffi::{Address, Beat, Column, Response, Window, WriteBeat};
 pub use ffi::{PinsIn, PinsOut, Straps, hash_pins};
 
 use std::{pin::Pin, ptr::NonNull};
@@ -103,6 +104,93 @@ pub(crate) mod ffi {
         pub busy: bool,
     }
 
+    /// One cycle of an XGMII direction.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Column {
+        /// Lane 0 in bits 7:0.
+        pub data: u64,
+        /// Bit per lane: a control character.
+        pub ctrl: u8,
+    }
+
+    /// A data beat of a read burst.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Beat {
+        pub data: [u64; 2],
+    }
+
+    /// A data beat of a write burst.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct WriteBeat {
+        pub data: [u64; 2],
+        pub strobe: u16,
+        pub last: bool,
+        /// Cycle of the window in which it was taken, from 0.
+        pub cycle: u32,
+    }
+
+    /// An address that was taken.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Address {
+        pub addr: u64,
+        /// Cycle of the window in which it was taken, from 0.
+        pub cycle: u32,
+        pub id: u8,
+        pub len: u8,
+        pub size: u8,
+        pub burst: u8,
+    }
+
+    /// A write response.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Response {
+        /// Cycle of the window from which on it can be given.
+        pub cycle: u32,
+        pub id: u8,
+        pub resp: u8,
+    }
+
+    /// What limits a window, and what happened in it.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Window {
+        /// When its first cycle begins, picoseconds.
+        pub begin: u64,
+        /// At most so many cycles, 1..=64. Lowered by what is taken: it is answered behind the window.
+        pub limit: u32,
+        /// Cycles from an address of a read or the last data of a write to its answer.
+        pub latency: u32,
+        /// End behind an edge after which the device is not busy.
+        pub until_idle: bool,
+        /// The device is in the middle of a frame on its transmit pins.
+        pub in_frame: bool,
+        /// Addresses that may be taken; their readies are set. The window ends with the last.
+        pub take_aw: u32,
+        pub take_ar: u32,
+        /// Write bursts whose data is outstanding; data is taken when there are some.
+        pub open: u32,
+        /// In and out: a read beat, a response is on the pins and was not taken yet.
+        pub read_waits: bool,
+        pub response_waits: bool,
+
+        // Out:
+        /// How many ran, at least one.
+        pub cycles: u32,
+        /// Read beats that were put on the pins.
+        pub read_count: u32,
+        /// Responses that were put on the pins.
+        pub response_count: u32,
+        pub aw: [Address; 64],
+        pub aw_count: u32,
+        pub ar: [Address; 64],
+        pub ar_count: u32,
+        pub writes: [WriteBeat; 64],
+        pub write_count: u32,
+        /// Transmitted columns behind each edge, defined from the first that is not idle on.
+        pub columns: [Column; 64],
+        /// The first that is defined; the number of cycles if there is none.
+        pub first_column: u32,
+    }
+
     /// Static inputs `cfg_*`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Straps {
@@ -126,16 +214,21 @@ pub(crate) mod ffi {
         /// One clock cycle that begins at `now`. `Err` when the RTL stops: its message and scope.
         fn step(self: Pin<&mut Model>, now: u64, pins: &PinsIn, out: &mut PinsOut) -> Result<()>;
 
-        /// At most `cycles` cycles with inputs that stay, until the device wants something of the host
-        /// or, with `until_idle`, is not busy; how many ran, at least one.
+        /// Cycles in a row that need no decision of the host: the columns `rx`, then idle ones, arrive; the
+        /// beats `reads`, the rest of a burst, follow the one on the pins as fast as the device takes them;
+        /// `responses` are given when their cycle has come; addresses and data that the device gives
+        /// are taken. Ends early behind an edge after which something is asked for that may not be
+        /// taken, behind the last beat of `reads`, and behind a transmitted column with control
+        /// characters other than idle.
         fn run(
             self: Pin<&mut Model>,
-            now: u64,
             pins: &PinsIn,
+            rx: &[Column],
+            reads: &[Beat],
+            responses: &[Response],
+            window: &mut Window,
             out: &mut PinsOut,
-            cycles: u32,
-            until_idle: bool,
-        ) -> Result<u32>;
+        ) -> Result<()>;
 
         /// When the newest edge was: after an `Err`, the one that failed.
         fn time(self: &Model) -> u64;
@@ -151,6 +244,52 @@ pub(crate) mod ffi {
 
         /// Adds outputs to a hash as [`Model::replay`] does, starting with 0.
         fn hash_pins(hash: u64, out: &PinsOut) -> u64;
+    }
+}
+
+/// Cycles of the longest window.
+pub(crate) const WINDOW: u32 = 64;
+
+impl Default for Window {
+    fn default() -> Self {
+        const N: usize = WINDOW as usize;
+        let beat = WriteBeat {
+            data: [0; 2],
+            strobe: 0,
+            last: false,
+            cycle: 0,
+        };
+        let address = Address {
+            addr: 0,
+            cycle: 0,
+            id: 0,
+            len: 0,
+            size: 0,
+            burst: 0,
+        };
+        Self {
+            begin: 0,
+            limit: 0,
+            latency: 0,
+            until_idle: false,
+            in_frame: false,
+            take_aw: 0,
+            take_ar: 0,
+            open: 0,
+            read_waits: false,
+            response_waits: false,
+            cycles: 0,
+            read_count: 0,
+            response_count: 0,
+            aw: [address; N],
+            aw_count: 0,
+            ar: [address; N],
+            ar_count: 0,
+            writes: [beat; N],
+            write_count: 0,
+            columns: [Column { data: 0, ctrl: 0 }; N],
+            first_column: 0,
+        }
     }
 }
 

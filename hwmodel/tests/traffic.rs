@@ -4,7 +4,7 @@
 
 mod mini;
 
-use hwmodel::{AxiHostConfig, Counters, Device, Nic, NicConfig, Ps, Stop, WireFrame};
+use hwmodel::{AxiHostConfig, Counters, Device, DmaRecord, Nic, NicConfig, Ps, Stop, WireFrame};
 use mini::Mini;
 
 /// Between frames, so that the slowest bus keeps up and nothing is dropped.
@@ -34,6 +34,7 @@ fn assert_frame(bytes: &[u8], index: u64, place: &str) {
 struct Seen {
     messages: Vec<Ps>,
     echoed: Vec<(Ps, Ps)>,
+    bursts: Vec<DmaRecord>,
     counters: Counters,
 }
 
@@ -41,6 +42,7 @@ struct Seen {
 /// sends each back. Checks both ways.
 fn echo(config: NicConfig, count: u64, spacing: Ps) -> Seen {
     let mut mini = Mini::new(Nic::new(config).expect("a card")).expect("bring-up");
+    mini.nic.set_dma_log(true);
     for index in 0..count {
         let at = mini.nic.now() + index * spacing;
         mini.nic.wire_send(WireFrame::new(at, frame(index)));
@@ -84,6 +86,7 @@ fn echo(config: NicConfig, count: u64, spacing: Ps) -> Seen {
     Seen {
         messages,
         echoed,
+        bursts: mini.nic.take_dma_log(),
         counters,
     }
 }
@@ -153,10 +156,27 @@ fn two_runs_are_the_same() {
     assert_eq!(run(), run());
 }
 
-/// A recording needs every cycle on its own; without one, quiet cycles run many at a time.
+/// A recording needs every cycle on its own; without one, most run many at a time.
 #[test]
 fn cycles_in_one_crossing_change_nothing() {
-    for axi in [AxiHostConfig::default(), AxiHostConfig::random(8)] {
+    let narrow = AxiHostConfig {
+        max_reads: 2,
+        max_writes: 1,
+        ..AxiHostConfig::default()
+    };
+    let near = AxiHostConfig {
+        read_latency: 20_000,
+        write_latency: 70_000,
+        ..AxiHostConfig::default()
+    };
+    let cases = [
+        (AxiHostConfig::default(), SLOW / 10),
+        (AxiHostConfig::default(), 0),
+        (narrow, SLOW / 10),
+        (near, 0),
+        (AxiHostConfig::random(8), SLOW / 10),
+    ];
+    for (axi, spacing) in cases {
         for idle_skip in [false, true] {
             let run = |record| {
                 let config = NicConfig {
@@ -165,8 +185,8 @@ fn cycles_in_one_crossing_change_nothing() {
                     axi: axi.clone(),
                     ..NicConfig::default()
                 };
-                let seen = echo(config, 60, SLOW / 10);
-                (seen.messages, seen.echoed, seen.counters)
+                let seen = echo(config, 60, spacing);
+                (seen.messages, seen.echoed, seen.bursts, seen.counters)
             };
             assert_eq!(run(true), run(false));
         }

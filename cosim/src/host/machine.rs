@@ -111,7 +111,8 @@ impl<D: Device> Machine<D> {
         self.fault.take().map_or(Ok(()), Err)
     }
 
-    /// A packet passes a stage now: it is noted, then the work is done.
+    /// A packet passes a stage now: it is noted, then the work is done. The NIC catches up where the
+    /// driver may look at its rings next; in between nobody can tell.
     fn stage(&mut self, skb: &SkBuff, stage: Stage) {
         let now = self.cpu.now();
         self.accounts.stage(skb, stage);
@@ -120,7 +121,10 @@ impl<D: Device> Machine<D> {
             recorder.bursts(self.device.take_dma_log());
             recorder.software(now, skb, stage);
         }
-        self.work(stage_cost(&self.costs, skb, stage));
+        self.cpu.work(stage_cost(&self.costs, skb, stage));
+        if may_return(stage) {
+            self.run_device(self.cpu.now());
+        }
     }
 
     /// The driver writes the doorbell of `queue` now.
@@ -137,6 +141,26 @@ impl<D: Device> Machine<D> {
             recorder.set_cause(cause);
         }
     }
+}
+
+/// Whether the kernel path may come back to the driver after `stage`, or call it.
+fn may_return(stage: Stage) -> bool {
+    !matches!(
+        stage,
+        Stage::NapiPoll
+            | Stage::NetifReceive
+            | Stage::Hook(_)
+            | Stage::RouteInput
+            | Stage::RouteOutput
+            | Stage::LocalDeliver
+            | Stage::Forward
+            | Stage::Defrag
+            | Stage::IcmpReceive
+            | Stage::NdiscReceive
+            | Stage::ArpReceive
+            | Stage::SocketLookup
+            | Stage::Neighbour
+    )
 }
 
 /// The stack's view of the machine.

@@ -1,4 +1,8 @@
-use crate::{Ps, bridge::PinsOut, iommu::Access};
+use crate::{
+    Ps,
+    bridge::{Address, PinsOut},
+    iommu::Access,
+};
 
 /// Bytes of a full beat: HostDataWidth is 128.
 pub(super) const BEAT: u64 = 16;
@@ -79,24 +83,40 @@ pub(super) struct Burst {
     kind: u8,
 }
 
+impl From<Address> for Burst {
+    fn from(address: Address) -> Self {
+        Self {
+            id: address.id,
+            addr: address.addr,
+            beats: u16::from(address.len) + 1,
+            size: address.size,
+            kind: address.burst,
+        }
+    }
+}
+
 impl Burst {
     pub(super) fn of(out: &PinsOut, access: Access) -> Self {
-        match access {
-            Access::Read => Self {
-                id: out.m_axi_arid,
-                addr: out.m_axi_araddr,
-                beats: u16::from(out.m_axi_arlen) + 1,
-                size: out.m_axi_arsize,
-                kind: out.m_axi_arburst,
-            },
-            Access::Write => Self {
-                id: out.m_axi_awid,
-                addr: out.m_axi_awaddr,
-                beats: u16::from(out.m_axi_awlen) + 1,
-                size: out.m_axi_awsize,
-                kind: out.m_axi_awburst,
-            },
-        }
+        let read = Address {
+            addr: out.m_axi_araddr,
+            cycle: 0,
+            id: out.m_axi_arid,
+            len: out.m_axi_arlen,
+            size: out.m_axi_arsize,
+            burst: out.m_axi_arburst,
+        };
+        let write = Address {
+            addr: out.m_axi_awaddr,
+            cycle: 0,
+            id: out.m_axi_awid,
+            len: out.m_axi_awlen,
+            size: out.m_axi_awsize,
+            burst: out.m_axi_awburst,
+        };
+        Self::from(match access {
+            Access::Read => read,
+            Access::Write => write,
+        })
     }
 
     pub(super) fn check(&self) -> Result<(), Violation> {

@@ -14,8 +14,8 @@ pub use burst::{AxiError, Channel, Violation};
 pub use config::{AxiHostConfig, Stalls};
 
 use crate::{
-    Ps,
-    bridge::{PinsIn, PinsOut},
+    CYCLE_PS, Ps,
+    bridge::{Beat, PinsIn, PinsOut, Response, WINDOW, Window},
     counters::{Counters, DmaRecord},
     iommu::{Access, IommuTable, Refusal},
     memory::HostMemory,
@@ -84,6 +84,8 @@ pub(crate) struct AxiHost {
     writer: Writer,
     /// While the device asks for nothing, the pins stay as they are until then.
     wake: Ps,
+    /// For the window that is open.
+    responses: Vec<Response>,
 }
 
 impl AxiHost {
@@ -93,6 +95,7 @@ impl AxiHost {
             writer: Writer::default(),
             seed,
             wake: 0,
+            responses: Vec::new(),
             config,
         }
     }
@@ -150,10 +153,83 @@ impl AxiHost {
         Ok(())
     }
 
-    /// Until when the inputs stay as they are while the device asks for nothing.
+    /// Prepares a window: cycles in which the host only goes on with what it decided before, and takes
+    /// what the device gives. The time at which it must end; `None` when the host is needed now.
     #[inline]
-    pub(crate) fn wake(&self) -> Ps {
-        self.wake
+    pub(crate) fn open_window(
+        &mut self,
+        now: Ps,
+        out: &PinsOut,
+        pins: &mut PinsIn,
+        window: &mut Window,
+        memory: &HostMemory,
+    ) -> Option<Ps> {
+        self.responses.clear();
+        if self.config.is_random() {
+            // Each cycle's answers are drawn anew: none may be due, and nothing may be taken.
+            (window.take_aw, window.take_ar, window.open) = (0, 0, 0);
+            (window.read_waits, window.response_waits) = (false, false);
+            let asks = out.m_axi_arvalid | out.m_axi_awvalid | out.m_axi_wvalid;
+            return (now < self.wake && !asks).then_some(self.wake);
+        }
+        let latency = self.config.read_latency.min(self.config.write_latency) / CYCLE_PS;
+        if latency == 0 {
+            return None;
+        }
+        window.latency = latency.min(Ps::from(WINDOW)) as u32;
+        let read = self
+            .reader
+            .open_window(now, out, pins, window, &self.config)?;
+        let (config, responses) = (&self.config, &mut self.responses);
+        let write = self
+            .writer
+            .open_window(now, out, pins, window, config, memory, responses)?;
+        Some(read.min(write))
+    }
+
+    /// What a window may put on the pins: the rest of a read burst, and write responses.
+    pub(crate) fn answers(&self) -> (&[Beat], &[Response]) {
+        match self.config.is_random() {
+            true => (&[], &[]),
+            false => (self.reader.beats(), &self.responses),
+        }
+    }
+
+    /// Does what the handshakes of a window did, whose first cycle began at `first`.
+    pub(crate) fn close_window(
+        &mut self,
+        first: Ps,
+        window: &Window,
+        pins: &mut PinsIn,
+        host: &mut Host<'_>,
+    ) -> Result<(), AxiError> {
+        let config = &self.config;
+        if config.is_random() {
+            return Ok(());
+        }
+        let mut given = write::Given {
+            aw: &window.aw[..window.aw_count as usize],
+            beats: &window.writes[..window.write_count as usize],
+        };
+        for address in &window.ar[..window.ar_count as usize] {
+            self.writer
+                .take(first, address.cycle, &mut given, config, host)?;
+            let visible = self.writer.visible_at();
+            self.reader.take(first, address, visible, config, host)?;
+        }
+        self.writer
+            .take(first, u32::MAX, &mut given, config, host)?;
+        let last = first + Ps::from(window.cycles - 1) * CYCLE_PS;
+        self.writer.close_window(last, window, host);
+        self.reader.close_window(last, window, pins, host);
+        self.wake = 0;
+        Ok(())
+    }
+
+    /// Makes writes visible that are due by `limit`.
+    #[inline]
+    pub(crate) fn settle(&mut self, limit: Ps, host: &mut Host<'_>) {
+        self.writer.settle(limit, limit, host);
     }
 
     /// When this side next does something by itself; `None` when nothing is in flight.

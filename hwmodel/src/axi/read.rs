@@ -3,8 +3,8 @@ use super::{
     burst::{BEAT, Burst},
 };
 use crate::{
-    Ps,
-    bridge::{PinsIn, PinsOut},
+    CYCLE_PS, Ps,
+    bridge::{Address, Beat, PinsIn, PinsOut, Window},
     counters::DmaRecord,
     iommu::{Access, Refusal},
     rng::Rng,
@@ -17,9 +17,8 @@ struct Read {
     burst: Burst,
     at: Ps,
     due: Ps,
-    /// Physical address of the next beat, aligned to it.
+    /// Physical address of the first beat, aligned to it.
     phys: Result<u64, Refusal>,
-    left: u16,
 }
 
 /// AR and R.
@@ -27,9 +26,12 @@ struct Read {
 pub(super) struct Reader {
     /// In order of arrival, but the burst that is being answered is the first.
     pending: VecDeque<Read>,
-    /// The first burst has begun: bursts are not interleaved.
-    begun: bool,
-    /// A beat is on the pins and was not taken yet.
+    /// Data of the first burst, empty before it begins: memory as it is then, since a completion is
+    /// assembled before it is sent. Bursts are not interleaved.
+    beats: Vec<Beat>,
+    /// How many of them were put on the pins.
+    sent: usize,
+    /// The newest of them was not taken yet.
     presented: bool,
     /// An address that was valid without ready in the cycle before.
     held: Option<Burst>,
@@ -37,13 +39,79 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn next_event(&self, config: &AxiHostConfig) -> Option<Ps> {
-        if self.begun {
+        if self.begun() {
             return Some(0);
         }
         if config.out_of_order {
             return self.pending.iter().map(|r| r.due).min();
         }
         self.pending.front().map(|read| read.due)
+    }
+
+    fn begun(&self) -> bool {
+        !self.beats.is_empty()
+    }
+
+    /// Prepares a window; its end. `None`: another burst begins now, or an address has waited.
+    pub(super) fn open_window(
+        &self,
+        now: Ps,
+        out: &PinsOut,
+        pins: &mut PinsIn,
+        window: &mut Window,
+        config: &AxiHostConfig,
+    ) -> Option<Ps> {
+        window.take_ar = config.max_reads.saturating_sub(self.pending.len()) as u32;
+        window.read_waits = self.presented;
+        pins.m_axi_arready = window.take_ar > 0;
+        pins.m_axi_rvalid = self.presented;
+        if self.held.is_some() || out.m_axi_arvalid && !pins.m_axi_arready {
+            return None;
+        }
+        if self.begun() {
+            return Some(Ps::MAX);
+        }
+        let due = self.next_event(config).unwrap_or(Ps::MAX);
+        (due > now).then_some(due)
+    }
+
+    /// The beats of the burst under way that were not on the pins yet.
+    pub(super) fn beats(&self) -> &[Beat] {
+        self.beats.get(self.sent..).unwrap_or_default()
+    }
+
+    /// An address that was taken in a window whose first cycle began at `first`.
+    pub(super) fn take(
+        &mut self,
+        first: Ps,
+        address: &Address,
+        visible: Ps,
+        config: &AxiHostConfig,
+        host: &mut Host<'_>,
+    ) -> Result<(), AxiError> {
+        let now = first + Ps::from(address.cycle) * CYCLE_PS;
+        let due = (now + config.read_latency).max(visible);
+        self.accept(now, Burst::from(*address), due, host)
+            .map_err(violation(now))
+    }
+
+    /// The last cycle of a window began at `last`.
+    pub(super) fn close_window(
+        &mut self,
+        last: Ps,
+        window: &Window,
+        pins: &mut PinsIn,
+        host: &mut Host<'_>,
+    ) {
+        let taken = !window.read_waits && (self.presented || window.read_count > 0);
+        self.sent += window.read_count as usize;
+        self.presented = window.read_waits;
+        if self.presented {
+            self.show(pins);
+        }
+        if taken {
+            self.beat_done(last, host);
+        }
     }
 
     /// One cycle of both channels. `visible` is when the writes accepted so far are in memory.
@@ -69,11 +137,7 @@ impl Reader {
         pins.m_axi_arready = self.pending.len() < config.max_reads && !rng.chance(config.stalls.ar);
         if out.m_axi_arvalid || self.held.is_some() {
             self.address(now, visible, out, pins.m_axi_arready, config, rng, host)
-                .map_err(|violation| AxiError {
-                    at: now,
-                    channel: Channel::Ar,
-                    violation,
-                })?;
+                .map_err(violation(now))?;
         }
         Ok(())
     }
@@ -101,15 +165,25 @@ impl Reader {
             self.held = Some(burst);
             return Ok(());
         }
-        burst.check()?;
         let latency = config.read_latency + rng.below(config.jitter);
+        // PCIe 2.4.1: a read does not pass the posted writes before it.
+        self.accept(now, burst, (now + latency).max(visible), host)
+    }
+
+    /// An address that is answered from `due` on.
+    fn accept(
+        &mut self,
+        now: Ps,
+        burst: Burst,
+        due: Ps,
+        host: &mut Host<'_>,
+    ) -> Result<(), Violation> {
+        burst.check()?;
         self.pending.push_back(Read {
             burst,
             at: now,
-            // PCIe 2.4.1: a read does not pass the posted writes before it.
-            due: (now + latency).max(visible),
+            due,
             phys: host.translate(burst.addr & !(BEAT - 1), burst, Access::Read),
-            left: burst.beats,
         });
         Ok(())
     }
@@ -123,7 +197,7 @@ impl Reader {
         rng: &mut Rng,
         host: &Host<'_>,
     ) -> bool {
-        if !self.begun {
+        if !self.begun() {
             let Some(chosen) = self.choose(now, config, rng) else {
                 return false;
             };
@@ -131,33 +205,48 @@ impl Reader {
             if let Some(read) = (chosen > 0).then(|| self.pending.remove(chosen)).flatten() {
                 self.pending.push_front(read);
             }
+            self.fetch(pins, host);
         }
         if rng.chance(config.stalls.r) {
             return false;
         }
-        let Some(read) = self.pending.front_mut() else {
-            return false;
-        };
-        self.begun = true;
-        // The mapping was checked when it was made; only memory taken away since then refuses.
-        (pins.m_axi_rdata, pins.m_axi_rresp) = match read.phys {
-            Ok(phys) => match host.memory.read_beat(phys) {
-                Ok(data) => (data, RESP_OKAY),
-                Err(_) => {
-                    read.phys = Err(Refusal::NotMapped);
-                    ([0; 2], RESP_DECERR)
-                }
-            },
-            Err(Refusal::Permission) => ([0; 2], RESP_SLVERR),
-            Err(_) => ([0; 2], RESP_DECERR),
-        };
-        if let Ok(phys) = &mut read.phys {
-            *phys += BEAT;
-        }
-        read.left -= 1;
-        pins.m_axi_rid = read.burst.id;
-        pins.m_axi_rlast = read.left == 0;
+        self.sent += 1;
+        self.show(pins);
         true
+    }
+
+    /// Begins the first burst: reads its data.
+    fn fetch(&mut self, pins: &mut PinsIn, host: &Host<'_>) {
+        let Some(read) = self.pending.front_mut() else {
+            return;
+        };
+        pins.m_axi_rid = read.burst.id;
+        let count = read.burst.beats;
+        if let Ok(phys) = read.phys {
+            self.beats.extend((0..count).map_while(|index| {
+                let data = host.memory.read_beat(phys + u64::from(index) * BEAT);
+                Some(Beat { data: data.ok()? })
+            }));
+            // The mapping was checked when it was made; only memory taken away since then refuses.
+            if self.beats.len() < usize::from(count) {
+                read.phys = Err(Refusal::NotMapped);
+            }
+        }
+        self.beats.resize(usize::from(count), Beat { data: [0; 2] });
+        pins.m_axi_rresp = match read.phys {
+            Ok(_) => RESP_OKAY,
+            Err(Refusal::Permission) => RESP_SLVERR,
+            Err(_) => RESP_DECERR,
+        };
+        self.sent = 0;
+    }
+
+    /// Puts the newest beat on the pins.
+    fn show(&self, pins: &mut PinsIn) {
+        if let Some(beat) = self.sent.checked_sub(1).and_then(|at| self.beats.get(at)) {
+            pins.m_axi_rdata = beat.data;
+            pins.m_axi_rlast = self.sent == self.beats.len();
+        }
     }
 
     /// Index of the burst to answer next: the oldest, or any that is its ID's oldest.
@@ -187,7 +276,11 @@ impl Reader {
 
     fn beat_done(&mut self, now: Ps, host: &mut Host<'_>) {
         self.presented = false;
-        let Some(read) = self.pending.front().filter(|read| read.left == 0) else {
+        if self.sent < self.beats.len() {
+            return;
+        }
+        self.beats.clear();
+        let Some(read) = self.pending.pop_front() else {
             return;
         };
         host.done(DmaRecord {
@@ -199,7 +292,13 @@ impl Reader {
             len: read.burst.len() as u32,
             refused: read.phys.err(),
         });
-        self.begun = false;
-        self.pending.pop_front();
+    }
+}
+
+fn violation(at: Ps) -> impl Fn(Violation) -> AxiError {
+    move |violation| AxiError {
+        at,
+        channel: Channel::Ar,
+        violation,
     }
 }

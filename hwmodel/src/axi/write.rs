@@ -3,10 +3,11 @@ use super::{
     burst::{BEAT, Burst},
 };
 use crate::{
-    Ps,
-    bridge::{PinsIn, PinsOut},
+    CYCLE_PS, Ps,
+    bridge::{Address, PinsIn, PinsOut, Response, WINDOW, Window, WriteBeat},
     counters::DmaRecord,
     iommu::{Access, Refusal},
+    memory::HostMemory,
     msix::{self, MsixMessage},
     rng::Rng,
 };
@@ -21,6 +22,23 @@ struct Write {
     /// Bytes whose strobe was set, so far.
     bytes: u32,
     beat: u16,
+    /// When its newest beat is visible.
+    due: Ps,
+}
+
+impl Write {
+    /// Why the data, which has all arrived, will go nowhere.
+    fn refusal(&self, memory: &HostMemory) -> Option<Refusal> {
+        match self.target {
+            // The address is past the last beat now. Memory may have been taken away since it was
+            // checked.
+            Target::Memory(end) => memory
+                .ptr(end - BEAT, BEAT as usize)
+                .err()
+                .map(|_| Refusal::NotMapped),
+            target => refusal(target),
+        }
+    }
 }
 
 /// Where a burst's data goes.
@@ -36,13 +54,19 @@ enum Target {
 
 /// A data beat on its way to memory.
 #[derive(Debug, Clone, Copy)]
-struct Beat {
+struct Posted {
     due: Ps,
     target: Target,
     data: [u64; 2],
     strobe: u16,
     /// It ends the oldest burst of [`Writer::closed`].
     last: bool,
+}
+
+/// What the device gave in a window, in order.
+pub(super) struct Given<'a> {
+    pub aw: &'a [Address],
+    pub beats: &'a [WriteBeat],
 }
 
 /// AW, W and B.
@@ -53,13 +77,13 @@ pub(super) struct Writer {
     /// Bursts whose data has all arrived and is not all visible, oldest first.
     closed: VecDeque<Write>,
     /// Accepted data that is not visible yet: one queue for all, so that order is kept.
-    posted: VecDeque<Beat>,
+    posted: VecDeque<Posted>,
     /// ID and code of responses that may be given.
     responses: VecDeque<(u8, u8)>,
     /// A response is on the pins and was not taken yet.
     presented: bool,
     held_aw: Option<Burst>,
-    held_w: Option<([u64; 2], u16, bool)>,
+    held_w: Option<WriteBeat>,
     newest_due: Ps,
 }
 
@@ -68,11 +92,101 @@ impl Writer {
         self.newest_due
     }
 
+    /// When the pins change or a message comes: with the last beat of a burst.
     pub(super) fn next_event(&self) -> Option<Ps> {
         if self.presented || !self.responses.is_empty() {
             return Some(0);
         }
-        self.posted.front().map(|beat| beat.due)
+        self.closed.front().map(|write| write.due)
+    }
+
+    /// Prepares a window, and the responses that become due; its end. `None`: an interrupt message is due,
+    /// or something has waited.
+    #[allow(clippy::too_many_arguments)] // as drive()
+    pub(super) fn open_window(
+        &self,
+        now: Ps,
+        out: &PinsOut,
+        pins: &mut PinsIn,
+        window: &mut Window,
+        config: &AxiHostConfig,
+        memory: &HostMemory,
+        responses: &mut Vec<Response>,
+    ) -> Option<Ps> {
+        window.take_aw = config.max_writes.saturating_sub(self.unanswered()) as u32;
+        window.open = self.open.len() as u32;
+        window.response_waits = self.presented;
+        pins.m_axi_awready = window.take_aw > 0;
+        pins.m_axi_wready = window.open > 0;
+        pins.m_axi_bvalid = self.presented;
+        let refused = out.m_axi_awvalid && !pins.m_axi_awready
+            || out.m_axi_wvalid && !pins.m_axi_wready && !out.m_axi_awvalid;
+        if refused || self.held_aw.is_some() || self.held_w.is_some() {
+            return None;
+        }
+        responses.extend(
+            self.responses
+                .iter()
+                .map(|&(id, resp)| Response { cycle: 0, id, resp }),
+        );
+        for write in &self.closed {
+            if write.target == Target::Msix {
+                return (write.due > now).then_some(write.due);
+            }
+            let cycle = write.due.saturating_sub(now).div_ceil(CYCLE_PS);
+            if cycle >= Ps::from(WINDOW) {
+                break;
+            }
+            responses.push(Response {
+                cycle: cycle as u32,
+                id: write.burst.id,
+                resp: response(write.refusal(memory)),
+            });
+        }
+        Some(Ps::MAX)
+    }
+
+    /// The addresses and data that were taken in a window up to `cycle`; its first began at `first`.
+    pub(super) fn take(
+        &mut self,
+        first: Ps,
+        cycle: u32,
+        given: &mut Given<'_>,
+        config: &AxiHostConfig,
+        host: &mut Host<'_>,
+    ) -> Result<(), AxiError> {
+        loop {
+            match (given.aw.split_first(), given.beats.split_first()) {
+                // An address comes with its data or before it.
+                (Some((aw, rest)), beat)
+                    if aw.cycle <= cycle && beat.is_none_or(|(b, _)| aw.cycle <= b.cycle) =>
+                {
+                    given.aw = rest;
+                    let now = first + Ps::from(aw.cycle) * CYCLE_PS;
+                    self.open(now, Burst::from(*aw), host)
+                        .map_err(violation(now, Channel::Aw))?;
+                }
+                (_, Some((beat, rest))) if beat.cycle <= cycle => {
+                    given.beats = rest;
+                    let now = first + Ps::from(beat.cycle) * CYCLE_PS;
+                    self.accept(beat, now + config.write_latency)
+                        .map_err(violation(now, Channel::W))?;
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// The last cycle of a window began at `last`.
+    pub(super) fn close_window(&mut self, last: Ps, window: &Window, host: &mut Host<'_>) {
+        self.settle(last, last, host);
+        self.responses.drain(..window.response_count as usize);
+        self.presented = window.response_waits;
+    }
+
+    /// Bursts without response.
+    fn unanswered(&self) -> usize {
+        self.open.len() + self.closed.len() + self.responses.len()
     }
 
     /// One cycle of the three channels.
@@ -88,24 +202,14 @@ impl Writer {
         self.settle(now, now, host);
         self.respond(out, pins, config, rng);
 
-        let unanswered = self.open.len() + self.closed.len() + self.responses.len();
-        pins.m_axi_awready = unanswered < config.max_writes && !rng.chance(config.stalls.aw);
+        pins.m_axi_awready = self.unanswered() < config.max_writes && !rng.chance(config.stalls.aw);
         if out.m_axi_awvalid || self.held_aw.is_some() {
             self.address(now, out, pins.m_axi_awready, host)
-                .map_err(|violation| AxiError {
-                    at: now,
-                    channel: Channel::Aw,
-                    violation,
-                })?;
+                .map_err(violation(now, Channel::Aw))?;
         }
         pins.m_axi_wready = !self.open.is_empty() && !rng.chance(config.stalls.w);
         if out.m_axi_wvalid || self.held_w.is_some() {
-            self.data(now, out, pins.m_axi_wready, config, rng)
-                .map_err(|violation| AxiError {
-                    at: now,
-                    channel: Channel::W,
-                    violation,
-                })?;
+            self.data(now, out, pins.m_axi_wready, config, rng)?;
         }
         Ok(())
     }
@@ -129,6 +233,11 @@ impl Writer {
             self.held_aw = Some(burst);
             return Ok(());
         }
+        self.open(now, burst, host)
+    }
+
+    /// An address: its data may come.
+    fn open(&mut self, now: Ps, burst: Burst, host: &mut Host<'_>) -> Result<(), Violation> {
         burst.check()?;
         let target = if msix::RANGE.contains(&burst.addr) && burst.beats == 1 && host.bus_master {
             Target::Msix
@@ -144,6 +253,7 @@ impl Writer {
             target,
             bytes: 0,
             beat: 0,
+            due: 0,
         });
         Ok(())
     }
@@ -155,15 +265,32 @@ impl Writer {
         ready: bool,
         config: &AxiHostConfig,
         rng: &mut Rng,
-    ) -> Result<(), Violation> {
-        let (data, strobe, last) = (out.m_axi_wdata, out.m_axi_wstrb, out.m_axi_wlast);
-        let unchanged = |held| out.m_axi_wvalid && held == (data, strobe, last);
+    ) -> Result<(), AxiError> {
+        let beat = WriteBeat {
+            data: out.m_axi_wdata,
+            strobe: out.m_axi_wstrb,
+            last: out.m_axi_wlast,
+            cycle: 0,
+        };
+        let unchanged = |held| out.m_axi_wvalid && held == beat;
         if self.held_w.take().is_some_and(|held| !unchanged(held)) {
-            return Err(Violation::Unstable);
+            return Err(violation(now, Channel::W)(Violation::Unstable));
         }
-        let Some(write) = self.open.front_mut().filter(|_| ready) else {
-            self.held_w = Some((data, strobe, last));
-            return Ok(());
+        if ready {
+            let due = now + config.write_latency + rng.below(config.jitter);
+            return self.accept(&beat, due).map_err(violation(now, Channel::W));
+        }
+        self.held_w = Some(beat);
+        Ok(())
+    }
+
+    /// A data beat that is visible at `due`, or behind those before it.
+    fn accept(&mut self, beat: &WriteBeat, due: Ps) -> Result<(), Violation> {
+        let &WriteBeat {
+            data, strobe, last, ..
+        } = beat;
+        let Some(write) = self.open.front_mut() else {
+            return Ok(()); // wready is low while nothing is open
         };
         let allowed = write.burst.lanes(write.beat);
         if strobe & !allowed != 0 {
@@ -179,13 +306,13 @@ impl Writer {
         if let Target::Memory(phys) = &mut write.target {
             *phys += BEAT;
         }
+        // Posted writes do not pass each other (PCIe 2.4.1).
+        self.newest_due = self.newest_due.max(due);
+        write.due = self.newest_due;
         if last {
             self.closed.extend(self.open.pop_front());
         }
-        let jitter = rng.below(config.jitter);
-        // Posted writes do not pass each other (PCIe 2.4.1).
-        self.newest_due = self.newest_due.max(now + config.write_latency + jitter);
-        self.posted.push_back(Beat {
+        self.posted.push_back(Posted {
             due: self.newest_due,
             target,
             data,
@@ -210,14 +337,16 @@ impl Writer {
             }
             if beat.last {
                 let beat = *beat;
-                self.finish(now, &beat, host);
+                // In the first cycle that finds it due.
+                let at = beat.due.next_multiple_of(CYCLE_PS).min(now);
+                self.finish(at, &beat, host);
             }
             self.posted.pop_front();
         }
     }
 
     /// The last beat of a burst is visible: a message, a note, the response.
-    fn finish(&mut self, now: Ps, beat: &Beat, host: &mut Host<'_>) {
+    fn finish(&mut self, now: Ps, beat: &Posted, host: &mut Host<'_>) {
         let Some(Write {
             burst, at, bytes, ..
         }) = self.closed.pop_front()
@@ -229,16 +358,10 @@ impl Writer {
             _ => None,
         };
         let refused = match beat.target {
-            Target::Refused(refusal) => Some(refusal),
             Target::Msix if message.is_none() => Some(Refusal::NotMapped),
-            _ => None,
+            target => refusal(target),
         };
-        let response = match refused {
-            None => RESP_OKAY,
-            Some(Refusal::Permission) => RESP_SLVERR,
-            Some(_) => RESP_DECERR,
-        };
-        self.responses.push_back((burst.id, response));
+        self.responses.push_back((burst.id, response(refused)));
         if let Some(message) = message {
             host.counters.msix_messages += 1;
             host.messages.push_back(message);
@@ -284,9 +407,34 @@ impl Writer {
     }
 }
 
+fn violation(at: Ps, channel: Channel) -> impl Fn(Violation) -> AxiError {
+    move |violation| AxiError {
+        at,
+        channel,
+        violation,
+    }
+}
+
+/// Why a burst's data goes nowhere.
+fn refusal(target: Target) -> Option<Refusal> {
+    match target {
+        Target::Refused(refusal) => Some(refusal),
+        Target::Memory(_) | Target::Msix => None,
+    }
+}
+
+/// The code that a burst is answered with (AMBA AXI A3.4.4).
+fn response(refused: Option<Refusal>) -> u8 {
+    match refused {
+        None => RESP_OKAY,
+        Some(Refusal::Permission) => RESP_SLVERR,
+        Some(_) => RESP_DECERR,
+    }
+}
+
 /// The message that a write to the interrupt controller is, if it has the form of one: four bytes,
 /// naturally aligned (PCI 6.8.3.5).
-fn message(now: Ps, burst: &Burst, beat: &Beat) -> Option<MsixMessage> {
+fn message(now: Ps, burst: &Burst, beat: &Posted) -> Option<MsixMessage> {
     let lane = burst.addr & (BEAT - 1);
     if !lane.is_multiple_of(4) || beat.strobe != 0xf << lane {
         return None;

@@ -4,14 +4,14 @@ use super::{Nic, Waves};
 use crate::{
     CYCLE_PS, Ps,
     axi::Host,
-    bridge::{ffi, hash_pins},
+    bridge::{WINDOW, ffi, hash_pins},
     device::Stop,
     error::Error,
     xgmii::IDLE_COLUMN,
 };
 
-/// Fewer quiet cycles than this run one by one.
-const WORTH: u32 = 4;
+/// Windows shorter than this run cycle by cycle.
+const WORTH: u32 = 2;
 
 fn rtl_error(model: &ffi::Model, exception: &cxx::Exception) -> Error {
     Error::Rtl {
@@ -27,66 +27,110 @@ impl Nic {
             return Err(failure.clone());
         }
         loop {
-            if stop && !self.messages.is_empty() {
-                return Ok(Stop::Msix);
-            }
-            if stop && !self.frames.is_empty() {
-                return Ok(Stop::WireTx);
-            }
-            if self.now >= until {
-                return Ok(Stop::Time);
-            }
-            if !self.out.busy && self.config.idle_skip && self.skip(until) {
-                continue;
-            }
-            let quiet = self.quiet_cycles(until);
-            let result = if quiet < WORTH {
-                self.cycle()
+            let reason = if stop && !self.messages.is_empty() {
+                Stop::Msix
+            } else if stop && !self.frames.is_empty() {
+                Stop::WireTx
+            } else if self.now >= until {
+                Stop::Time
             } else {
-                self.quiet(quiet)
+                if let Err(error) = self.progress(until) {
+                    return self.fail(error);
+                }
+                continue;
             };
-            if let Err(error) = result {
-                return self.fail(error);
-            }
+            // The caller sees memory as it is behind the newest cycle.
+            let limit = self.now.saturating_sub(CYCLE_PS);
+            let mut host = Host {
+                memory: &self.memory,
+                iommu: &mut self.iommu,
+                bus_master: self.pins.bus_master_en,
+                counters: &mut self.counters,
+                log: self.dma_log.as_mut(),
+                messages: &mut self.messages,
+            };
+            self.axi.settle(limit, &mut host);
+            return Ok(reason);
         }
     }
 
-    /// How many cycles from now on the inputs stay as they are, if the device asks for nothing.
+    /// A jump, a window or a cycle.
     #[inline]
-    fn quiet_cycles(&self, until: Ps) -> u32 {
-        let out = &self.out;
-        if self.axi.wake() <= self.now
-            || out.m_axi_awvalid | out.m_axi_wvalid | out.m_axi_arvalid
-            || self.sink.in_frame()
-            || (out.xgmii_txd, out.xgmii_txc) != IDLE_COLUMN
-            || self.settle > 0
-            || self.recording.is_some()
-            || self.waves != Waves::Off
-        {
+    fn progress(&mut self, until: Ps) -> Result<(), Error> {
+        if !self.out.busy && self.config.idle_skip && self.skip(until) {
+            return Ok(());
+        }
+        let limit = self.window_limit(until);
+        if limit < WORTH {
+            self.cycle()
+        } else {
+            self.window(limit)
+        }
+    }
+
+    /// How many cycles may run from now on before the host has to decide something.
+    #[inline]
+    fn window_limit(&mut self, until: Ps) -> u32 {
+        if self.settle > 0 || self.recording.is_some() || self.waves != Waves::Off {
             return 0;
         }
+        let Some(bus) = self.axi.open_window(
+            self.now,
+            &self.out,
+            &mut self.pins,
+            &mut self.window,
+            &self.memory,
+        ) else {
+            return 0;
+        };
         let axil = self.axil.next_event().unwrap_or(Ps::MAX);
-        let wire = self.source.next_at().unwrap_or(Ps::MAX);
-        let event = until.min(self.axi.wake()).min(axil).div_ceil(CYCLE_PS);
+        let wire = match self.source.columns().len() {
+            0 => self.source.next_at().unwrap_or(Ps::MAX),
+            columns => self.now + columns as Ps * CYCLE_PS,
+        };
+        let event = until.min(bus).min(axil).div_ceil(CYCLE_PS);
         let cycles = event
             .min(wire / CYCLE_PS)
             .saturating_sub(self.now / CYCLE_PS);
-        u32::try_from(cycles).unwrap_or(u32::MAX)
+        cycles.min(Ps::from(WINDOW)) as u32
     }
 
-    /// Up to `cycles` cycles in one crossing, none of which needs the host.
-    fn quiet(&mut self, cycles: u32) -> Result<(), Error> {
+    /// Up to `limit` cycles in one crossing.
+    fn window(&mut self, limit: u32) -> Result<(), Error> {
+        let first = self.now;
+        let window = &mut self.window;
+        window.begin = first;
+        window.limit = limit;
+        window.until_idle = self.config.idle_skip;
+        window.in_frame = self.sink.in_frame();
         (self.pins.xgmii_rxd, self.pins.xgmii_rxc) = IDLE_COLUMN;
         let mut model = self.model.pin_mut();
-        let until_idle = self.config.idle_skip;
-        let ran = model
+        let rx = self.source.columns();
+        let (reads, responses) = self.axi.answers();
+        model
             .as_mut()
-            .run(self.now, &self.pins, &mut self.out, cycles, until_idle)
+            .run(&self.pins, rx, reads, responses, window, &mut self.out)
             .map_err(|exception| rtl_error(&model, &exception))?;
-        self.now += Ps::from(ran) * CYCLE_PS;
-        self.counters.cycles += u64::from(ran);
-        // What the last of them sent is a column like any other.
-        self.receive()
+        let cycles = window.cycles;
+        self.now += Ps::from(cycles) * CYCLE_PS;
+        self.counters.cycles += u64::from(cycles);
+        self.source.skip_columns(cycles as usize);
+        let mut host = Host {
+            memory: &self.memory,
+            iommu: &mut self.iommu,
+            bus_master: self.pins.bus_master_en,
+            counters: &mut self.counters,
+            log: self.dma_log.as_mut(),
+            messages: &mut self.messages,
+        };
+        self.axi
+            .close_window(first, window, &mut self.pins, &mut host)?;
+        for index in window.first_column..cycles {
+            let column = self.window.columns[index as usize];
+            let at = first + Ps::from(index + 1) * CYCLE_PS;
+            self.receive(at, column.data, column.ctrl)?;
+        }
+        Ok(())
     }
 
     /// Jumps to the next cycle in which an input changes. False when that is this one.
@@ -135,15 +179,14 @@ impl Nic {
         (self.pins.xgmii_rxd, self.pins.xgmii_rxc) = self.source.next(now);
         self.settle = self.settle.saturating_sub(1);
         self.clock()?;
-        self.receive()
+        self.receive(self.now, self.out.xgmii_txd, self.out.xgmii_txc)
     }
 
-    /// Takes the column that the device transmits.
+    /// Takes a column that the device transmits.
     #[inline]
-    fn receive(&mut self) -> Result<(), Error> {
-        let column = (self.out.xgmii_txd, self.out.xgmii_txc);
-        if (column != IDLE_COLUMN || self.sink.in_frame())
-            && let Some(frame) = self.sink.push(self.now, column.0, column.1)?
+    fn receive(&mut self, at: Ps, data: u64, ctrl: u8) -> Result<(), Error> {
+        if ((data, ctrl) != IDLE_COLUMN || self.sink.in_frame())
+            && let Some(frame) = self.sink.push(at, data, ctrl)?
         {
             self.counters.wire_out += 1;
             self.frames.push_back(frame);

@@ -2,7 +2,7 @@ use super::{
     COLUMN_OCTETS, GAP, IDLE, IDLE_COLUMN, MAX_DEFICIT, MIN_RECEIVE_GAP, OCTET_PS, PREAMBLE, SFD,
     START, TERMINATE, WireFrame, deficit_after, fcs,
 };
-use crate::Ps;
+use crate::{Ps, bridge::Column};
 use std::collections::VecDeque;
 
 /// Octets of a transfer; frames start at a multiple of it.
@@ -21,7 +21,7 @@ pub struct XgmiiSource {
     /// Octet number just after the FCS of the frame before.
     last_end: Option<u64>,
     /// The frame on the wire: its columns, and how many of them are out.
-    columns: Vec<(u64, u8)>,
+    columns: Vec<Column>,
     sent: usize,
     octets: Vec<u8>,
     spare: Vec<Vec<u8>>,
@@ -96,7 +96,7 @@ impl XgmiiSource {
     pub fn next(&mut self, now: Ps) -> (u64, u8) {
         if let Some(&column) = self.columns.get(self.sent) {
             self.sent += 1;
-            return column;
+            return (column.data, column.ctrl);
         }
         if self.queue.is_empty() {
             return IDLE_COLUMN;
@@ -126,7 +126,17 @@ impl XgmiiSource {
             self.spare.push(frame.bytes);
         }
         self.sent = 1;
-        self.columns[0]
+        (self.columns[0].data, self.columns[0].ctrl)
+    }
+
+    /// What is left of the frame on the wire: the columns of the next cycles.
+    pub(crate) fn columns(&self) -> &[Column] {
+        self.columns.get(self.sent..).unwrap_or_default()
+    }
+
+    /// The next `count` columns of the frame on the wire, or its rest, are out.
+    pub(crate) fn skip_columns(&mut self, count: usize) {
+        self.sent = (self.sent + count).min(self.columns.len());
     }
 
     /// Number of the octet in which `frame` may start, were the wire watched at that time.
@@ -177,10 +187,13 @@ impl XgmiiSource {
         self.columns.extend(octets.chunks_exact(8).map(|column| {
             let mut data = [0; 8];
             data.copy_from_slice(column);
-            (u64::from_le_bytes(data), 0)
+            Column {
+                data: u64::from_le_bytes(data),
+                ctrl: 0,
+            }
         }));
         for place in (0..=lane).chain(error).chain(end..octets.len()) {
-            self.columns[place / 8].1 |= 1 << (place % 8);
+            self.columns[place / 8].ctrl |= 1 << (place % 8);
         }
         end
     }
