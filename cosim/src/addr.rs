@@ -108,6 +108,21 @@ impl fmt::Display for IfAddr {
     }
 }
 
+/// Linux's rules for interface names (`dev_valid_name()`).
+///
+/// # Errors
+/// A sentence with the rule.
+pub fn interface_name(name: &str) -> Result<String, String> {
+    let fits = (1..16).contains(&name.len())
+        && !matches!(name, "." | "..")
+        && !name.contains(|c: char| c == '/' || c == ':' || c == '%' || c.is_whitespace());
+    if fits {
+        Ok(name.to_string())
+    } else {
+        Err("an interface name has 1 to 15 bytes, without `/`, `:`, `%` and spaces".into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,10 +48,18 @@ pub enum Error {
     /// The TAP device cannot be joined, or cannot be used any more.
     #[error("cannot {action} TAP device {name}: {source}")]
     Tap {
-        /// What was tried: `join`, `wait for`, `read from`, `write to`.
+        /// What was tried: `join`, `wait for`, `look at`, `watch`, `read from`, `write to`.
         action: &'static str,
         /// The interface's name.
         name: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A socket cannot be made.
+    #[error("cannot listen at {}: {source}", path.display())]
+    Socket {
+        /// Its name.
+        path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
     },
@@ -202,6 +210,12 @@ impl Error {
                     "is it used by another program, or not a TAP? `ip -d link show {name}` tells"
                 ),
             }),
+            Self::Socket { path, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some(format!(
+                    "give another name, or remove {} if nobody uses it",
+                    path.display()
+                ))
+            }
             _ => None,
         }
     }

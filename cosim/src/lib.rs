@@ -13,6 +13,8 @@ pub mod host;
 pub mod link;
 pub mod progress;
 pub mod replay;
+pub mod serve;
+pub mod signals;
 pub mod summary;
 pub mod tap;
 pub mod trace;

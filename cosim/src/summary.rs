@@ -218,12 +218,12 @@ impl fmt::Display for Summary {
 
 /// Three columns: name, number, remark.
 #[derive(Default)]
-struct Table {
-    text: String,
+pub(crate) struct Table {
+    pub(crate) text: String,
 }
 
 impl Table {
-    fn row(&mut self, name: &str, value: impl fmt::Display, remark: impl fmt::Display) {
+    pub(crate) fn row(&mut self, name: &str, value: impl fmt::Display, remark: impl fmt::Display) {
         let value = value.to_string();
         let line = format!("{name:<15} {value:>12}  {remark}");
         self.text.push_str(line.trim_end());

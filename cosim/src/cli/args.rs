@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::addr::{IfAddr, Mac};
+use crate::addr::{IfAddr, Mac, interface_name};
 use crate::features;
 use crate::host::HostConfig;
+use crate::serve::WireKind;
 
 /// Runs real traffic through the Verilog NIC, its driver and the kernel path, cycle by cycle.
 #[derive(Debug, Parser)]
@@ -36,6 +37,9 @@ pub enum Command {
     /// Join the NIC's wire to a Linux TAP device and answer this machine's own kernel (needs root)
     #[command(after_help = TAP_EXAMPLES)]
     Tap(TapArgs),
+    /// Be a PCI device of a virtual machine: a stock kernel drives the NIC (vfio-user)
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
 }
 
 const REPLAY_EXAMPLES: &str = "Examples:
@@ -78,6 +82,20 @@ pub enum DeviceKind {
     /// The behavioural model: much faster, times are those of a simple machine
     Model,
 }
+
+const SERVE_EXAMPLES: &str = "Example, as root, in two terminals (QEMU 10.1 or newer):
+  cosim serve --vfio-user nic.sock --wire tap:wp0
+  qemu-system-x86_64 -m 256 -object memory-backend-memfd,id=mem,size=256M,share=on \\
+    -numa node,memdev=mem \\
+    -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"nic.sock\"}}' ...
+
+The guest's memory must be shared, as in the example: the NIC maps it, nothing is copied.
+`ip link set wp0 down` pulls the cable. `make guest` does all of it, with tests.
+
+--control SOCKET takes one line per connection, for example `echo stats | nc -U -N SOCKET`:
+  stats                          all counters so far, as JSON
+  link down, link up             pull the cable, plug it in
+  memory revoke, memory restore  take the guest's memory away from the NIC, give it back";
 
 /// Options of the simulated host, the same for every command.
 #[derive(Debug, Clone, Args)]
@@ -188,16 +206,36 @@ pub struct TapArgs {
     pub summary: Option<PathBuf>,
 }
 
-/// Linux's rules for interface names (`dev_valid_name()`).
-fn interface_name(name: &str) -> Result<String, String> {
-    let fits = (1..16).contains(&name.len())
-        && !matches!(name, "." | "..")
-        && !name.contains(|c: char| c == '/' || c == ':' || c == '%' || c.is_whitespace());
-    if fits {
-        Ok(name.to_string())
-    } else {
-        Err("an interface name has 1 to 15 bytes, without `/`, `:`, `%` and spaces".into())
-    }
+/// Arguments of `cosim serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Socket at which a virtual machine finds the NIC
+    #[arg(long, value_name = "SOCKET")]
+    pub vfio_user: PathBuf,
+    /// The other end of the cable: tap:NAME, pcap:IN,OUT or loopback
+    #[arg(long, value_name = "WIRE")]
+    pub wire: WireKind,
+    /// Socket for commands
+    #[arg(long, value_name = "SOCKET")]
+    pub control: Option<PathBuf>,
+    /// Ethernet address of the NIC
+    #[arg(long, default_value = "02:00:00:00:00:0b", value_name = "MAC")]
+    pub mac: Mac,
+    /// Longest IP packet in bytes
+    #[arg(long, default_value_t = 1500, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(68..=9202))]
+    pub mtu: u16,
+    /// virtio features that the NIC does not offer, with commas between them
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = features::parse, long_help = features::LONG_HELP)]
+    pub features_off: Vec<driver::Feature>,
+    /// Seed of every random choice of the bus
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Write the NIC's signals (FST, for GTKWave or Surfer); about 500 bytes a cycle and much slower
+    #[arg(long, value_name = "OUT.fst")]
+    pub waves: Option<PathBuf>,
+    /// Write the summary as JSON at the end
+    #[arg(long, value_name = "OUT.json")]
+    pub summary: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod args;
 mod replay;
+mod serve;
 mod tap;
 mod trace;
 
@@ -20,6 +21,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Replay(args) => replay::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Tap(args) => tap::run(&args),
+        Command::Serve(args) => serve::run(&args),
     }
 }
 

@@ -1,0 +1,349 @@
+//! What the guest goes through.
+
+use std::time::{Duration, Instant};
+
+use driver::Feature;
+
+use crate::machine::Machine;
+use crate::network::{Background, GUEST, HOST, TAP};
+
+/// What was seen, or what went wrong.
+pub type Outcome = Result<String, String>;
+type Case = fn(&mut Machine) -> Outcome;
+
+/// The first case: it tells what was negotiated.
+pub const BINDS: &str = "virtio_net binds, features as offered";
+
+/// All cases in their order; each leaves the guest reachable.
+pub const ALL: &[(&str, Case)] = &[
+    (BINDS, binds),
+    ("100 pings of 0, 56 and 1472 bytes", pings),
+    ("100 IPv6 pings of 0, 56 and 1452 bytes", pings6),
+    ("10 MB to the guest by HTTP", download),
+    ("10 MB from the guest by HTTP", upload),
+    ("checksums are the card's work", checksums),
+    ("the clock stands while nothing happens", idle),
+    ("interface down and up 20 times, with traffic", down_up),
+    ("rmmod, insmod virtio_net 20 times, with traffic", reload),
+    ("function level reset", function_level_reset),
+    ("carrier is lost with the wire", carrier),
+    ("memory taken away: DEVICE_NEEDS_RESET", dma_fault),
+    ("guest reboots", reboot),
+];
+
+const MEGABYTES: usize = 10_000_000;
+/// Payload bytes of a full TCP segment with timestamps.
+const MSS: u64 = 1448;
+
+const VIRTIO: &str = "/sys/bus/virtio/devices/virtio0";
+const ETH: &str = "/sys/class/net/eth0";
+
+fn binds(m: &mut Machine) -> Outcome {
+    m.wait_for(
+        &format!("basename $(readlink {VIRTIO}/driver)"),
+        "virtio_net",
+    )?;
+    let stats = m.stats()?;
+    let bits =
+        |index: usize| Feature::from_bits(stats["feature_bits"][index].as_u64().unwrap_or(0));
+    let (offered, acknowledged) = (bits(0), bits(1));
+
+    // The kernel's own account, bit 0 first.
+    let features = m.run(&format!("cat {VIRTIO}/features"))?;
+    let bit = |(n, c): (usize, char)| u64::from(n < 64 && c == '1') << (n % 64);
+    let kernels = features
+        .trim()
+        .chars()
+        .enumerate()
+        .map(bit)
+        .fold(0, |a, b| a | b);
+    if kernels != acknowledged.bits() {
+        let kernels = Feature::from_bits(kernels);
+        return Err(format!(
+            "the kernel says {kernels}, the card {acknowledged}"
+        ));
+    }
+    let mut expected = Feature::VERSION_1
+        | Feature::RING_PACKED
+        | Feature::ACCESS_PLATFORM
+        | Feature::CSUM
+        | Feature::GUEST_CSUM
+        | Feature::STATUS
+        | Feature::MTU
+        | Feature::MAC
+        | Feature::EVENT_IDX;
+    // virtio_ring learned it in 7.0.
+    let major = m.release().split('.').next().and_then(|n| n.parse().ok());
+    if major >= Some(7) {
+        expected = expected | Feature::IN_ORDER;
+    }
+    for (name, set) in [("offered", offered), ("acknowledged", acknowledged)] {
+        if !set.contains(expected) {
+            return Err(format!("{name}: {set}; not all of {expected}"));
+        }
+    }
+    let fields = [
+        ("address", "02:00:00:00:00:0b"),
+        ("mtu", "1500"),
+        ("speed", "10000"),
+        ("duplex", "full"),
+        ("carrier", "1"),
+    ];
+    for (field, value) in fields {
+        m.wait_for(&format!("cat {ETH}/{field}"), value)?;
+    }
+    let vectors = m.run("grep -c PCI-MSI.*virtio0 /proc/interrupts")?;
+    if vectors.trim() != "3" {
+        return Err(format!("{vectors} MSI-X vectors"));
+    }
+    Ok("packed ring, 3 MSI-X vectors, 10 Gb/s full duplex".into())
+}
+
+fn pings(m: &mut Machine) -> Outcome {
+    all_sizes(m, GUEST.0, [0, 56, 1472])
+}
+
+fn pings6(m: &mut Machine) -> Outcome {
+    all_sizes(m, GUEST.1, [0, 56, 1452])
+}
+
+fn all_sizes(m: &Machine, to: &str, sizes: [u32; 3]) -> Outcome {
+    let mut last = String::new();
+    for size in sizes {
+        last = m.network.ping(to, 100, "0.01", size)?;
+    }
+    Ok(format!("0 lost; largest: {last}"))
+}
+
+/// `len` bytes that no two positions share a pattern of, and the same every time.
+fn payload(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+fn download(m: &mut Machine) -> Outcome {
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let file = dir.path().join("file");
+    std::fs::write(&file, payload(MEGABYTES)).map_err(|e| e.to_string())?;
+    let mut httpd = m.network.command(&m.busybox);
+    httpd
+        .args(["httpd", "-f", "-p", "80", "-h"])
+        .arg(dir.path());
+    let _httpd = Background(httpd.spawn().map_err(|e| e.to_string())?);
+    let wait = "for i in 1 2 3 4 5 6 7 8 9; do nc -z";
+    m.run(&format!(
+        "{wait} {} 80 && break; usleep 200000; done",
+        HOST.0
+    ))?;
+
+    let started = Instant::now();
+    m.run(&format!("wget -q -O /tmp/file http://{}/file", HOST.0))?;
+    let took = started.elapsed();
+    let there = m.run("sha256sum < /tmp/file")?;
+    let here = crate::network::run(
+        std::process::Command::new(&m.busybox)
+            .arg("sha256sum")
+            .arg(&file),
+    )?;
+    same_sum(&here, &there, took)
+}
+
+fn upload(m: &mut Machine) -> Outcome {
+    m.run("mv /tmp/file /www/file; pidof httpd || httpd -p 80 -h /www")?;
+    let there = m.run("sha256sum < /www/file")?;
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let file = dir.path().join("file");
+    let url = format!("http://{}/file", GUEST.0);
+    let started = Instant::now();
+    let mut wget = m.network.command(&m.busybox);
+    crate::network::run(wget.args(["wget", "-q", "-O"]).arg(&file).arg(url))?;
+    let took = started.elapsed();
+    if std::fs::read(&file).map_err(|e| e.to_string())? != payload(MEGABYTES) {
+        return Err("other bytes than were sent".into());
+    }
+    let here = crate::network::run(
+        std::process::Command::new(&m.busybox)
+            .arg("sha256sum")
+            .arg(&file),
+    )?;
+    same_sum(&here, &there, took)
+}
+
+fn same_sum(here: &str, there: &str, took: Duration) -> Outcome {
+    let sum = |text: &str| text.split_whitespace().next().unwrap_or("").to_string();
+    let (here, there) = (sum(here), sum(there));
+    if here.len() != 64 || here != there {
+        return Err(format!("SHA-256 is {here} here and {there} in the guest"));
+    }
+    let rate = MEGABYTES as f64 / 1e6 / took.as_secs_f64();
+    Ok(format!("SHA-256 {}…, {rate:.1} MB/s", &here[..8]))
+}
+
+/// Both transfers went through the card's checksum units.
+fn checksums(m: &mut Machine) -> Outcome {
+    let (filled, verified) = (m.stat("/nic/tx_csum")?, m.stat("/nic/rx_csum_valid")?);
+    let segments = MEGABYTES as u64 / MSS;
+    if filled < segments || verified < segments {
+        return Err(format!(
+            "{filled} filled in, {verified} verified; sent {segments} each way"
+        ));
+    }
+    let wrong = m.run("grep ^Tcp: /proc/net/snmp | tail -n 1")?;
+    let errors = wrong.split_whitespace().last().unwrap_or("?").to_string();
+    if errors != "0" {
+        return Err(format!(
+            "the guest counts {errors} TCP segments with a bad checksum"
+        ));
+    }
+    Ok(format!("{filled} filled in, {verified} verified, 0 wrong"))
+}
+
+fn idle(m: &mut Machine) -> Outcome {
+    m.stats()?;
+    let (ticks, cycles) = (m.cpu_ticks()?, m.stat("cycles")?);
+    std::thread::sleep(Duration::from_secs(2));
+    let ticks = m.cpu_ticks()? - ticks;
+    let cycles = m.stat("cycles")? - cycles;
+    // A stray neighbour discovery or two may come by; a loop that waits would take 200 ticks.
+    if ticks > 20 {
+        return Err(format!("{ticks} ticks of CPU in 2 s without traffic"));
+    }
+    Ok(format!(
+        "{} ms of CPU and {cycles} cycles in 2 s",
+        ticks * 10
+    ))
+}
+
+fn down_up(m: &mut Machine) -> Outcome {
+    let _traffic = m.network.traffic(GUEST.0)?;
+    for _ in 0..20 {
+        m.run("ip link set eth0 down && ip link set eth0 up")?;
+        m.reachable()?;
+    }
+    // IPv6 addresses go with the interface.
+    m.run(&format!("ip address add {}/64 dev eth0", GUEST.1))?;
+    no_damage(m)
+}
+
+fn reload(m: &mut Machine) -> Outcome {
+    if m.run("[ -f /modules/virtio_net.ko ]").is_err() {
+        return Ok("not tested: virtio_net is built into this kernel".into());
+    }
+    let _traffic = m.network.traffic(GUEST.0)?;
+    for _ in 0..20 {
+        m.run("rmmod virtio_net && insmod /modules/virtio_net.ko")?;
+        m.interface_up()?;
+    }
+    no_damage(m)
+}
+
+/// Nothing went wrong so far that the counters would show.
+fn no_damage(m: &mut Machine) -> Outcome {
+    for name in [
+        "dma_refused",
+        "interrupts_lost",
+        "requests_refused",
+        "/nic/dma_error",
+    ] {
+        let count = m.stat(name)?;
+        if count != 0 {
+            return Err(format!("{name} = {count}"));
+        }
+    }
+    m.reachable()?;
+    Ok("no refused DMA, no lost interrupt".into())
+}
+
+fn function_level_reset(m: &mut Machine) -> Outcome {
+    let resets = m.stat("resets")?;
+    let device = "$(dirname $(realpath /sys/bus/virtio/devices/virtio0))";
+    let unbind = "d=$(basename $p); echo $d > /sys/bus/pci/drivers/virtio-pci/unbind";
+    let bind = "echo $d > /sys/bus/pci/drivers/virtio-pci/bind";
+    m.run(&format!(
+        "p={device}; grep -q flr $p/reset_method && {unbind} && echo 1 > $p/reset && {bind}"
+    ))?;
+    m.interface_up()?;
+    match m.stat("resets")? - resets {
+        1 => Ok("the card starts anew".into()),
+        n => Err(format!("{n} resets of the function")),
+    }
+}
+
+fn carrier(m: &mut Machine) -> Outcome {
+    let changes = m.stat("link_changes")?;
+    let carrier = format!("cat {ETH}/carrier");
+    for _ in 0..3 {
+        m.network.run("ip", &["link", "set", TAP, "down"])?;
+        m.wait_for(&carrier, "0")?;
+        m.network.run("ip", &["link", "set", TAP, "up"])?;
+        m.wait_for(&carrier, "1")?;
+        m.control("link down")?;
+        m.wait_for(&carrier, "0")?;
+        m.control("link up")?;
+        m.wait_for(&carrier, "1")?;
+    }
+    let v6 = format!("{}/64", HOST.1);
+    m.network
+        .run("ip", &["address", "add", &v6, "dev", TAP, "nodad"])?;
+    m.reachable()?;
+    let changes = m.stat("link_changes")? - changes;
+    Ok(format!("{changes} changes, each seen by the guest"))
+}
+
+fn dma_fault(m: &mut Machine) -> Outcome {
+    let interrupts = "grep virtio0-config /proc/interrupts | awk '{print $2}'";
+    let status = format!("cat {VIRTIO}/status");
+    m.wait_for(&status, "0x0000000f")?;
+    let before = m.run(interrupts)?;
+    m.control("memory revoke")?;
+    let lost = m
+        .network
+        .run("ping", &["-n", "-c", "2", "-W", "1", GUEST.0]);
+    if lost.is_ok() {
+        return Err("the card answers without memory".into());
+    }
+    // ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK and DEVICE_NEEDS_RESET.
+    m.wait_for(&status, "0x0000004f")?;
+    let refused = m.stat("dma_refused")?;
+    if refused == 0 {
+        return Err("nothing was refused".into());
+    }
+    m.control("memory restore")?;
+    let after = m.run(interrupts)?;
+    if before == after {
+        return Err("the driver was not notified".into());
+    }
+    let device = "$(basename $(dirname $(realpath /sys/bus/virtio/devices/virtio0)))";
+    let driver = "/sys/bus/pci/drivers/virtio-pci";
+    m.run(&format!(
+        "d={device}; echo $d > {driver}/unbind && echo $d > {driver}/bind"
+    ))?;
+    m.interface_up()?;
+    Ok(format!(
+        "{refused} bursts refused, driver notified, works after a reset"
+    ))
+}
+
+fn reboot(m: &mut Machine) -> Outcome {
+    let resets = m.stat("resets")?;
+    m.send("reboot -f")?;
+    let started = Instant::now();
+    m.ready()?;
+    let took = started.elapsed();
+    m.interface_up()?;
+    m.network.ping(GUEST.0, 20, "0.01", 56)?;
+    let resets = m.stat("resets")? - resets;
+    if resets == 0 {
+        return Err("QEMU did not reset the function".into());
+    }
+    Ok(format!("back in {:.1} s", took.as_secs_f64()))
+}

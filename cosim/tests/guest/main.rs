@@ -1,0 +1,167 @@
+//! Stock Linux kernels in stock QEMU drive the RTL: `cosim serve` is their PCI network card.
+//!
+//! `make guest` fetches what this needs and runs it; without that it says why it skips. Each kernel of
+//! the guest directory is booted and goes through every case; the table at the end is the result.
+//!
+//! - `WIREPATH_GUEST_DIR`: where `cosim/guest/fetch` put QEMU, busybox and kernels
+//!   (`target/guest` unless said otherwise).
+//! - `WIREPATH_GUEST=skip`: do not run.
+//! - `WIREPATH_KERNEL`, `WIREPATH_MODULES`: another kernel image and a directory with its modules
+//!   (`virtio_net.ko` and what it needs), instead of the fetched ones.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cases;
+mod console;
+mod machine;
+mod network;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use cases::Outcome;
+use common::{installed, skip, text};
+use machine::{Kernel, Machine};
+
+/// What a case came to: its name, and what was seen or what went wrong.
+type Row = (&'static str, Result<String, String>);
+
+/// One kernel's results.
+struct Results {
+    kernel: String,
+    offered: String,
+    acknowledged: String,
+    rows: Vec<Row>,
+}
+
+fn main() -> ExitCode {
+    // Asked for by tools that look for test names; there is one, and it has no filter.
+    if std::env::args().any(|arg| arg == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    if std::env::var_os("WIREPATH_GUEST").is_some_and(|v| v == "skip") {
+        println!("skipped: WIREPATH_GUEST=skip");
+        return ExitCode::SUCCESS;
+    }
+    let guest = guest_dir();
+    if let Some(reason) = obstacle(&guest) {
+        skip(&reason);
+        return ExitCode::SUCCESS;
+    }
+    let kernels = match kernels(&guest) {
+        Ok(kernels) => kernels,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let results: Vec<Results> = kernels.iter().map(|k| drive(&guest, k)).collect();
+    let qemu = version(&guest);
+    for result in &results {
+        print(result, &qemu);
+    }
+    let failed = results.iter().flat_map(|r| &r.rows).any(|r| r.1.is_err());
+    ExitCode::from(u8::from(failed || results.is_empty()))
+}
+
+fn guest_dir() -> PathBuf {
+    match std::env::var_os("WIREPATH_GUEST_DIR") {
+        Some(dir) => dir.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guest"),
+    }
+}
+
+/// Why no guest can be started here; `None` when one can.
+fn obstacle(guest: &Path) -> Option<String> {
+    if !guest.join("complete").exists() {
+        return Some(format!(
+            "there is no QEMU with kernels in {}: `make guest` fetches them",
+            guest.display()
+        ));
+    }
+    network::obstacle().or_else(|| {
+        (!installed("ping")).then(|| "ping is not installed (package iputils-ping)".into())
+    })
+}
+
+/// The kernels to drive the card with: the user's, or all that were fetched, oldest first.
+fn kernels(guest: &Path) -> Result<Vec<Kernel>, String> {
+    if let Some(image) = std::env::var_os("WIREPATH_KERNEL").filter(|v| !v.is_empty()) {
+        let modules = std::env::var_os("WIREPATH_MODULES").filter(|v| !v.is_empty());
+        return Ok(vec![Kernel {
+            image: image.into(),
+            modules: modules.map(PathBuf::from),
+        }]);
+    }
+    let entries = std::fs::read_dir(guest.join("kernel")).map_err(|e| e.to_string())?;
+    let mut dirs: Vec<_> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+    dirs.sort();
+    Ok(dirs
+        .into_iter()
+        .map(|dir| Kernel {
+            image: dir.join("vmlinuz"),
+            modules: Some(dir.join("modules")),
+        })
+        .collect())
+}
+
+/// Boots a kernel and runs every case; a machine that breaks fails the rest.
+fn drive(guest: &Path, kernel: &Kernel) -> Results {
+    let mut results = Results {
+        kernel: kernel.image.display().to_string(),
+        offered: String::new(),
+        acknowledged: String::new(),
+        rows: vec![],
+    };
+    let mut machine = match Machine::boot(guest, kernel) {
+        Ok(machine) => machine,
+        Err(error) => {
+            results.rows.push(("boots", Err(error)));
+            return results;
+        }
+    };
+    results.kernel = format!("Linux {}", machine.release());
+    for (name, case) in cases::ALL {
+        println!("{}: {name} ...", results.kernel);
+        let outcome: Outcome = case(&mut machine);
+        let broken = outcome.is_err();
+        if *name == cases::BINDS
+            && let Ok(stats) = machine.stats()
+        {
+            results.offered = text_of(&stats["offered"]);
+            results.acknowledged = text_of(&stats["acknowledged"]);
+        }
+        results.rows.push((name, outcome));
+        if broken {
+            println!("{}", machine.log());
+            return results;
+        }
+    }
+    results.rows.push(("ends with a summary", machine.end()));
+    results
+}
+
+fn text_of(value: &serde_json::Value) -> String {
+    value.as_str().unwrap_or_default().replace('|', " ")
+}
+
+fn version(guest: &Path) -> String {
+    let output = Command::new(guest.join("qemu/run"))
+        .arg("--version")
+        .output();
+    let out = output.map(|o| text(&o.stdout)).unwrap_or_default();
+    out.lines().next().unwrap_or("QEMU").to_string()
+}
+
+fn print(results: &Results, qemu: &str) {
+    println!("\n{} in {qemu}", results.kernel);
+    println!("  offered       {}", results.offered);
+    println!("  acknowledged  {}", results.acknowledged);
+    for (name, outcome) in &results.rows {
+        match outcome {
+            Ok(seen) => println!("  {name:<44} ok      {seen}"),
+            Err(why) => println!("  {name:<44} FAILED  {why}"),
+        }
+    }
+}
