@@ -42,6 +42,7 @@ impl Serve {
             .arg(dir.path().join("control.sock"))
             .arg("--summary")
             .arg(dir.path().join("summary.json"))
+            .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -103,11 +103,7 @@ impl Service {
     pub fn run(mut self, mut news: impl FnMut(&str)) -> Result<Report, Error> {
         loop {
             let woken = Instant::now();
-            while let Some(request) = self.clients.request()? {
-                if let Some(reply) = self.function.handle(request)? {
-                    self.clients.reply(reply);
-                }
-            }
+            self.answer_requests()?;
             self.follow_link(&mut news);
             self.report_events(&mut news);
             let quiescent = self.run_clock()?;
@@ -122,6 +118,15 @@ impl Service {
         let report = self.report()?;
         self.wire.finish()?;
         Ok(report)
+    }
+
+    fn answer_requests(&mut self) -> Result<(), Error> {
+        while let Some(request) = self.clients.request()? {
+            if let Some(reply) = self.function.handle(request)? {
+                self.clients.reply(reply);
+            }
+        }
+        Ok(())
     }
 
     /// Runs the clock for a while. True: nothing is left to do.
@@ -196,6 +201,8 @@ impl Service {
     }
 
     fn command(&mut self, command: Command) -> Result<String, Error> {
+        // What a client wrote before comes first.
+        self.answer_requests()?;
         match command {
             Command::Stats => return Ok(self.report()?.to_json()),
             Command::Link(up) => self.wire.set_plugged(up),
