@@ -70,6 +70,24 @@ pub fn parse(name: &str) -> Result<Feature, String> {
         })
 }
 
+/// Names of all features in `bits`, in the order of their bits; what is unknown, as a number.
+pub fn names(bits: u64) -> String {
+    let needed = [
+        ("VERSION_1", feature::VERSION_1),
+        ("ACCESS_PLATFORM", feature::ACCESS_PLATFORM),
+        ("RING_PACKED", feature::RING_PACKED),
+    ];
+    let mut known: Vec<_> = OPTIONAL.iter().copied().chain(needed).collect();
+    known.sort_by_key(|(_, bit)| *bit);
+    let unknown = known.iter().fold(bits, |rest, (_, bit)| rest & !bit);
+    let named = known.iter().filter(|(_, bit)| bits & bit != 0);
+    let mut names: Vec<String> = named.map(|(name, _)| (*name).into()).collect();
+    if unknown != 0 || bits == 0 {
+        names.push(format!("{unknown:#x}"));
+    }
+    names.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +109,12 @@ mod tests {
         for name in ["", "RING_PACKED", "nonsense"] {
             assert!(parse(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn bits_have_names() {
+        assert_eq!(names(0), "0x0");
+        let bits = feature::CSUM | feature::VERSION_1 | feature::MQ | 1 << 60;
+        assert_eq!(names(bits), "CSUM MQ VERSION_1 0x1000000000000000");
     }
 }

@@ -12,7 +12,8 @@ use std::{fs::File, io};
 /// What a service that gives a card to another process needs of it beyond [`Device`].
 pub trait GuestDevice: Device {
     /// Lets the device use `len` bytes from bus address `iova`: they are those of `file` from
-    /// `offset`, mapped and not copied. All three are multiples of the page size.
+    /// `offset`, mapped and not copied. All three are multiples of the page size. A file is mapped as
+    /// a whole, once.
     ///
     /// # Errors
     /// [`DmaMapError`]; nothing is changed then.
@@ -26,7 +27,7 @@ pub trait GuestDevice: Device {
     ) -> Result<(), DmaMapError>;
 
     /// Takes back all that [`GuestDevice::dma_map`] gave inside of `len` bytes from `iova`; how many
-    /// bytes that was. What is in flight to them is refused.
+    /// bytes that was. What is in flight to them still arrives, unless that was the last of its file.
     ///
     /// # Errors
     /// [`MapError::Overlap`] when a mapping is inside in part only; nothing is changed then.
@@ -89,10 +90,7 @@ pub(crate) fn detach(
     let mut bytes = 0;
     for phys in iommu.unmap_range(iova, len)? {
         bytes += phys.end - phys.start;
-        // A mapping that IommuTable::map() made into the anonymous file leaves the file there.
-        if phys.start != 0 {
-            memory.detach(phys.start);
-        }
+        memory.detach(phys.start);
     }
     iommu.set_memory(memory);
     Ok(bytes)

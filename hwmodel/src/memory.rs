@@ -2,18 +2,18 @@
 //! can see.
 
 use memmap2::{MmapOptions, MmapRaw};
-use std::{fs::File, io, ptr::NonNull, sync::Arc};
+use std::{fs::File, io, os::unix::fs::MetadataExt, ptr::NonNull, sync::Arc};
 
 /// Shared mappings of files, each at physical addresses of its own. Address 0 is the first byte of
-/// the anonymous file that [`HostMemory::new`] makes; [`HostMemory::attach`] adds parts of other files
-/// behind it, such as the memory of a virtual machine. Clones share the bytes; what is attached later
-/// is in the clone that attached it only.
+/// the anonymous file that [`HostMemory::new`] makes; [`HostMemory::attach`] adds other files behind
+/// it, such as the memory of a virtual machine. Clones share the bytes; what is attached later is in
+/// the clone that attached it only.
 ///
 /// All sides touch it while others may, so access is by copy or through raw pointers, never by
 /// reference.
 #[derive(Debug, Clone)]
 pub struct HostMemory {
-    /// The largest first, because that is where most accesses go.
+    /// One per file, the largest first, because that is where most accesses go.
     regions: Vec<Region>,
     /// Physical address of the next region. Only grows, so that an address which was in flight when
     /// its region went away never means another one.
@@ -27,6 +27,12 @@ struct Region {
     start: u64,
     len: u64,
     map: Arc<MmapRaw>,
+    /// Device and inode: a file may come under many descriptors.
+    file: (u64, u64),
+    /// Where the mapping begins in the file, bytes.
+    offset: u64,
+    /// Parts that were attached and not detached.
+    uses: usize,
 }
 
 /// An access that is not inside the memory.
@@ -61,9 +67,9 @@ impl HostMemory {
         Ok(memory)
     }
 
-    /// Adds `len` bytes of `file` from `offset`; their physical address.
-    /// Whoever has the file must not shorten it: an access to what is not there any more kills the
-    /// process.
+    /// Adds `len` bytes of `file` from `offset`; their physical address. A file is mapped once and as
+    /// a whole, however many parts of it are attached. Whoever has it must not shorten it: an access
+    /// to what is not there any more kills the process.
     ///
     /// # Errors
     /// When the file does not hold the range or cannot be mapped for reading and writing.
@@ -74,9 +80,20 @@ impl HostMemory {
             return Err(invalid("the range is empty"));
         }
         let metadata = file.metadata()?;
+        let id = (metadata.dev(), metadata.ino());
+        let holds = |r: &&mut Region| r.file == id && offset >= r.offset && end - r.offset <= r.len;
+        if let Some(region) = self.regions.iter_mut().find(holds) {
+            region.uses += 1;
+            return Ok(region.start + (offset - region.offset));
+        }
         if metadata.is_file() && end > metadata.len() {
             return Err(invalid("the file ends before the range does"));
         }
+        // A device has no length to tell.
+        let (from, len) = match metadata.is_file() {
+            true => (0, metadata.len()),
+            false => (offset, len),
+        };
         let map_len = usize::try_from(len).map_err(|_| invalid("too long"))?;
         let start = self.next;
         let next = start
@@ -84,23 +101,31 @@ impl HostMemory {
             .and_then(|end| end.checked_next_multiple_of(REGION_GAP))
             .and_then(|end| end.checked_add(REGION_GAP))
             .ok_or(invalid("physical addresses are used up"))?;
-        let map = MmapOptions::new()
-            .offset(offset)
-            .len(map_len)
-            .map_raw(file)?;
-        let map = Arc::new(map);
-        let place = self.regions.partition_point(|region| region.len >= len);
-        self.regions.insert(place, Region { start, len, map });
+        let map = MmapOptions::new().offset(from).len(map_len).map_raw(file)?;
+        let region = Region {
+            start,
+            len,
+            map: Arc::new(map),
+            file: id,
+            offset: from,
+            uses: 1,
+        };
+        let place = self.regions.partition_point(|other| other.len >= len);
+        self.regions.insert(place, region);
         self.next = next;
-        Ok(start)
+        Ok(start + (offset - from))
     }
 
-    /// Takes the region at `start`, the address that [`HostMemory::attach`] gave, away again. False
-    /// when there is none.
-    pub fn detach(&mut self, start: u64) -> bool {
-        let before = self.regions.len();
-        self.regions.retain(|region| region.start != start);
-        self.regions.len() < before
+    /// Takes back a part that begins at `phys`, an address that [`HostMemory::attach`] gave. With its
+    /// last part the file goes; the anonymous one stays. False when there is no file at `phys`.
+    pub fn detach(&mut self, phys: u64) -> bool {
+        let at = |r: &Region| r.start != 0 && phys.wrapping_sub(r.start) < r.len;
+        let Some(region) = self.regions.iter_mut().find(|r| at(r)) else {
+            return false;
+        };
+        region.uses -= 1;
+        self.regions.retain(|region| region.uses > 0);
+        true
     }
 
     /// Bytes of all regions.
@@ -224,27 +249,48 @@ mod tests {
     }
 
     #[test]
-    fn regions_are_apart_and_never_come_back_at_the_same_place() {
+    fn files_are_apart_and_never_come_back_at_the_same_place() {
         let other = HostMemory::new(1 << 16).unwrap();
         let mut memory = HostMemory::new(4096).unwrap();
         let first = memory.attach(other.file(), 4096, 8192).unwrap();
-        assert_eq!(memory.len(), 3 * 4096);
+        assert_eq!(memory.len(), 4096 + (1 << 16), "the whole file");
         memory.write(first + 10, b"guest").unwrap();
         memory.write(10, b"own").unwrap();
         let mut bytes = [0; 5];
         other.read(4096 + 10, &mut bytes).unwrap();
         assert_eq!(&bytes, b"guest");
-        assert!(memory.write(first + 8191, &[0; 2]).is_err());
-        assert!(memory.ptr(first - 1, 1).is_err());
+        let end = first - 4096 + (1 << 16);
+        assert!(memory.write(end - 1, &[0; 2]).is_err());
+        assert!(memory.ptr(first - 4097, 1).is_err());
 
         assert!(memory.detach(first));
         assert!(!memory.detach(first));
+        assert!(!memory.detach(0), "the anonymous file stays");
         assert!(memory.read(first, &mut bytes).is_err());
         let second = memory.attach(other.file(), 0, 4096).unwrap();
-        assert!(second > first + 8192);
+        assert!(second >= end);
         assert!(memory.read(first, &mut bytes).is_err());
         memory.read(10, &mut bytes[..3]).unwrap();
         assert_eq!(&bytes[..3], b"own");
+    }
+
+    #[test]
+    fn parts_of_a_file_share_its_mapping() {
+        let other = HostMemory::new(1 << 16).unwrap();
+        let mut memory = HostMemory::new(4096).unwrap();
+        let low = memory.attach(other.file(), 0, 4096).unwrap();
+        // The same file under another descriptor.
+        let again = other.file().try_clone().unwrap();
+        let high = memory.attach(&again, 0xf000, 4096).unwrap();
+        assert_eq!(high - low, 0xf000);
+        assert!(memory.detach(low));
+        memory.write(high, b"still").unwrap();
+        // What was added to the file since then needs a mapping of its own.
+        other.file().set_len(1 << 17).unwrap();
+        let grown = memory.attach(&again, 1 << 16, 4096).unwrap();
+        memory.write(grown, b"grown").unwrap();
+        assert!(memory.detach(high) && memory.detach(grown));
+        assert_eq!(memory.len(), 4096);
     }
 
     #[test]

@@ -215,6 +215,9 @@ pub struct ServeArgs {
     /// The other end of the cable: tap:NAME, pcap:IN,OUT or loopback
     #[arg(long, value_name = "WIRE")]
     pub wire: WireKind,
+    /// What the guest gets as its card
+    #[arg(long, value_enum, default_value = "rtl")]
+    pub device: DeviceKind,
     /// Socket for commands
     #[arg(long, value_name = "SOCKET")]
     pub control: Option<PathBuf>,

@@ -1,29 +1,56 @@
 //! `cosim serve`.
 
-use hwmodel::NicConfig;
+use hwmodel::{GuestDevice, ModelConfig, ModelNic, Nic, NicConfig};
 
-use super::args::ServeArgs;
+use super::args::{DeviceKind, ServeArgs};
 use crate::error::Error;
 use crate::serve::{ServeConfig, Service};
 
 /// Runs the command until a signal ends it.
 pub fn run(args: &ServeArgs) -> Result<(), Error> {
-    let default = NicConfig::default();
-    let off = args.features_off.iter().fold(0, |all, f| all | f.bits());
+    match (args.device, &args.waves) {
+        (DeviceKind::Rtl, _) => serve(args, |link_up| {
+            Nic::new(NicConfig {
+                mac: args.mac.0,
+                mtu: args.mtu,
+                features: features(args),
+                seed: args.seed,
+                waves: args.waves.clone(),
+                link_up,
+                memory: 0,
+                ..NicConfig::default()
+            })
+        }),
+        (DeviceKind::Model, Some(path)) => Err(Error::Option {
+            option: "--waves",
+            value: path.display().to_string(),
+            reason: "the model has no signals; leave out --device model".into(),
+        }),
+        (DeviceKind::Model, None) => serve(args, |link_up| {
+            ModelNic::new(ModelConfig {
+                mac: args.mac.0,
+                mtu: args.mtu,
+                features: features(args),
+                link_up,
+                memory: 0,
+                ..ModelConfig::default()
+            })
+        }),
+    }
+}
+
+fn serve<D: GuestDevice>(
+    args: &ServeArgs,
+    card: impl FnOnce(bool) -> Result<D, hwmodel::Error>,
+) -> Result<(), Error> {
     let config = ServeConfig {
         socket: args.vfio_user.clone(),
         control: args.control.clone(),
         wire: args.wire.clone(),
-        nic: NicConfig {
-            mac: args.mac.0,
-            mtu: args.mtu,
-            features: default.features & !off,
-            seed: args.seed,
-            waves: args.waves.clone(),
-            ..default
-        },
     };
-    let service = Service::start(&config)?;
+    let service = Service::start(&config, |link| {
+        card(link).map_err(|e| Error::machine("the NIC does not start", e))
+    })?;
     super::print(&format!(
         "The NIC waits at {}. Ctrl-C ends it.\n",
         args.vfio_user.display()
@@ -36,4 +63,9 @@ pub fn run(args: &ServeArgs) -> Result<(), Error> {
         report.write_json(path)?;
     }
     super::print(&format!("\n{report}\n"))
+}
+
+/// Those that are not switched off.
+fn features(args: &ServeArgs) -> u64 {
+    !args.features_off.iter().fold(0, |all, f| all | f.bits())
 }

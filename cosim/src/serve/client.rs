@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 
 use hwmodel::Permission;
-use hwmodel::pci::{BAR0_LEN, MSIX_VECTORS};
+use hwmodel::pci::BAR0_LEN;
 use rustix::event::{EventfdFlags, eventfd};
 use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_INFO_EVENTFD, VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX,
@@ -108,11 +108,12 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Listens at `path`. A socket that nobody listens at any more is replaced.
+    /// Listens at `path` for a function with `vectors` MSI-X vectors. A socket that nobody listens at
+    /// any more is replaced.
     ///
     /// # Errors
     /// [`Error::Socket`].
-    pub fn listen(path: &Path) -> Result<Self, Error> {
+    pub fn listen(path: &Path, vectors: u16) -> Result<Self, Error> {
         let socket_error = |source| Error::Socket {
             path: path.to_path_buf(),
             source,
@@ -129,7 +130,7 @@ impl Clients {
         };
         std::thread::Builder::new()
             .name("vfio-user".into())
-            .spawn(move || serve(listener, backend))
+            .spawn(move || serve(listener, vectors, backend))
             .map_err(socket_error)?;
         Ok(Self {
             requests,
@@ -194,8 +195,8 @@ fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 }
 
 /// The thread: one client after the other, until none can be accepted.
-fn serve(listener: UnixListener, mut backend: Backend) {
-    let server = Server::from_owned_fd(listener.into(), true, irqs(), regions());
+fn serve(listener: UnixListener, vectors: u16, mut backend: Backend) {
+    let server = Server::from_owned_fd(listener.into(), true, irqs(vectors), regions());
     loop {
         // The protocol's implementation panics at some messages that no client should send.
         let served = catch_unwind(AssertUnwindSafe(|| server.run(&mut backend)));
@@ -242,11 +243,11 @@ fn regions() -> Vec<ServerRegion> {
 }
 
 /// The kinds of interrupts in VFIO's order; the function has MSI-X only.
-fn irqs() -> Vec<IrqInfo> {
+fn irqs(vectors: u16) -> Vec<IrqInfo> {
     (0..VFIO_PCI_NUM_IRQS)
         .map(|index| {
             let (flags, count) = match index {
-                VFIO_PCI_MSIX_IRQ_INDEX => (VFIO_IRQ_INFO_EVENTFD, u32::from(MSIX_VECTORS)),
+                VFIO_PCI_MSIX_IRQ_INDEX => (VFIO_IRQ_INFO_EVENTFD, u32::from(vectors)),
                 _ => (0, 0),
             };
             IrqInfo {

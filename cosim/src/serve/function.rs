@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 
 use hwmodel::pci::{COMMAND, COMMAND_MEMORY, DEVICE_CONTROL};
-use hwmodel::{Device, Nic, Permission};
+use hwmodel::{GuestDevice, Permission};
 
 use super::client::{Region, Reply, Request};
 use super::irqs::Irqs;
@@ -36,8 +36,8 @@ pub struct Asked {
 }
 
 /// The function.
-pub struct Function {
-    pub(super) nic: Nic,
+pub struct Function<D: GuestDevice> {
+    pub(super) nic: D,
     pub(super) irqs: Irqs,
     pub(super) negotiation: Negotiation,
     pub(super) statistics: Statistics,
@@ -49,12 +49,12 @@ pub struct Function {
     pub(super) events: Vec<Event>,
 }
 
-impl Function {
+impl<D: GuestDevice> Function<D> {
     /// A function after power-on.
-    pub fn new(nic: Nic) -> Self {
+    pub fn new(mut nic: D) -> Self {
         Self {
+            irqs: Irqs::new(nic.vectors()),
             nic,
-            irqs: Irqs::default(),
             negotiation: Negotiation::default(),
             statistics: Statistics::default(),
             asked: Asked::default(),
@@ -167,7 +167,7 @@ impl Function {
     /// Runs `access` while the registers answer, whatever the guest did with Memory Space Enable.
     fn with_registers<T>(
         &mut self,
-        access: impl FnOnce(&mut Nic) -> Result<T, hwmodel::Error>,
+        access: impl FnOnce(&mut D) -> Result<T, hwmodel::Error>,
     ) -> Result<T, Error> {
         let command = self.nic.config_read(COMMAND as u16, 2);
         let answering = command | u32::from(COMMAND_MEMORY);

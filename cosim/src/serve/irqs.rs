@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::io::{self, Write};
 
-use hwmodel::pci::{BAR_MSIX_TABLE, MSIX_VECTORS};
-use hwmodel::{Device, MsixMessage, Nic};
+use hwmodel::pci::BAR_MSIX_TABLE;
+use hwmodel::{Device, MsixMessage};
 use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_TYPE_MASK, VFIO_IRQ_SET_DATA_EVENTFD,
     VFIO_IRQ_SET_DATA_NONE, VFIO_IRQ_SET_DATA_TYPE_MASK, VFIO_PCI_MSIX_IRQ_INDEX,
@@ -19,9 +19,9 @@ const ADDRESS: u64 = *hwmodel::msix::RANGE.start();
 const ENTRY: u32 = 16;
 
 /// The vectors.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Irqs {
-    vectors: [Vector; MSIX_VECTORS as usize],
+    vectors: Vec<Vector>,
     /// Messages that became an interrupt.
     pub delivered: u64,
     /// Messages that nobody wanted.
@@ -36,6 +36,17 @@ struct Vector {
 }
 
 impl Irqs {
+    /// A table of this many vectors, all masked.
+    pub fn new(vectors: u16) -> Self {
+        Self {
+            vectors: std::iter::repeat_with(Vector::default)
+                .take(vectors.into())
+                .collect(),
+            delivered: 0,
+            lost: 0,
+        }
+    }
+
     /// Does what `VFIO_DEVICE_SET_IRQS` asks for.
     ///
     /// # Errors
@@ -58,7 +69,7 @@ impl Irqs {
             return if off { Ok(()) } else { Err(invalid()) };
         }
         if off {
-            self.vectors = Default::default();
+            self.forget_client();
             return Ok(());
         }
         let end = start.checked_add(count).ok_or_else(invalid)?;
@@ -87,7 +98,7 @@ impl Irqs {
 
     /// The client went away, and its eventfds with it.
     pub fn forget_client(&mut self) {
-        self.vectors = Default::default();
+        self.vectors.fill_with(Vector::default);
     }
 
     /// The NIC's table was reset.
@@ -101,7 +112,7 @@ impl Irqs {
     ///
     /// # Errors
     /// When the NIC fails.
-    pub fn write_table(&mut self, nic: &mut Nic) -> Result<(), hwmodel::Error> {
+    pub fn write_table(&mut self, nic: &mut impl Device) -> Result<(), hwmodel::Error> {
         for (number, vector) in self.vectors.iter_mut().enumerate() {
             if vector.written {
                 continue;

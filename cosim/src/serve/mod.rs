@@ -21,10 +21,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hwmodel::{CYCLE_PS, Device, Nic, NicConfig};
+use hwmodel::{CYCLE_PS, GuestDevice};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error::Error;
+use crate::features::names;
 use crate::signals::signals;
 use crate::trace::Ps;
 use client::Clients;
@@ -45,13 +46,11 @@ pub struct ServeConfig {
     pub control: Option<PathBuf>,
     /// The other end of the cable.
     pub wire: WireKind,
-    /// The card.
-    pub nic: NicConfig,
 }
 
 /// A running service.
-pub struct Service {
-    function: Function,
+pub struct Service<D: GuestDevice> {
+    function: Function<D>,
     clients: Clients,
     control: Option<Control>,
     wire: Wire,
@@ -65,27 +64,26 @@ pub struct Service {
     busy: Duration,
 }
 
-impl Service {
-    /// Powers the card on and listens.
+impl<D: GuestDevice> Service<D> {
+    /// Listens, with the card that `card` makes; its argument is whether there is a link. All memory
+    /// is the client's, so the card needs none of its own.
     ///
     /// # Errors
-    /// [`Error::Socket`], [`Error::Machine`], and those of the wire.
-    pub fn start(config: &ServeConfig) -> Result<Self, Error> {
+    /// [`Error::Socket`], those of the wire, and what `card` returns.
+    pub fn start(
+        config: &ServeConfig,
+        card: impl FnOnce(bool) -> Result<D, Error>,
+    ) -> Result<Self, Error> {
         let signals = signals().map_err(|e| Error::machine("signals cannot be caught", e))?;
         let wire = Wire::open(&config.wire)?;
         let link = wire.link();
-        let nic = NicConfig {
-            link_up: link,
-            // All memory is the client's.
-            memory: 0,
-            ..config.nic.clone()
-        };
-        let nic = Nic::new(nic).map_err(failed)?;
+        let mut nic = card(link)?;
+        let vectors = nic.vectors();
         let control = config.control.as_deref().map(Control::listen).transpose()?;
         Ok(Self {
             epoch: nic.now(),
             function: Function::new(nic),
-            clients: Clients::listen(&config.socket)?,
+            clients: Clients::listen(&config.socket, vectors)?,
             control,
             wire,
             signals,
@@ -232,7 +230,9 @@ impl Service {
                 Event::Ready(offered, acknowledged) => {
                     self.wire.driver_ready(self.started.elapsed());
                     news(&format!(
-                        "driver ready\n  offered      {offered}\n  acknowledged {acknowledged}"
+                        "driver ready\n  offered      {}\n  acknowledged {}",
+                        names(offered.bits()),
+                        names(acknowledged.bits())
                     ));
                 }
                 Event::NeedsReset => news("the driver sees DEVICE_NEEDS_RESET"),
@@ -252,8 +252,8 @@ impl Service {
             function.negotiation.acknowledged(),
         );
         let mut report = Report {
-            offered: offered.to_string(),
-            acknowledged: acknowledged.to_string(),
+            offered: names(offered.bits()),
+            acknowledged: names(acknowledged.bits()),
             feature_bits: [offered.bits(), acknowledged.bits()],
             device_status: function.device_status()?,
             link: self.link,

@@ -59,7 +59,7 @@ pub struct Report {
     /// Requests that were refused.
     pub requests_refused: u64,
     /// The NIC's own counters.
-    pub nic: BTreeMap<&'static str, u64>,
+    pub nic: BTreeMap<String, u64>,
     /// Clock cycles of the NIC that were evaluated.
     pub cycles: u64,
     /// Clock cycles in which it was quiescent, and that were skipped.

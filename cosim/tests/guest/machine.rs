@@ -19,6 +19,20 @@ const BOOT: Duration = Duration::from_secs(180);
 const COMMAND: Duration = Duration::from_secs(120);
 /// Kernel command line. The console is where commands go; a panic is an end.
 const APPEND: &str = "console=ttyS0 quiet net.ifnames=0 panic=0";
+/// An IOMMU that tells QEMU, and so the card, of every mapping that the guest makes.
+const IOMMU: [&str; 2] = ["-device", "intel-iommu,caching-mode=on"];
+/// The guest uses it, and unmaps a buffer as soon as it is done with it.
+const APPEND_IOMMU: &str = "intel_iommu=on iommu.strict=1";
+
+/// What is special about a machine.
+pub struct Setup {
+    /// A few words for the table; nothing when nothing is.
+    pub name: &'static str,
+    /// Further options of `cosim serve`.
+    pub serve: &'static [&'static str],
+    /// The guest has an IOMMU.
+    pub iommu: bool,
+}
 
 /// A kernel image, and where its modules are, if it has any.
 pub struct Kernel {
@@ -36,11 +50,12 @@ pub struct Machine {
     pub busybox: PathBuf,
     dir: TempDir,
     pub network: Network,
+    pub setup: &'static Setup,
 }
 
 impl Machine {
     /// Starts everything and waits for the guest; its interface is up and has addresses.
-    pub fn boot(guest: &Path, kernel: &Kernel) -> Result<Self, String> {
+    pub fn boot(guest: &Path, kernel: &Kernel, setup: &'static Setup) -> Result<Self, String> {
         let io = |what: &'static str| move |e: std::io::Error| format!("{what}: {e}");
         let dir = tempfile::tempdir().map_err(io("temporary directory"))?;
         let guest = guest.canonicalize().map_err(io("guest directory"))?;
@@ -53,7 +68,7 @@ impl Machine {
         run(Command::new(script).arg(&busybox).arg(modules).arg(&initrd))?;
 
         let network = Network::new()?;
-        let serve = serve(&network, dir.path())?;
+        let serve = serve(&network, dir.path(), setup.serve)?;
         let stderr = File::create(dir.path().join("qemu.log")).map_err(io("qemu.log"))?;
         let socket = dir.path().join("nic.sock");
         let mut qemu = Command::new(guest.join("qemu/run"))
@@ -61,6 +76,7 @@ impl Machine {
             .args(["-nographic", "-nodefaults", "-serial", "stdio"])
             .args(["-object", "memory-backend-memfd,id=mem,size=256M,share=on"])
             .args(["-numa", "node,memdev=mem"])
+            .args(if setup.iommu { &IOMMU[..] } else { &[] })
             .arg("-device")
             .arg(format!(
                 r#"{{"driver":"vfio-user-pci","socket":{{"type":"unix","path":"{}"}}}}"#,
@@ -70,7 +86,11 @@ impl Machine {
             .arg(&kernel.image)
             .arg("-initrd")
             .arg(&initrd)
-            .args(["-append", APPEND])
+            .arg("-append")
+            .arg(match setup.iommu {
+                true => format!("{APPEND} {APPEND_IOMMU}"),
+                false => APPEND.into(),
+            })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -87,6 +107,7 @@ impl Machine {
             busybox,
             dir,
             network,
+            setup,
         };
         let up = machine.ready().and_then(|()| machine.interface_up());
         up.map_err(|e| format!("{e}\n{}", machine.log()))?;
@@ -259,7 +280,7 @@ impl Machine {
 }
 
 /// Starts `cosim serve` and waits for its socket.
-fn serve(network: &Network, dir: &Path) -> Result<Background, String> {
+fn serve(network: &Network, dir: &Path, options: &[&str]) -> Result<Background, String> {
     let log = File::create(dir.join("serve.log")).map_err(|e| e.to_string())?;
     let errors = log.try_clone().map_err(|e| e.to_string())?;
     let socket = dir.join("nic.sock");
@@ -272,6 +293,7 @@ fn serve(network: &Network, dir: &Path) -> Result<Background, String> {
         .arg("--control")
         .arg(dir.join("control.sock"))
         .args(["--wire", &format!("tap:{TAP}")])
+        .args(options)
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors)

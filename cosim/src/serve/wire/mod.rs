@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hwmodel::{Device, Nic, WireFrame};
+use hwmodel::{Device, WireFrame};
 use rustix::event::PollFlags;
 
 use crate::addr::interface_name;
@@ -137,7 +137,7 @@ impl Wire {
     ///
     /// # Errors
     /// [`Error::Tap`].
-    pub fn receive(&mut self, nic: &mut Nic, wall: Duration) -> Result<(), Error> {
+    pub fn receive(&mut self, nic: &mut impl Device, wall: Duration) -> Result<(), Error> {
         let link = self.link();
         while nic.wire_pending() < MAX_PENDING {
             let frame = match &mut self.end {
@@ -157,19 +157,23 @@ impl Wire {
     ///
     /// # Errors
     /// [`Error::Tap`], [`Error::File`].
-    pub fn send(&mut self, nic: &mut Nic, frame: WireFrame, wall: Duration) -> Result<(), Error> {
-        if self.link() {
-            match &mut self.end {
-                End::Tap(tap) => tap.send(&frame.bytes)?,
-                End::Capture(capture) => capture.send(&frame.bytes, wall)?,
-                End::Loopback => {
-                    feed(nic, frame.bytes);
-                    return Ok(());
-                }
+    pub fn send(
+        &mut self,
+        nic: &mut impl Device,
+        frame: WireFrame,
+        wall: Duration,
+    ) -> Result<(), Error> {
+        if !self.link() {
+            return Ok(());
+        }
+        match &mut self.end {
+            End::Tap(tap) => tap.send(&frame.bytes),
+            End::Capture(capture) => capture.send(&frame.bytes, wall),
+            End::Loopback => {
+                feed(nic, frame.bytes);
+                Ok(())
             }
         }
-        nic.recycle(frame.bytes);
-        Ok(())
     }
 
     /// Frames that the other end did not take.
@@ -192,7 +196,7 @@ impl Wire {
     }
 }
 
-fn feed(nic: &mut Nic, mut frame: Vec<u8>) {
+fn feed(nic: &mut impl Device, mut frame: Vec<u8>) {
     if frame.len() < MIN_FRAME {
         frame.resize(MIN_FRAME, 0);
     }
