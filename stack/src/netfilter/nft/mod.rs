@@ -37,6 +37,7 @@ mod error;
 mod eval;
 pub mod expr;
 mod exthdr;
+mod fast;
 mod host;
 mod lex;
 mod limit;

@@ -5,6 +5,7 @@
 
 use super::command::{Named, TableName};
 use super::expr::{Elem, ElemData, VerdictExpr};
+use super::fast::FastRule;
 use super::model::{BaseChain, ObjectSpec, SetSpec, TableFamily};
 use super::program::Op;
 use super::set::Elements;
@@ -46,6 +47,8 @@ pub(crate) struct Chain {
     pub base: Option<BaseChain>,
     pub comment: Option<String>,
     pub rules: Vec<Rule>,
+    /// What each rule begins with, made when a transaction ends.
+    pub fast: Vec<FastRule>,
     /// Tells it from another chain that gets its number later, and base chains apart by age.
     pub serial: u64,
 }

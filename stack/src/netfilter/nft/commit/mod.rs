@@ -9,6 +9,7 @@ use super::NftError;
 use super::command::{Action, Cmd, Named, Place, RuleSpec, Scope, TableName};
 use super::compile::{Compiler, check_key};
 use super::error::Pos;
+use super::fast::FastRule;
 use super::model::{BaseChain, ChainType, ObjectSpec, Policy, SetSpec, TableFamily};
 use super::print::Printer;
 use super::ruleset::{Chain, Object, ObjectState, Rule, Ruleset, Set, Table};
@@ -39,6 +40,9 @@ impl Transaction<'_> {
         validate::validate(&self.rules).map_err(|problem| Pos::default().error(problem))?;
         for set in self.rules.sets.iter_mut() {
             set.elems.build();
+        }
+        for chain in self.rules.chains.iter_mut() {
+            chain.fast = chain.rules.iter().map(|r| FastRule::new(&r.ops)).collect();
         }
         Ok(())
     }
@@ -175,6 +179,7 @@ impl Transaction<'_> {
             base,
             comment,
             rules: Vec::new(),
+            fast: Vec::new(),
             serial,
         });
         if let Some(table) = self.rules.table_mut(&chain.table) {

@@ -14,6 +14,7 @@ pub(crate) use packet::Packet;
 use super::Nft;
 use super::host::NftHost;
 use super::model::{Policy, TableFamily};
+use super::program::Op;
 use super::ruleset::{Chain, Ruleset};
 use super::trace::{NftEvent, NftPlace};
 use super::verdict::{NftVerdict, Verdict};
@@ -154,18 +155,16 @@ impl Run<'_> {
         let Some(chain) = rules.chains.get_mut(chain) else {
             return (next, Step::Break);
         };
-        for (at, rule) in chain.rules.iter_mut().enumerate().skip(next) {
-            let mut step = Step::Next;
-            for op in &mut rule.ops {
-                step = self.op(op, &mut env);
-                match step {
-                    Step::Next => {}
-                    // NFT_CONTINUE is what the verdict was before.
-                    Step::End(Verdict::Continue) => step = Step::Next,
-                    _ => break,
-                }
-            }
-            match step {
+        for (at, fast) in chain.fast.iter().enumerate().skip(next) {
+            let steps = match fast.check(&self.packet, self.skb.mark) {
+                Some(false) => continue,
+                Some(true) => usize::from(fast.steps),
+                None => 0,
+            };
+            let Some(rule) = chain.rules.get_mut(at) else {
+                break;
+            };
+            match self.steps(rule.ops.get_mut(steps..).unwrap_or_default(), &mut env) {
                 Step::Break => {}
                 Step::Next => {
                     if self.traced() {
@@ -176,6 +175,18 @@ impl Run<'_> {
             }
         }
         (chain.rules.len(), Step::Break)
+    }
+
+    /// The steps of a rule.
+    fn steps(&mut self, ops: &mut [Op], env: &mut Env<'_>) -> Step {
+        for op in ops {
+            match self.op(op, env) {
+                // NFT_CONTINUE is what the verdict was before.
+                Step::Next | Step::End(Verdict::Continue) => {}
+                end => return end,
+            }
+        }
+        Step::Next
     }
 
     #[inline]

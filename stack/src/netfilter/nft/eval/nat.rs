@@ -53,8 +53,7 @@ impl Run<'_> {
             NatOperand::Range(lo, hi) => Some((*lo, *hi)),
             NatOperand::Value(node) => self.node(node, env).map(|v| (v, v)),
             NatOperand::MapRange { key, set, field } => {
-                let key = self.key(key, env)?;
-                let at = self.lookup(&key, set, env)?;
+                let at = self.find(key, set, env)??;
                 match &elements(set, env)?.slot(at)?.data {
                     Data::Values(values) => values.get(*field).copied(),
                     _ => None,

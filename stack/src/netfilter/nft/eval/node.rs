@@ -30,8 +30,7 @@ impl Run<'_> {
                 Some(shifted.unwrap_or(0) & *max)
             }
             Node::Map { key, set, field } => {
-                let key = self.key(key, env)?;
-                let at = self.lookup(&key, set, env)?;
+                let at = self.find(key, set, env)??;
                 match &elements(set, env)?.slot(at)?.data {
                     Data::Values(values) => Some(values.get(*field)?.0),
                     _ => None,

@@ -78,18 +78,12 @@ impl Run<'_> {
                 Some(x) => Step::unless_false(test.holds(x)),
                 None => Step::Break,
             },
-            Op::Lookup { key, set, negate } => {
-                let Some(key) = self.key(key, env) else {
-                    return Step::Break;
-                };
-                let found = self.lookup(&key, set, env);
-                Step::unless_false(found.is_some() != *negate)
-            }
+            Op::Lookup { key, set, negate } => match self.find(key, set, env) {
+                Some(found) => Step::unless_false(found.is_some() != *negate),
+                None => Step::Break,
+            },
             Op::Vmap { key, set } => {
-                let Some(key) = self.key(key, env) else {
-                    return Step::Break;
-                };
-                let Some(at) = self.lookup(&key, set, env) else {
+                let Some(Some(at)) = self.find(key, set, env) else {
                     return Step::Break;
                 };
                 match elements(set, env).and_then(|e| e.slot(at)).map(|s| &s.data) {
@@ -163,12 +157,28 @@ impl Run<'_> {
         Some(key)
     }
 
-    /// `nft_lookup_eval()`: the element's own counters and limits see the packet, too.
+    /// `nft_lookup_eval()`: the element that has the key, if there is one; `None` when the key cannot be read.
     #[inline]
-    pub(super) fn lookup(&mut self, key: &Key, set: &mut SetSel, env: &mut Env<'_>) -> Option<u32> {
+    pub(super) fn find(
+        &mut self,
+        key: &mut [Node],
+        set: &mut SetSel,
+        env: &mut Env<'_>,
+    ) -> Option<Option<u32>> {
+        if let [node] = key {
+            let value = self.node(node, env)?;
+            return Some(self.lookup(&[value], set, env));
+        }
+        let key = self.key(key, env)?;
+        Some(self.lookup(key.as_slice(), set, env))
+    }
+
+    /// The element's own counters and limits see the packet, too.
+    #[inline]
+    fn lookup(&mut self, key: &[u128], set: &mut SetSel, env: &mut Env<'_>) -> Option<u32> {
         let (len, now) = (self.skb.len(), self.state.now);
         let elements = elements(set, env)?;
-        let at = elements.lookup(key.as_slice(), now)?;
+        let at = elements.lookup(key, now)?;
         let state = &mut elements.slot_mut(at)?.state;
         // A limit that is exceeded ends the rule, found or not.
         state.iter_mut().all(|s| s.pass(len, now)).then_some(at)

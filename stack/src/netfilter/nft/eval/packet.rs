@@ -6,9 +6,15 @@ use crate::ipv6::exthdr::find_upper;
 use crate::ipv6::header::Ipv6Header;
 use crate::skb::SkBuff;
 
+/// Bytes from the network header on that are at hand: an IPv4 header with options and ports, or an IPv6 header and ports.
+const HEAD: usize = 64;
+
 /// Positions of the headers, found once a base chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
+    /// The first bytes from the network header on, zeros behind `head_len`.
+    head: [u8; HEAD],
+    head_len: usize,
     /// Transport protocol; `None` when there is none to be found.
     pub l4proto: Option<u8>,
     /// Transport header, in bytes from the network header.
@@ -21,6 +27,46 @@ impl Packet {
     /// `nft_set_pktinfo_ipv4()`, `nft_set_pktinfo_ipv6()`; at a device, where nobody looked at the header yet, their `_validate` forms.
     #[inline]
     pub fn new(skb: &SkBuff, family: Family) -> Self {
+        let mut packet = Self::headers(skb, family);
+        packet.refresh(skb);
+        packet
+    }
+
+    /// The packet's bytes changed.
+    pub fn refresh(&mut self, skb: &SkBuff) {
+        let bytes = skb.network_bytes();
+        match bytes.first_chunk::<HEAD>() {
+            Some(head) => {
+                self.head = *head;
+                self.head_len = HEAD;
+            }
+            None => {
+                self.head_len = bytes.len();
+                self.head[..bytes.len()].copy_from_slice(bytes);
+            }
+        }
+    }
+
+    /// `N` bytes of the network header from `at` on; `None` when they are not at hand.
+    #[inline]
+    pub fn network<const N: usize>(&self, at: u8) -> Option<[u8; N]> {
+        let head = self.head.get(..self.head_len)?;
+        head.get(usize::from(at)..)?.first_chunk::<N>().copied()
+    }
+
+    /// Of the transport header likewise.
+    #[inline]
+    pub fn transport<const N: usize>(&self, at: u8) -> Option<[u8; N]> {
+        if self.l4proto.is_none() || self.later_fragment {
+            return None;
+        }
+        let head = self.head.get(..self.head_len)?;
+        head.get(self.thoff + usize::from(at)..)?
+            .first_chunk::<N>()
+            .copied()
+    }
+
+    fn headers(skb: &SkBuff, family: Family) -> Self {
         match (family, skb.protocol) {
             (Family::Ipv4, _) => Self::ipv4(skb, false),
             (Family::Ipv6, _) => Self::ipv6(skb, false),
@@ -31,6 +77,8 @@ impl Packet {
     }
 
     const UNKNOWN: Self = Self {
+        head: [0; HEAD],
+        head_len: 0,
         l4proto: None,
         thoff: 0,
         later_fragment: false,
@@ -49,6 +97,7 @@ impl Packet {
             l4proto: Some(header.protocol()),
             thoff: header.header_len(),
             later_fragment: header.offset() != 0,
+            ..Self::UNKNOWN
         }
     }
 
@@ -66,6 +115,7 @@ impl Packet {
                 l4proto: Some(upper.protocol),
                 thoff: upper.offset,
                 later_fragment: upper.later_fragment,
+                ..Self::UNKNOWN
             },
             None => Self::UNKNOWN,
         }

@@ -68,7 +68,7 @@ impl Run<'_> {
         let bytes = &new[..n];
         // The written field may be the checksum itself; it is written last.
         self.write(at, bytes)?;
-        self.forget_complete();
+        self.changed();
         Some(())
     }
 
@@ -121,8 +121,9 @@ impl Run<'_> {
         self.write(at, &check.to_be_bytes())
     }
 
-    /// A sum over the whole packet that a device gave is not right any more; software sums again.
-    fn forget_complete(&mut self) {
+    /// A sum over the whole packet that a device gave is not right any more; software sums again. Nor are the bytes at hand.
+    fn changed(&mut self) {
+        self.packet.refresh(self.skb);
         if let CsumState::Complete(_) = self.skb.csum {
             self.skb.csum = CsumState::None;
         }
@@ -189,7 +190,7 @@ impl Run<'_> {
             self.write(check_at, &(!checksum::fold(sum)).to_be_bytes())?;
         }
         self.write(at, new)?;
-        self.forget_complete();
+        self.changed();
         Some(())
     }
 }

@@ -52,7 +52,11 @@ impl Hasher for SeededHasher {
     #[inline]
     fn write_u128(&mut self, word: u128) {
         self.mix(word as u64);
-        self.mix((word >> 64) as u64);
+        // Most fields have less than 64 bits.
+        match (word >> 64) as u64 {
+            0 => {}
+            high => self.mix(high),
+        }
     }
 
     #[inline]
