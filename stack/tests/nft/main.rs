@@ -1,7 +1,9 @@
 //! nftables: rulesets as text, what they do with packets, and how they are listed.
 
 mod base;
+mod json;
 mod live;
 mod packets;
+mod properties;
 mod refused;
 mod rules;

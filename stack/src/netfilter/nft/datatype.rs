@@ -243,6 +243,7 @@ impl DataType {
             T::Time => parse_time(text).map(u128::from),
             T::Hour => parse_hour(text).or_else(|| parse_number(text)),
             T::Date => parse_date(text).or_else(|| parse_number(text)),
+            T::ClassId => parse_classid(text).or_else(|| parse_number(text)),
             T::Uid | T::Gid if text == "root" => Some(0),
             // Bits by number; the kernel has 128 of them.
             T::CtLabel => match parse_number(text) {
@@ -376,6 +377,22 @@ fn print_mac(value: u128, out: &mut String) -> fmt::Result {
         write!(out, "{byte:02x}")?;
     }
     Ok(())
+}
+
+/// `major:minor`, both hexadecimal.
+fn parse_classid(text: &str) -> Option<u128> {
+    let half = |text: &str| match text {
+        "" => Some(0),
+        text => u16::from_str_radix(text, 16).ok(),
+    };
+    match text {
+        "none" => Some(0),
+        "root" => Some(0xffff_ffff),
+        _ => {
+            let (major, minor) = text.split_once(':')?;
+            Some(u128::from(half(major)?) << 16 | u128::from(half(minor)?))
+        }
+    }
 }
 
 fn print_classid(value: u128, out: &mut String) -> fmt::Result {

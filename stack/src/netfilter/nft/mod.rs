@@ -39,6 +39,7 @@ pub mod expr;
 mod exthdr;
 mod fast;
 mod host;
+mod json;
 mod lex;
 mod limit;
 pub mod model;
@@ -162,6 +163,18 @@ impl Nft {
         self.next_serial = next_serial;
         self.seed = seed;
         Ok(output)
+    }
+
+    /// Does what a libnftables JSON text says (`nft -j -f`): the output of `nft -j list ruleset`, or commands. Errors name the place of the
+    /// object in the JSON.
+    pub fn apply_json(&mut self, json: &str, now: Ps) -> Result<String, NftError> {
+        let (text, places) = json::to_text(json)?;
+        self.apply(&text, now).map_err(|e| {
+            // The text has a line for each object.
+            let at = places.get(e.line.saturating_sub(1));
+            let (line, column) = at.copied().unwrap_or((1, 1));
+            NftError { line, column, ..e }
+        })
     }
 
     /// The ruleset as `nft list ruleset` prints it; `stateless` as `nft -s list ruleset`.

@@ -7,6 +7,7 @@ use super::{
     HelperSpec, Nft, NftBaseChain, NftChainId, NftCtx, NftError, NftEvent, NftHost, NftNat,
     NftVerdict, normal,
 };
+use crate::Ps;
 use crate::fib::RouteType;
 use crate::hook::{Callee, Families, Family, Hook, HookId, HookOps, HookState, Verdict};
 use crate::netfilter::Reject;
@@ -59,13 +60,25 @@ impl Stack {
     /// `nft`: does what `text` says, which is the content of a ruleset file, or one command as it is typed after the word `nft` (quotes that are
     /// for a shell taken off). Either all of it takes effect or nothing. Returns what `list` commands print.
     pub fn nft(&mut self, text: &str) -> Result<String, NftError> {
+        self.nft_with(|nft, now| nft.apply(text, now))
+    }
+
+    /// `nft -j -f`: the same of a libnftables JSON text, e.g. what `nft -j list ruleset` printed elsewhere.
+    pub fn nft_json(&mut self, json: &str) -> Result<String, NftError> {
+        self.nft_with(|nft, now| nft.apply_json(json, now))
+    }
+
+    fn nft_with(
+        &mut self,
+        run: impl FnOnce(&mut Nft, Ps) -> Result<String, NftError>,
+    ) -> Result<String, NftError> {
         let names = self.devices.iter().map(|d| d.name.clone()).collect();
         let mut nft = match self.nft.take() {
             Some(nft) => nft,
             None => Box::new(Nft::new(self.random())),
         };
         nft.set_devices(names);
-        let result = nft.apply(text, self.now);
+        let result = run(&mut nft, self.now);
         self.nft = Some(nft);
         self.nft_update_hooks();
         result

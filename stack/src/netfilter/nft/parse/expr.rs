@@ -247,13 +247,22 @@ impl Parser<'_> {
         }
         let pos = self.pos();
         let result = match self.word("oif, oifname or type")?.as_str() {
-            "oif" if self.is_word("exists") || self.is_word("missing") => FibResult::Exists,
+            "oif" if self.asks_presence() => FibResult::Exists,
             "oif" => FibResult::Oif,
             "oifname" => FibResult::OifName,
             "type" => FibResult::Type,
             _ => return Err(pos.error("fib gives oif, oifname or type")),
         };
         Ok(Expr::Fib(flags, result))
+    }
+
+    /// `exists` or `missing` comes, with an operator before it or without.
+    fn asks_presence(&self) -> bool {
+        let word = |n: usize| {
+            let token = self.peek_at(n);
+            token.is_word("exists") || token.is_word("missing")
+        };
+        word(0) || ((self.is("==") || self.is("!=")) && word(1))
     }
 
     fn numgen(&mut self) -> Result<Expr, NftError> {
@@ -322,7 +331,7 @@ impl Parser<'_> {
     fn option(&mut self, of: &str) -> Result<Expr, NftError> {
         let pos = self.pos();
         let name = self.word("an option")?;
-        let presence = self.is_word("exists") || self.is_word("missing");
+        let presence = self.asks_presence();
         let field = if presence {
             None
         } else {

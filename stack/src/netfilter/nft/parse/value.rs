@@ -59,7 +59,7 @@ impl Parser<'_> {
             self.expect(")")?;
             return Ok(value);
         }
-        if t == DataType::ClassId {
+        if t == DataType::ClassId && self.peek().kind != Kind::Quoted {
             return self.classid();
         }
         let pos = self.pos();
