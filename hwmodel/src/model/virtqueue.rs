@@ -424,3 +424,6 @@ impl Descriptor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
