@@ -261,11 +261,11 @@ impl Reader<'_> {
             .filter(|types| types & !hash_type::SUPPORTED == 0)
     }
 
-    /// The key with its length in front, at the end of the command.
+    /// The key with its length in front. What follows is not looked at: Linux 7.3 sends the padding of
+    /// its structure as well.
     fn key(&mut self) -> Option<Key> {
-        let (len, key) = self.0.split_first()?;
-        let fits = usize::from(*len) == key.len();
-        Key::new(key).filter(|_| fits)
+        let (len, rest) = self.0.split_first()?;
+        Key::new(rest.get(..usize::from(*len))?)
     }
 }
 

@@ -99,6 +99,16 @@ fn steering_is_what_was_said_last() {
     );
 }
 
+/// As Linux 7.3 sends it: a byte of padding behind the key.
+#[test]
+fn padding_behind_the_key_is_ignored() {
+    let (mut control, mut padded) = (control(), control());
+    let command = rss(1, &[0, 1], 4, &[7; 40]);
+    assert!(control.execute(ALL, &command));
+    assert!(padded.execute(ALL, &[&command[..], &[0]].concat()));
+    assert_eq!(control, padded);
+}
+
 #[test]
 fn malformed_commands_change_nothing() {
     let bad_tables = [
@@ -109,7 +119,7 @@ fn malformed_commands_change_nothing() {
         rss(1, &[0, 1], 0, &[1; 40]),
         rss(1, &[0, 1], 5, &[1; 40]),
         rss(1, &[0, 1], 1, &[1; 41]),
-        [rss(1, &[0, 1], 1, &[1; 40]), vec![0]].concat(),
+        rss(1, &[0, 1], 1, &[1; 40])[..20].to_vec(),
     ];
     let short: &[&[u8]] = &[
         &[],
