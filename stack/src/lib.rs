@@ -23,12 +23,12 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The way of a packet, by module: `napi` → `hook` → `ipv4` / `ipv6` (`arp`, `ndp`) → `fib` → `icmp` / `udp` → [`socket`], and back
-//! through `ipv4` / `ipv6` → [`neigh`] → `xmit`. [`hook`] draws the hooks.
+//! The way of a packet, by module: `napi` → [`xdp`] → `gro` → `sched` (tc) → `hook` → `ipv4` / `ipv6` (`arp`, `ndp`) → `fib` → `icmp` / `udp` → [`socket`], and back
+//! through `ipv4` / `ipv6` → [`neigh`] → `xmit` → `sched` → `gso` (`validate_xmit`). [`hook`] draws the hooks.
 //!
 //! What a received packet can meet and this stack does not have: raw sockets, IGMP and MLD (only the all-hosts group, all nodes and the
 //! solicited-node groups are joined), router advertisements and redirects (validated, then ignored; none are sent), duplicate address
-//! detection for own addresses, policy rules, connection tracking, GRO and GSO. Loose and strict source routes are refused.
+//! detection for own addresses. Loose and strict source routes are refused.
 #![deny(missing_docs)]
 
 pub mod addr;

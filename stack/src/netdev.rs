@@ -1,9 +1,11 @@
 //! What a driver offers the stack (`struct net_device_ops` and its NAPI instance), and what the stack keeps per device.
 
 use crate::Ps;
+use crate::error::StackError;
 use crate::page_pool::PagePool;
 use crate::sched::{Clsact, TxQueue};
 use crate::skb::{Gso, GsoType, IfIndex, SkBuff};
+use crate::stack::Stack;
 use crate::stats::LinkStats;
 use crate::xdp::XdpProgram;
 use std::cell::RefCell;
@@ -39,6 +41,31 @@ pub struct NetFeatures {
 }
 
 impl NetFeatures {
+    /// `netdev_fix_features()`: without what others build on.
+    fn fixed(mut self) -> Self {
+        if !self.sg || !self.hw_csum {
+            (self.tso4, self.tso6, self.uso) = (false, false, false);
+        }
+        self
+    }
+
+    /// The features of `self` that `device` has; merging is the stack's own work.
+    fn within(self, device: Self) -> Self {
+        Self {
+            hw_csum: self.hw_csum && device.hw_csum,
+            rx_csum: self.rx_csum && device.rx_csum,
+            sg: self.sg && device.sg,
+            tso4: self.tso4 && device.tso4,
+            tso6: self.tso6 && device.tso6,
+            tso_ecn: self.tso_ecn && device.tso_ecn,
+            tso_mangleid: self.tso_mangleid && device.tso_mangleid,
+            uso: self.uso && device.uso,
+            gro: self.gro,
+            gro_udp_fwd: self.gro_udp_fwd,
+        }
+        .fixed()
+    }
+
     /// `net_gso_ok()`, `skb_gso_ok()`: whether the device takes this kind of large packet as it is.
     pub fn gso_ok(&self, gso: Gso) -> bool {
         let kind = match gso.kind {
@@ -49,6 +76,25 @@ impl NetFeatures {
         };
         // No device here knows of Accurate ECN (NETIF_F_GSO_ACCECN).
         kind && (self.tso_ecn || !gso.ecn) && (self.tso_mangleid || !gso.fixed_id) && !gso.accecn
+    }
+}
+
+impl Stack {
+    /// `ethtool -k`: what the device does, as far as it was not switched off; `None` without such a device.
+    pub fn features(&self, dev: IfIndex) -> Option<NetFeatures> {
+        Some(self.device(dev)?.features)
+    }
+
+    /// `ethtool -K`: switches features off, and on again if the device has them (GRO: always). Segmentation in hardware needs
+    /// scatter/gather and checksums. Returns what is on now. `rx_csum` says what the driver does; switching it off changes nothing here.
+    pub fn set_features(
+        &mut self,
+        dev: IfIndex,
+        wanted: NetFeatures,
+    ) -> Result<NetFeatures, StackError> {
+        let device = self.device_mut(dev).ok_or(StackError::NoDevice(dev))?;
+        device.features = wanted.within(device.ops.features());
+        Ok(device.features)
     }
 }
 
@@ -86,7 +132,7 @@ pub trait NetDeviceOps {
     /// The device's MAC address.
     fn mac(&self) -> [u8; 6];
 
-    /// What the device does on its own. Asked once, when the device is added.
+    /// What the device does on its own. Asked when the device is added and when features are switched.
     fn features(&self) -> NetFeatures;
 
     /// Buffers for packets made by this host; asked once, when the device is added. A buffer holds

@@ -336,3 +336,38 @@ fn without_offloads_every_packet_goes_on_its_own() {
     let recording = replay("T6_all_off");
     assert_eq!(recording.sent.len(), 64);
 }
+
+#[test]
+fn features_are_switched_as_ethtool_does() {
+    let mut stack = Stack::new(StackConfig::default());
+    let all = NetFeatures {
+        hw_csum: true,
+        sg: true,
+        tso4: true,
+        gro: true,
+        ..NetFeatures::default()
+    };
+    let dev = stack.add_device(
+        "eth0",
+        Box::new(Veth {
+            rx: VecDeque::new(),
+            tx: Vec::new(),
+            features: all,
+            pool: PagePool::heap(4, 2048),
+        }),
+    );
+    assert_eq!(stack.features(dev), Some(all));
+    // Segmentation does not work without gathering; what the device lacks stays off.
+    let wanted = NetFeatures {
+        sg: false,
+        uso: true,
+        ..all
+    };
+    let expected = NetFeatures {
+        sg: false,
+        tso4: false,
+        ..all
+    };
+    assert_eq!(stack.set_features(dev, wanted), Ok(expected));
+    assert_eq!(stack.set_features(dev, all), Ok(all));
+}

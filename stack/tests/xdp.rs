@@ -5,8 +5,13 @@ mod common;
 use common::{Host, MAC, PEER, Wire, frame};
 use etherparse::{PacketBuilder, SlicedPacket, TransportSlice};
 use stack::bpf::{BpfError, MapKind, Program, ProgramType};
-use stack::xdp::{TcBpf, TcVerdict, XdpStats};
-use stack::{CsumState, DropReason, IfIndex, SkBuff, StackConfig, StackError};
+use stack::xdp::{TcBpf, XdpStats};
+use stack::{
+    BpfVerdict, CsumState, DropReason, Hook, IfIndex, SkBuff, Stack, StackConfig, StackError,
+    TcProgram, Verdict,
+};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 fn object(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/data/bpf/{name}.o", env!("CARGO_MANIFEST_DIR"));
@@ -83,12 +88,101 @@ fn verdicts_are_the_recorded_ones() {
     assert!(host.stack.xdp_detach(host.dev) && !host.stack.xdp_detach(host.dev));
 }
 
+/// The whole recording: a router with XDP on `eth_c`, clsact with the tc program on both devices, and hooks in place of the rules.
+#[test]
+fn xdp_tc_and_netfilter_are_layered_as_recorded() {
+    let mut stack = Stack::new(StackConfig {
+        ip_forward: true,
+        ipv6: false,
+        ..StackConfig::default()
+    });
+    let wires = [1, 2].map(|net| (net, Wire::new([2, 0, 0, 0, net, 1])));
+    for (net, wire) in &wires {
+        let name = ["eth_c", "eth_s"][usize::from(net - 1)];
+        let dev = stack.add_device(name, Box::new(Rc::clone(wire)));
+        stack
+            .add_addr(dev, format!("10.0.{net}.1/24").parse().unwrap())
+            .unwrap();
+        stack.add_neighbour(
+            dev,
+            format!("10.0.{net}.2").parse().unwrap(),
+            [2, 0, 0, 0, *net, 2],
+        );
+    }
+    let (eth_c, eth_s) = (IfIndex(2), IfIndex(3));
+    let elf = object("layering");
+    stack.xdp_attach(eth_c, &elf, "xdp").expect("attached");
+    stack.tc_add_object("xdp.o", &elf, "tc").expect("loaded");
+    for (dev, place) in [("eth_c", "ingress"), ("eth_s", "egress")] {
+        stack
+            .tc(&format!("qdisc add dev {dev} clsact"))
+            .expect("clsact");
+        stack
+            .tc(&format!(
+                "filter add dev {dev} {place} bpf direct-action obj xdp.o sec tc"
+            ))
+            .expect("filter");
+    }
+    let marks = Rc::new(RefCell::new(Vec::new()));
+    for hook in [Hook::NetdevIngress, Hook::PostRouting, Hook::NetdevEgress] {
+        let marks = Rc::clone(&marks);
+        let see = move |skb: &mut SkBuff, _: &stack::HookState| {
+            marks.borrow_mut().push((hook, skb.mark));
+            if hook == Hook::PostRouting {
+                skb.mark = 0x55;
+            }
+            Verdict::Accept
+        };
+        stack.nf_register_hook(hook, 0, "mark", Box::new(see));
+    }
+    for port in [7u16, 6, 8, 10, 9] {
+        let mut frame = Vec::new();
+        PacketBuilder::ethernet2([2, 0, 0, 0, 1, 2], [2, 0, 0, 0, 1, 1])
+            .ipv4([10, 0, 1, 2], [10, 0, 2, 2], 64)
+            .udp(port, port)
+            .write(&mut frame, b"x")
+            .expect("written");
+        wires[0]
+            .1
+            .borrow_mut()
+            .rx
+            .push_back((frame, CsumState::None));
+        stack.napi_schedule(eth_c);
+        while stack.net_rx_action(0) {}
+    }
+    // 8 came back, 9 came through; tc ingress marked it before netfilter saw it, tc egress after.
+    assert_eq!(wires[0].1.borrow().tx.len(), 1);
+    assert_eq!(wires[1].1.borrow().tx.len(), 1);
+    let expected = [
+        (Hook::NetdevIngress, 0x7c),
+        (Hook::PostRouting, 0x7c),
+        (Hook::NetdevEgress, 0x55),
+    ];
+    assert_eq!(*marks.borrow(), expected);
+    assert_eq!(stack.drop_count(DropReason::TcIngress), 1);
+    // As `tc -s` printed them.
+    let shown = |stack: &mut Stack, dev: &str| {
+        stack
+            .tc(&format!("-s qdisc show dev {dev}"))
+            .expect("shown")
+    };
+    assert!(
+        shown(&mut stack, "eth_c")
+            .contains("Sent 58 bytes 2 pkt (dropped 1, overlimits 0 requeues 0)")
+    );
+    assert!(
+        shown(&mut stack, "eth_s")
+            .contains("Sent 43 bytes 1 pkt (dropped 0, overlimits 0 requeues 0)")
+    );
+    assert!(stack.link_stats(eth_s).is_some());
+}
+
 #[test]
 fn the_recorded_tc_program_marks_and_drops() {
     let mut program = TcBpf::load(&object("layering"), "tc", 0).expect("loaded");
     let mut verdict = |port| {
         let mut skb = received(&udp(port, port, b"x"));
-        let verdict = program.classify(&mut skb, 0);
+        let verdict = program.run(&mut skb, 0);
         assert_eq!(skb.network_offset(), 0);
         (verdict.code, skb.mark)
     };
@@ -154,9 +248,7 @@ fn maps_keep_what_the_program_puts_there() {
 fn frames_are_redirected_to_devices_and_sockets() {
     let mut host = host("maps", "xdp");
     let other = Wire::new([2, 0, 0, 0, 0, 0x0c]);
-    let dev = host
-        .stack
-        .add_device("eth1", Box::new(std::rc::Rc::clone(&other)));
+    let dev = host.stack.add_device("eth1", Box::new(Rc::clone(&other)));
     assert_eq!(dev, IfIndex(3));
     host.set("devices", 4, dev.0);
     host.set("devices", 5, 99);
@@ -345,21 +437,21 @@ fn tc_programs_rewrite_and_redirect() {
         (header.source, udp.destination_port())
     };
     let mut skb = received(&udp(9, 1, b"odd"));
-    assert_eq!(program.classify(&mut skb, 0).code, 0);
+    assert_eq!(program.run(&mut skb, 0).code, 0);
     assert_eq!(sound(&skb), ([192, 0, 2, 10], 2));
     let mut skb = received(&udp(9, 3, b"even"));
-    assert_eq!(program.classify(&mut skb, 0).code, 0);
+    assert_eq!(program.run(&mut skb, 0).code, 0);
     assert_eq!(sound(&skb), ([10, 9, 9, 9], 3));
     let mut skb = received(&udp(9, 4, b"mark"));
     (skb.mark, skb.dev) = (1000, IfIndex(2));
-    assert_eq!(program.classify(&mut skb, 0).code, 3);
+    assert_eq!(program.run(&mut skb, 0).code, 3);
     assert_eq!((skb.mark, skb.priority), (2, 1046));
     let mut skb = received(&udp(9, 5, b"away"));
-    let away = TcVerdict {
+    let away = BpfVerdict {
         code: 7,
         redirect: Some((IfIndex(2), true)),
     };
-    assert_eq!(program.classify(&mut skb, 0), away);
+    assert_eq!(program.run(&mut skb, 0), away);
     let hits = program.maps();
     assert_eq!(
         hits.borrow()[0].lookup(&[0; 4]),

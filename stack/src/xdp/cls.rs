@@ -2,7 +2,9 @@
 
 use crate::bpf::{Maps, Packet, Program, ProgramEnv, ProgramType, Redirect};
 use crate::error::StackError;
+use crate::sched::{BpfVerdict, TcProgram};
 use crate::skb::{CsumState, IfIndex, PktType, SkBuff};
+use crate::stack::Stack;
 use crate::{Ps, bpf::BpfError};
 
 /// Bytes of `struct __sk_buff`.
@@ -18,13 +20,18 @@ pub struct TcBpf {
     program: Program,
 }
 
-/// What a program says of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcVerdict {
-    /// Its return value: `TC_ACT_*` with direct action.
-    pub code: i32,
-    /// Where `bpf_redirect()` sent the packet; `true`: as if that device had received it.
-    pub redirect: Option<(IfIndex, bool)>,
+impl Stack {
+    /// Makes the program in section `section` of the object file `elf` known to `tc filter … bpf object-file FILE section SECTION`.
+    pub fn tc_add_object(
+        &mut self,
+        file: &str,
+        elf: &[u8],
+        section: &str,
+    ) -> Result<(), StackError> {
+        let program = TcBpf::load(elf, section, self.random())?;
+        self.tc_add_program(&format!("{file}:{section}"), Box::new(program));
+        Ok(())
+    }
 }
 
 /// `TC_ACT_UNSPEC`: as if the filter had not matched.
@@ -58,15 +65,17 @@ impl TcBpf {
     pub fn maps(&self) -> Maps {
         self.program.maps()
     }
+}
 
-    /// Runs it over the packet from its Ethernet header on, wherever data starts. A program that is stopped because it left its memory
-    /// or its time loses the packet.
-    pub fn classify(&mut self, skb: &mut SkBuff, now: Ps) -> TcVerdict {
+impl TcProgram for TcBpf {
+    /// Runs it over the packet from its Ethernet header on, wherever data starts (`bpf_compute_data_pointers()`). A program that is stopped
+    /// because it left its memory or its time loses the packet.
+    fn run(&mut self, skb: &mut SkBuff, now: Ps) -> BpfVerdict {
         // As in the kernel, the program pulls what is not linear (`bpf_skb_pull_data()`); there is no telling how much, so all of it is.
         skb.skb_linearize();
         let pushed = (-skb.mac_offset()).max(0) as usize;
         if skb.push(pushed).is_none() {
-            return TcVerdict {
+            return BpfVerdict {
                 code: TC_ACT_UNSPEC,
                 redirect: None,
             };
@@ -100,14 +109,14 @@ impl TcBpf {
         skb.mark = field(8);
         skb.priority = field(32);
         match result {
-            Ok((code, redirect)) => TcVerdict {
+            Ok((code, redirect)) => BpfVerdict {
                 code: code as u32 as i32,
                 redirect: redirect.and_then(|to| match to {
                     Redirect::Device { ifindex, ingress } => Some((IfIndex(ifindex), ingress)),
                     Redirect::Xsk(_) => None,
                 }),
             },
-            Err(_) => TcVerdict {
+            Err(_) => BpfVerdict {
                 code: TC_ACT_SHOT,
                 redirect: None,
             },

@@ -13,7 +13,7 @@
 mod cls;
 mod xsk;
 
-pub use cls::{TcBpf, TcVerdict};
+pub use cls::TcBpf;
 pub use xsk::XskId;
 pub(crate) use xsk::XskSockets;
 
