@@ -302,16 +302,18 @@ impl Stack {
     }
 }
 
-/// The device behind which an address is on the link: asked in the route's own table first, then by the rules.
+/// The device behind which an address is on the link: asked in the route's own table first, then by the rules. IPv6 asks the rules too when
+/// the table's answer is of no use, IPv4 only when it has none.
 fn on_link<K: Key>(rpdb: &Rpdb<K>, table: u32, flow: &FlowKey<K>) -> Option<IfIndex> {
-    let found = rpdb
-        .lookup_in(table, flow)
-        .or_else(|_| rpdb.lookup(flow))
-        .ok()?;
-    let nexthop = rpdb.info(found.info).nexthops.get(found.nexthop)?;
-    let host = matches!(found.kind, RouteType::Unicast | RouteType::Local);
-    let direct = host && nexthop.gateway.is_none();
-    direct.then_some(nexthop.oif)
+    let direct = |found: super::FibResult| {
+        let nexthop = rpdb.info(found.info).nexthops.get(found.nexthop)?;
+        let host = matches!(found.kind, RouteType::Unicast | RouteType::Local);
+        (host && nexthop.gateway.is_none()).then_some(nexthop.oif)
+    };
+    match rpdb.lookup_in(table, flow) {
+        Ok(found) if K::BITS == 32 || direct(found).is_some() => direct(found),
+        _ => direct(rpdb.lookup(flow).ok()?),
+    }
 }
 
 impl Route {

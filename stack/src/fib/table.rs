@@ -172,6 +172,12 @@ impl<K: Key> Table<K> {
                 if info.scope < flow.scope {
                     continue;
                 }
+                // IPv6's routes that drop are routes through lo.
+                let other_device =
+                    K::BITS != 32 && !matches!(flow.oif, IfIndex::NONE | IfIndex::LO);
+                if alias.kind.is_reject() && other_device {
+                    continue;
+                }
                 match alias.kind {
                     RouteType::Throw => return None,
                     RouteType::Blackhole => return Some(Err(LookupError::Invalid)),

@@ -7,12 +7,12 @@ use crate::command::{CommandError, Word, Words};
 use crate::error::StackError;
 use crate::fib::names;
 use crate::fib::{
-    FlowKey, LookupError, Metrics, RT_TABLE_LOCAL, RT_TABLE_MAIN, RTAX_MTU, RTPROT_BOOT,
+    FibResult, FlowKey, LookupError, Metrics, RT_TABLE_LOCAL, RT_TABLE_MAIN, RTAX_MTU, RTPROT_BOOT,
     RTPROT_KERNEL, Route, RouteType,
 };
 use crate::ip::parse::refusal;
 use crate::ip::{Family, Output};
-use crate::ipv4::OutputFlow;
+use crate::ipv4::{IPPROTO_UDP, OutputFlow};
 use crate::ipv6::OutputFlow6;
 use crate::skb::IfIndex;
 use crate::stack::Stack;
@@ -91,13 +91,20 @@ impl Stack {
 
     fn get_v4(&self, asked: &Asked<'_>, dst: Ipv4Addr, from: Option<Ipv4Addr>) -> Output {
         let refuse = |error: StackError| asked.at.error(refusal(&error));
+        let from = from.filter(|from| !from.is_unspecified());
+        // A question about no protocol is one about UDP.
+        let protocol = if asked.protocol == 0 {
+            IPPROTO_UDP
+        } else {
+            asked.protocol
+        };
         let (mut route, source) = if asked.iif == IfIndex::NONE {
             let flow = OutputFlow {
                 saddr: from,
                 oif: asked.oif,
                 mark: asked.mark,
                 tos: asked.tos,
-                protocol: asked.protocol,
+                protocol,
                 sport: asked.sport,
                 dport: asked.dport,
                 ..OutputFlow::to(dst)
@@ -111,7 +118,7 @@ impl Stack {
                 iif: asked.iif,
                 mark: asked.mark,
                 tos: asked.tos,
-                protocol: asked.protocol,
+                protocol,
                 sport: asked.sport,
                 dport: asked.dport,
                 ..FlowKey::default()
@@ -129,6 +136,9 @@ impl Stack {
             RouteType::Broadcast => flags.push("brd"),
             RouteType::Multicast => flags.push("mc"),
             _ => {}
+        }
+        if route.redirect {
+            flags.push("redirect");
         }
         if asked.iif != IfIndex::NONE && to_us {
             route.oif = IfIndex::LO;
@@ -149,7 +159,13 @@ impl Stack {
         if !flags.is_empty() {
             let _ = write!(out, "<{}> ", flags.join(","));
         }
-        let mut values = route.fib.map_or(Metrics::default(), |found| {
+        // What goes to everybody, or to a group over a default route, uses nothing of the route but its device.
+        let used = |found: &FibResult| match route.kind {
+            RouteType::Broadcast => false,
+            RouteType::Multicast => found.prefix_len >= 4,
+            _ => true,
+        };
+        let mut values = route.fib.filter(used).map_or(Metrics::default(), |found| {
             self.fib.v4.info(found.info).metrics
         });
         let learned = self.pmtu.learned(asked.dst, self.now);
@@ -179,8 +195,13 @@ impl Stack {
                 dport: asked.dport,
                 ..OutputFlow6::to(dst)
             };
-            let (route, source) = self.ip6_route_output_key(&flow).map_err(refuse)?;
-            (route, Some(source))
+            let (route, _) = self.ip6_route_output_key(&flow).map_err(refuse)?;
+            // Not the source that was given: the one that would have been chosen.
+            let preferred = match route.src {
+                Some(IpAddr::V6(source)) => Some(source),
+                _ => self.ipv6_select_addr(route.oif, dst),
+            };
+            (route, preferred)
         } else {
             let flow = FlowKey {
                 dst: dst.to_bits(),
@@ -238,10 +259,10 @@ impl Stack {
             let _ = write!(out, "via {other}{gateway} ");
         }
         let _ = write!(out, "dev {} ", self.ip_device_name(route.oif));
-        let to_us = matches!(route.kind, RouteType::Local | RouteType::Broadcast);
         let table = match route.fib {
             Some(found) => found.table,
-            None if asked.dst.is_ipv6() || (to_us && asked.iif != IfIndex::NONE) => RT_TABLE_LOCAL,
+            // A group's route is every device's, in table local.
+            None if asked.dst.is_ipv6() => RT_TABLE_LOCAL,
             None => RT_TABLE_MAIN,
         };
         if table != RT_TABLE_MAIN {

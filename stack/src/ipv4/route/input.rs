@@ -96,7 +96,10 @@ impl Stack {
             RouteType::Broadcast if bc_forwarding && forwarding => {
                 self.ip_mkroute_input(flow, found, skb)
             }
-            RouteType::Broadcast => self.broadcast_input(flow, saddr),
+            RouteType::Broadcast => Ok(Route {
+                fib: Some(found),
+                ..self.broadcast_input(flow, saddr)?
+            }),
             RouteType::Local => {
                 self.fib_validate_source(flow, flow.dst, IfIndex::NONE)?;
                 Ok(Route::of(&self.fib.v4, &found))

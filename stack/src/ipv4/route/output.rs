@@ -159,7 +159,11 @@ impl Stack {
         let mut route = Route::of(&self.fib.v4, &found);
         // A group that only a default route holds has no gateway.
         if daddr.is_multicast() && found.prefix_len < 4 {
-            route.gateway = None;
+            let fib = route.fib;
+            route = Route {
+                fib,
+                ..Route::link(route.kind, route.oif)
+            };
         }
         self.mkroute_output(&flow, route, source.ok_or_else(unreachable)?)
     }
@@ -170,11 +174,7 @@ impl Stack {
         flow: &OutputFlow,
         source: Ipv4Addr,
     ) -> Result<(Route, Ipv4Addr), StackError> {
-        let kind = match self.fib.v4.addr_type(flow.daddr.to_bits()) {
-            RouteType::Broadcast => RouteType::Broadcast,
-            _ => RouteType::Unicast,
-        };
-        self.mkroute_output(flow, Route::link(kind, flow.oif), source)
+        self.mkroute_output(flow, Route::link(RouteType::Unicast, flow.oif), source)
     }
 
     /// `__mkroute_output()`.
@@ -191,7 +191,12 @@ impl Stack {
             return Err(invalid);
         }
         if flow.daddr.is_broadcast() {
-            (route.kind, route.gateway) = (RouteType::Broadcast, None);
+            // Nothing of the route is used but its device.
+            let fib = route.fib;
+            route = Route {
+                fib,
+                ..Route::link(RouteType::Broadcast, route.oif)
+            };
         } else if flow.daddr.is_multicast() {
             route.kind = RouteType::Multicast;
         } else if is_zeronet(flow.daddr) {
