@@ -2,7 +2,8 @@
 
 use crate::addr::MAC_BROADCAST;
 use crate::drop_reason::DropReason;
-use crate::fib::Scope;
+use crate::fib::{FlowKey, RouteType, Scope};
+use crate::inetaddr::IfAddr;
 use crate::napi::{ETH_P_ARP, ETH_P_IP};
 use crate::neigh::{NeighUpdate, NudState};
 use crate::skb::{IfIndex, PktType, SkBuff};
@@ -24,6 +25,7 @@ struct ArpPacket {
     op: u16,
     sha: [u8; 6],
     sip: Ipv4Addr,
+    tha: [u8; 6],
     tip: Ipv4Addr,
 }
 
@@ -42,6 +44,7 @@ impl ArpPacket {
             op: u16::from_be_bytes([p[6], p[7]]),
             sha: [p[8], p[9], p[10], p[11], p[12], p[13]],
             sip: Ipv4Addr::new(p[14], p[15], p[16], p[17]),
+            tha: [p[18], p[19], p[20], p[21], p[22], p[23]],
             tip: Ipv4Addr::new(p[24], p[25], p[26], p[27]),
         })
     }
@@ -60,7 +63,8 @@ impl Stack {
             Some(arp)
                 if matches!(arp.op, ARPOP_REQUEST | ARPOP_REPLY)
                     && !arp.tip.is_multicast()
-                    && !arp.tip.is_loopback() =>
+                    && (!arp.tip.is_loopback()
+                        || self.ipv4_conf.or(skb.dev, |c| c.route_localnet)) =>
             {
                 self.arp_process(&skb, &arp);
                 self.consume_skb(skb, Consume::Arp);
@@ -70,53 +74,126 @@ impl Stack {
     }
 
     fn arp_process(&mut self, skb: &SkBuff, arp: &ArpPacket) {
-        let (dev, sip) = (skb.dev, IpAddr::V4(arp.sip));
-        let target_is_local = self.fib.is_local(arp.tip.into());
+        let dev = skb.dev;
         if arp.sip.is_unspecified() {
             // Duplicate address detection of somebody else (RFC 5227): it may know that the address is taken.
-            if arp.op == ARPOP_REQUEST && target_is_local {
+            let own = arp.op == ARPOP_REQUEST && self.fib.is_local(arp.tip.into());
+            if own && !self.arp_ignore(dev, arp.sip, arp.tip) {
                 self.arp_send(ARPOP_REPLY, dev, arp.tip, arp.sip, arp.sha, arp.sha, skb);
             }
             return;
         }
-        let valid_source =
-            !arp.sip.is_multicast() && !arp.sip.is_broadcast() && !self.fib.is_local(sip);
-        if arp.op == ARPOP_REQUEST && target_is_local && valid_source {
-            // neigh_event_ns(): whoever asks will soon be talked to.
-            let update = NeighUpdate {
-                mac: Some(arp.sha),
-                state: NudState::Stale,
-                overrides: true,
-                weak_override: false,
-                create: true,
+        if arp.op == ARPOP_REQUEST {
+            let flow = FlowKey {
+                dst: arp.tip.to_bits(),
+                src: arp.sip.to_bits(),
+                iif: dev,
+                ..FlowKey::default()
             };
-            self.neigh_update(dev, sip, update);
-            return self.arp_send(ARPOP_REPLY, dev, arp.tip, arp.sip, arp.sha, arp.sha, skb);
+            // A source that cannot be there is not answered; what it says is still looked at.
+            if let Ok(route) = self.ip_route_input_flow(&flow, None) {
+                let answer = match route.kind {
+                    RouteType::Local => !self.arp_ignore(dev, arp.sip, arp.tip),
+                    // arp_fwd_proxy()
+                    RouteType::Unicast => {
+                        route.oif != dev && self.ipv4_conf.or(dev, |c| c.proxy_arp)
+                    }
+                    _ => false,
+                };
+                if answer {
+                    self.arp_answer(skb, arp);
+                }
+                if answer || route.kind == RouteType::Local {
+                    return;
+                }
+            }
         }
-        // Replies and gratuitous announcements change what is known, but make nobody known (arp_accept is off).
-        let gratuitous = arp.sip == arp.tip;
-        let (now, locktime) = (self.now, self.neigh_conf.of(dev, sip).locktime);
-        let Some(neigh) = self.neighbours.get_mut(dev, sip) else {
-            return;
-        };
-        let overrides = gratuitous || now > neigh.updated + locktime;
-        let answered = arp.op == ARPOP_REPLY && skb.pkt_type == PktType::Host;
-        let state = if answered {
-            NudState::Reachable
-        } else {
-            NudState::Stale
-        };
+        self.arp_learn(skb, arp);
+    }
+
+    /// Whoever asks will soon be talked to (`neigh_event_ns()`), and is told that the address is here.
+    fn arp_answer(&mut self, skb: &SkBuff, arp: &ArpPacket) {
         let update = NeighUpdate {
             mac: Some(arp.sha),
-            state,
+            state: NudState::Stale,
+            overrides: true,
+            weak_override: false,
+            create: true,
+        };
+        self.neigh_update(skb.dev, arp.sip.into(), update);
+        self.arp_send(
+            ARPOP_REPLY,
+            skb.dev,
+            arp.tip,
+            arp.sip,
+            arp.sha,
+            arp.sha,
+            skb,
+        );
+    }
+
+    /// Replies and announcements change what is known; with `arp_accept` they also make somebody known.
+    fn arp_learn(&mut self, skb: &SkBuff, arp: &ArpPacket) {
+        let (dev, sip) = (skb.dev, IpAddr::V4(arp.sip));
+        let unicast = self.fib.addr_type(sip) == RouteType::Unicast
+            && !arp.sip.is_multicast()
+            && !arp.sip.is_broadcast();
+        // arp_is_garp(): a reply also names the sender's own MAC address as target.
+        let same = arp.op == ARPOP_REQUEST || arp.tha == arp.sha;
+        let gratuitous = arp.sip == arp.tip && same && unicast;
+        let create =
+            self.arp_accept(dev, arp.sip) && (gratuitous || (arp.op == ARPOP_REPLY && unicast));
+        let (now, locktime) = (self.now, self.neigh_conf.of(dev, sip).locktime);
+        let overrides = match self.neighbours.get_mut(dev, sip) {
+            Some(neigh) => gratuitous || now > neigh.updated + locktime,
+            None if create => true,
+            None => return,
+        };
+        let answered = arp.op == ARPOP_REPLY && skb.pkt_type == PktType::Host;
+        let update = NeighUpdate {
+            mac: Some(arp.sha),
+            state: match answered {
+                true => NudState::Reachable,
+                false => NudState::Stale,
+            },
             overrides,
             weak_override: false,
-            create: false,
+            create,
         };
         self.neigh_update(dev, sip, update);
     }
 
-    /// `arp_solicit()`: asks for `target`, from `source` if that is an address of this host, else from one that fits.
+    /// `arp_accept()`.
+    fn arp_accept(&self, dev: IfIndex, sip: Ipv4Addr) -> bool {
+        match self.ipv4_conf.max(dev, |c| c.arp_accept) {
+            1 => true,
+            2 => self.inet_addr_onlink(dev, sip, Ipv4Addr::UNSPECIFIED),
+            _ => false,
+        }
+    }
+
+    /// `arp_ignore()`: whether a request of `sip` for an own address `tip` is left unanswered.
+    fn arp_ignore(&self, dev: IfIndex, sip: Ipv4Addr, tip: Ipv4Addr) -> bool {
+        let (devices, sip, scope) = match self.ipv4_conf.max(dev, |c| c.arp_ignore) {
+            1 => (Some(dev), Ipv4Addr::UNSPECIFIED, Scope::HOST),
+            2 => (Some(dev), sip, Scope::HOST),
+            3 => (None, Ipv4Addr::UNSPECIFIED, Scope::LINK),
+            8 => return true,
+            _ => return false,
+        };
+        // inet_confirm_addr(): the address is on the device, and one of its networks holds both.
+        let on = |a: &&IfAddr| devices.is_none_or(|dev| a.dev == dev);
+        let own = |a: &&IfAddr| on(a) && a.v4() == Some(tip) && a.scope <= scope;
+        let Some(own) = self.addrs.iter().find(own) else {
+            return true;
+        };
+        let holds = |a: &IfAddr| {
+            a.cidr.contains(tip.into()) && (sip.is_unspecified() || a.cidr.contains(sip.into()))
+        };
+        !self.addrs.iter().any(|a| a.dev == own.dev && holds(a))
+    }
+
+    /// `arp_solicit()`: asks for `target`. `source`: of the packet that waits; `arp_announce` says whether it is shown.
     pub(crate) fn arp_solicit(
         &mut self,
         dev: IfIndex,
@@ -124,13 +201,39 @@ impl Stack {
         source: Option<Ipv4Addr>,
         unicast: Option<[u8; 6]>,
     ) {
+        let announce = self.ipv4_conf.max(dev, |c| c.arp_announce);
+        let shown = |s: &Ipv4Addr| {
+            self.fib.is_local((*s).into())
+                && match announce {
+                    0 => true,
+                    1 => self.inet_addr_onlink(dev, target, *s),
+                    _ => false,
+                }
+        };
         let source = source
-            .filter(|&s| self.fib.is_local(s.into()))
+            .filter(shown)
             .or_else(|| self.inet_select_addr(dev, target, Scope::LINK))
             .unwrap_or(Ipv4Addr::UNSPECIFIED);
         let dest = unicast.unwrap_or(MAC_BROADCAST);
         let none = SkBuff::default();
         self.arp_send(ARPOP_REQUEST, dev, source, target, dest, [0; 6], &none);
+    }
+
+    /// `NETDEV_NOTIFY_PEERS`: announces every IPv4 address of a device by a gratuitous ARP request, and every IPv6 address by an
+    /// unsolicited advertisement, e.g. after a move to another switch port. An unknown device is ignored.
+    pub fn notify_peers(&mut self, dev: IfIndex) {
+        let none = SkBuff::default();
+        let own: Vec<IpAddr> = self.device_addrs(dev).map(|a| a.address()).collect();
+        for address in own {
+            match address {
+                // inetdev_send_gratuitous_arp()
+                IpAddr::V4(a) => {
+                    self.arp_send(ARPOP_REQUEST, dev, a, a, MAC_BROADCAST, [0; 6], &none);
+                }
+                IpAddr::V6(a) => self.ndisc_send_unsol_na(dev, a),
+            }
+        }
+        self.flush_devices();
     }
 
     /// `arp_send()`. `cause`: the packet that is answered.

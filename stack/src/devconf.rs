@@ -87,24 +87,16 @@ pub(crate) struct Ipv4Conf {
     pub arp_announce: i32,
     /// Unasked announcements make new entries: 0 no, 1 yes, 2 when in a network of the device; the larger.
     pub arp_accept: i32,
-    /// A new address is announced; the larger.
-    pub arp_notify: i32,
     /// ARP requests for addresses behind other devices are answered; either.
     pub proxy_arp: i32,
     /// Redirects are sent; either.
     pub send_redirects: i32,
-    /// Redirects are believed.
-    pub accept_redirects: i32,
-    /// … only from gateways of the default routes; either.
-    pub secure_redirects: i32,
     /// Several networks share the link, so that redirects may cross them; either.
     pub shared_media: i32,
     /// Source-routed packets are taken; both. They are refused here whatever it says.
     pub accept_source_route: i32,
     /// Martians are logged; there is no log, drops are traced.
     pub log_martians: i32,
-    /// Directed broadcasts are sent on; the device's own value decides.
-    pub bc_forwarding: i32,
 }
 
 impl Default for Ipv4Conf {
@@ -118,15 +110,11 @@ impl Default for Ipv4Conf {
             arp_ignore: 0,
             arp_announce: 0,
             arp_accept: 0,
-            arp_notify: 0,
             proxy_arp: 0,
             send_redirects: 1,
-            accept_redirects: 1,
-            secure_redirects: 1,
             shared_media: 1,
             accept_source_route: 0,
             log_martians: 0,
-            bc_forwarding: 0,
         }
     }
 }
@@ -138,10 +126,6 @@ pub(crate) struct Ipv6Conf {
     pub forwarding: i32,
     /// Hop limit of packets made here.
     pub hop_limit: i32,
-    /// Redirects are believed.
-    pub accept_redirects: i32,
-    /// A new address is announced by an unsolicited advertisement.
-    pub ndisc_notify: i32,
 }
 
 impl Default for Ipv6Conf {
@@ -149,18 +133,15 @@ impl Default for Ipv6Conf {
         Self {
             forwarding: 0,
             hop_limit: 64,
-            accept_redirects: 1,
-            ndisc_notify: 0,
         }
     }
 }
 
 impl Stack {
-    /// `inet_forward_change()`: `all` sets every device; a router does not believe redirects.
+    /// `inet_forward_change()`: `all` sets every device.
     fn set_forwarding_v4(&mut self, scope: Scope, on: i32) {
         self.ipv4_conf.get_mut(scope).forwarding = on;
         if scope == Scope::All {
-            self.ipv4_conf.all.accept_redirects = i32::from(on == 0);
             self.ipv4_conf.default.forwarding = on;
             for dev in self.ipv4_conf.devices_mut() {
                 dev.forwarding = on;
@@ -186,6 +167,8 @@ impl Stack {
             crate::RpFilter::Strict => 1,
             crate::RpFilter::Loose => 2,
         };
+        self.ipv6_conf.default.hop_limit = self.config.default_ttl.into();
+        self.ipv6_conf.all.hop_limit = self.config.default_ttl.into();
         if self.config.ip_forward {
             self.set_forwarding_v4(Scope::All, 1);
         }
@@ -212,12 +195,6 @@ macro_rules! conf4 {
     };
 }
 
-macro_rules! conf6 {
-    ($field:ident) => {
-        conf!(ipv6_conf, "net.ipv6.conf", $field)
-    };
-}
-
 const INT: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
 
 /// The keys of this module.
@@ -241,15 +218,11 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
     conf4!(arp_ignore),
     conf4!(arp_announce),
     conf4!(arp_accept),
-    conf4!(arp_notify),
     conf4!(proxy_arp),
     conf4!(send_redirects),
-    conf4!(accept_redirects),
-    conf4!(secure_redirects),
     conf4!(shared_media),
     conf4!(accept_source_route),
     conf4!(log_martians),
-    conf4!(bc_forwarding),
     Sysctl::int(
         "net.ipv6.conf.*.forwarding",
         INT,
@@ -262,6 +235,4 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
         |stack, scope| i64::from(stack.ipv6_conf.get(scope).hop_limit),
         |stack, scope, value| stack.ipv6_conf.get_mut(scope).hop_limit = value as i32,
     ),
-    conf6!(accept_redirects),
-    conf6!(ndisc_notify),
 ];

@@ -72,6 +72,8 @@ drop_reasons! {
     PktTooBig = "PKT_TOO_BIG",
     /// A fragment that is there already.
     DupFrag = "DUP_FRAG",
+    /// So many fragments of other datagrams came in between that these may belong to another one with the same identification.
+    FragTooFar = "FRAG_TOO_FAR",
     /// The other fragments did not come in time.
     FragReasmTimeout = "FRAG_REASM_TIMEOUT",
     /// The neighbour did not answer.

@@ -10,8 +10,6 @@ use crate::netfilter::conntrack::NfCt;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
-use crate::{Ps, SEC};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Echo reply.
@@ -49,60 +47,6 @@ pub(crate) mod unreach {
 pub(crate) const ICMP_HLEN: usize = 8;
 /// Longest error message, IP header included (RFC 1812 4.3.2.3).
 const MAX_ERROR_LEN: usize = 576;
-/// Errors in a burst to one destination (`XRLIM_BURST_FACTOR`).
-const XRLIM_BURST_FACTOR: u64 = 6;
-/// Errors in a burst to all destinations (`icmp_msgs_burst`).
-const MSGS_BURST: u64 = 50;
-/// Destinations that are remembered.
-const MAX_PEERS: usize = 1024;
-
-/// How many ICMP and ICMPv6 errors may be sent.
-#[derive(Default)]
-pub(crate) struct IcmpLimiter {
-    /// Credit in picoseconds, and when it was last filled up.
-    global: Option<(Ps, Ps)>,
-    peers: BTreeMap<IpAddr, (Ps, Ps)>,
-}
-
-impl IcmpLimiter {
-    /// Takes one token from `bucket`, which gains one per `interval` and holds `burst`; new buckets are full.
-    fn take(bucket: &mut Option<(Ps, Ps)>, now: Ps, interval: Ps, burst: u64) -> bool {
-        let full = interval.saturating_mul(burst);
-        let (credit, last) = bucket.unwrap_or((full, now));
-        let credit = credit.saturating_add(now.saturating_sub(last)).min(full);
-        let allowed = credit >= interval;
-        *bucket = Some((if allowed { credit - interval } else { credit }, now));
-        allowed
-    }
-
-    /// `icmp_global_allow()`. `rate`: messages per second.
-    pub fn allow_global(&mut self, now: Ps, rate: u32) -> bool {
-        rate == 0 || Self::take(&mut self.global, now, SEC / u64::from(rate), MSGS_BURST)
-    }
-
-    /// `inet_peer_xrlim_allow()`.
-    pub fn allow_peer(&mut self, now: Ps, peer: IpAddr, interval: Ps) -> bool {
-        if interval == 0 {
-            return true;
-        }
-        if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&peer) {
-            // Who was quiet long enough to have a full bucket need not be remembered.
-            self.peers.retain(|_, (_, last)| {
-                now.saturating_sub(*last) < interval.saturating_mul(XRLIM_BURST_FACTOR)
-            });
-            if self.peers.len() >= MAX_PEERS {
-                return false;
-            }
-        }
-        let mut bucket = self.peers.get(&peer).copied();
-        let allowed = Self::take(&mut bucket, now, interval, XRLIM_BURST_FACTOR);
-        if let Some(bucket) = bucket {
-            self.peers.insert(peer, bucket);
-        }
-        allowed
-    }
-}
-
 impl Stack {
     /// `icmp_rcv()`: data at the ICMP header.
     pub(crate) fn icmp_rcv(&mut self, mut skb: SkBuff, flow: crate::ipv4::Flow) {
@@ -198,8 +142,9 @@ impl Stack {
             return;
         };
         // Only believed about packets that this host can have sent.
-        if self.fib.is_local(inner.saddr().into()) && mtu != 0 {
-            self.pmtu.learn(inner.daddr().into(), mtu, self.now);
+        if self.fib.is_local(inner.saddr().into()) {
+            let destination = inner.daddr().into();
+            self.update_pmtu(destination, mtu);
         }
     }
 
@@ -221,7 +166,7 @@ impl Stack {
         // Path MTU discovery must work: frag-needed is never held back (icmpv4_mask_allow()). Nor is what goes to ourselves.
         let limited =
             route.oif != IfIndex::LO && !(kind == DEST_UNREACH && code == unreach::FRAG_NEEDED);
-        if limited && !self.icmp_allow(sender.into()) {
+        if limited && !self.icmpv4_allow(sender.into(), kind) {
             return;
         }
         let quoted = about.network_bytes();
@@ -260,21 +205,6 @@ impl Stack {
                 route,
             },
         );
-    }
-
-    /// Both rate limits, for both families.
-    pub(crate) fn icmp_allow(&mut self, peer: IpAddr) -> bool {
-        let (rate, interval, now) = (
-            self.config.icmp_msgs_per_sec,
-            self.config.icmp_ratelimit,
-            self.now,
-        );
-        let allowed = self.icmp_limiter.allow_global(now, rate)
-            && self.icmp_limiter.allow_peer(now, peer, interval);
-        if !allowed {
-            self.stats.icmp_ratelimited += 1;
-        }
-        allowed
     }
 }
 

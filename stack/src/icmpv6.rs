@@ -94,14 +94,8 @@ impl Stack {
         reply.parent = skb.id;
         self.trace(&reply, Stage::Send);
         let traffic_class = Ipv6Header::new(skb.network_bytes()).map_or(0, |h| h.traffic_class());
-        self.icmpv6_push(
-            reply,
-            saddr,
-            asker,
-            traffic_class,
-            route,
-            self.config.default_ttl,
-        );
+        let hop_limit = self.ip6_dst_hoplimit(&route);
+        self.icmpv6_push(reply, saddr, asker, traffic_class, route, hop_limit);
     }
 
     /// Sets the checksum of a whole message and sends it.
@@ -119,8 +113,7 @@ impl Stack {
         let pseudo = checksum::pseudo_header_v6(saddr, daddr, IPPROTO_ICMPV6, message.len() as u32);
         let check = !checksum::fold(checksum::add(pseudo, checksum::sum(message)));
         crate::ipv4::header::put16(message, 2, check);
-        let device_mtu = self.mtu(route.oif);
-        let mtu = self.pmtu.lookup(daddr.into(), device_mtu, self.now);
+        let mtu = self.dst_mtu(&route, daddr.into());
         let send = Ipv6Send {
             saddr,
             daddr,
@@ -143,7 +136,7 @@ impl Stack {
             return;
         };
         if self.fib.is_local(inner.saddr().into()) {
-            self.pmtu.learn(inner.daddr().into(), mtu, self.now);
+            self.update_pmtu(inner.daddr().into(), mtu);
         }
     }
 
@@ -171,7 +164,8 @@ impl Stack {
             return;
         };
         let limited = route.oif != IfIndex::LO && kind != PKT_TOOBIG;
-        if limited && !self.icmp_allow(sender.into()) {
+        let prefix_len = route.fib.map_or(128, |found| found.prefix_len);
+        if limited && !self.icmpv6_allow(sender.into(), prefix_len) {
             return;
         }
         // (c): as much as fits the least MTU.
@@ -193,7 +187,8 @@ impl Stack {
         skb.parent = about.id;
         skb.nfct = about.nfct.and_then(NfCt::attach);
         self.trace(&skb, Stage::Send);
-        self.icmpv6_push(skb, saddr, sender, 0, route, self.config.default_ttl);
+        let hop_limit = self.ip6_dst_hoplimit(&route);
+        self.icmpv6_push(skb, saddr, sender, 0, route, hop_limit);
     }
 
     fn is_own_unicast(&self, about: &SkBuff, asked: Ipv6Addr) -> bool {

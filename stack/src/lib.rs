@@ -44,6 +44,7 @@ mod gro;
 mod gso;
 mod hash;
 mod icmp;
+mod icmp_limit;
 mod icmpv6;
 mod inetaddr;
 mod ip;

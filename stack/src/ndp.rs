@@ -189,6 +189,9 @@ impl Stack {
             create: false,
         };
         self.neigh_update(skb.dev, about.into(), update);
+        if let Some(neigh) = self.neighbours.get_mut(skb.dev, about.into()) {
+            neigh.router = flags & NA_ROUTER != 0;
+        }
         Ok(())
     }
 
@@ -203,6 +206,13 @@ impl Stack {
         }
         let message = (NEIGHBOUR_ADVERTISEMENT, flags, address, OPT_TARGET_LL);
         self.ndisc_send(cause.dev, message, address, dst, cause);
+    }
+
+    /// `ndisc_send_unsol_na()`: tells everybody on the link that `address` is here.
+    pub(crate) fn ndisc_send_unsol_na(&mut self, dev: IfIndex, address: Ipv6Addr) {
+        let mut none = SkBuff::default();
+        none.dev = dev;
+        self.ndisc_send_na(&none, address, ALL_NODES, false);
     }
 
     /// `ndisc_solicit()`: asks for `wanted`, from `source` if that is an address of the device, else from one that fits. Unicast probes

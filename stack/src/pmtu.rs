@@ -1,19 +1,18 @@
-//! Path MTUs that routers told us about (RFC 1191, RFC 8201): the exceptions to the devices' MTUs.
+//! Path MTUs that routers told us about (RFC 1191, RFC 8201): the exceptions to the routes' and devices' MTUs.
 
+use crate::fib::Route;
+use crate::stack::Stack;
+use crate::sysctl::Sysctl;
 use crate::{Ps, SEC};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// `mtu_expires`: how long a router is believed.
-const MTU_EXPIRES: Ps = 600 * SEC;
-/// `min_pmtu`: IPv4 paths are not believed to be narrower.
-const MIN_PMTU_V4: u32 = 552;
 /// Least MTU of every IPv6 link (RFC 8200 5).
 pub(crate) const IPV6_MIN_MTU: u32 = 1280;
 /// Destinations that are remembered.
 const MAX_ENTRIES: usize = 1024;
 
-/// What a router said about a path.
+/// What a router said about a path (`struct fib_nh_exception`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Learned {
     /// Longest packet in bytes, IP header included.
@@ -24,48 +23,118 @@ pub(crate) struct Learned {
     pub locked: bool,
 }
 
-/// Destination → path MTU in bytes (IP header included) and when it is forgotten.
-#[derive(Default)]
+/// All paths that are known, by destination.
 pub(crate) struct PathMtu {
-    table: BTreeMap<IpAddr, (u32, Ps)>,
+    table: BTreeMap<IpAddr, Learned>,
+    /// `net.ipv4.route.min_pmtu`: IPv4 paths are not believed to be narrower.
+    min_pmtu: u32,
+    /// `net.ipv4.route.mtu_expires`, `net.ipv6.route.mtu_expires`: how long a router is believed.
+    expires: Ps,
+}
+
+impl Default for PathMtu {
+    fn default() -> Self {
+        Self {
+            table: BTreeMap::new(),
+            min_pmtu: 552,
+            expires: 600 * SEC,
+        }
+    }
 }
 
 impl PathMtu {
-    /// Remembers that the path to `destination` carries at most `mtu` bytes.
-    pub fn learn(&mut self, destination: IpAddr, mtu: u32, now: Ps) {
-        self.table.retain(|_, (_, expires)| *expires > now);
+    /// `__ip_rt_update_pmtu()`, `rt6_do_update_pmtu()`: the path to `destination` carries at most `mtu` bytes; so far `known` were
+    /// thought to fit. It is not widened by this, and no IPv6 path is narrower than 1280.
+    pub fn learn(&mut self, destination: IpAddr, mtu: u32, known: u32, now: Ps) {
+        self.table.retain(|_, learned| learned.expires > now);
         if self.table.len() >= MAX_ENTRIES && !self.table.contains_key(&destination) {
             return;
         }
-        let floor = if destination.is_ipv4() {
-            MIN_PMTU_V4
-        } else {
-            IPV6_MIN_MTU
+        let v4 = destination.is_ipv4();
+        if known < mtu || (!v4 && (mtu == known || mtu < IPV6_MIN_MTU)) {
+            return;
+        }
+        let locked = v4 && mtu < self.min_pmtu;
+        let learned = Learned {
+            mtu: if locked {
+                known.min(self.min_pmtu)
+            } else {
+                mtu
+            },
+            expires: now.saturating_add(self.expires),
+            locked,
         };
-        self.table.insert(
-            destination,
-            (mtu.max(floor), now.saturating_add(MTU_EXPIRES)),
-        );
+        self.table.insert(destination, learned);
     }
 
     /// What is remembered of the path to `destination`.
     pub fn learned(&self, destination: IpAddr, now: Ps) -> Option<Learned> {
-        let &(mtu, expires) = self.table.get(&destination)?;
-        (expires > now).then_some(Learned {
-            mtu,
-            expires,
-            locked: false,
-        })
-    }
-
-    /// The MTU to use towards `destination` through a device with MTU `device`.
-    pub fn lookup(&self, destination: IpAddr, device: usize, now: Ps) -> usize {
-        match self.table.get(&destination) {
-            Some(&(mtu, expires)) if expires > now => device.min(mtu as usize),
-            _ => device,
-        }
+        let learned = self.table.get(&destination)?;
+        (learned.expires > now).then_some(*learned)
     }
 }
+
+impl Stack {
+    /// `ip_dst_mtu_maybe_forward()` with `forward`: longest packet that a route takes, in bytes. What routers said about the path
+    /// concerns who sends, not who forwards.
+    pub(crate) fn dst_mtu_forward(&self, route: &Route) -> usize {
+        let device = self.mtu(route.oif);
+        match route.mtu {
+            0 => device,
+            mtu => device.min(mtu as usize),
+        }
+    }
+
+    /// `dst_mtu()`: longest packet that the path to `daddr` takes, in bytes.
+    pub(crate) fn dst_mtu(&self, route: &Route, daddr: IpAddr) -> usize {
+        let mtu = self.dst_mtu_forward(route);
+        match self.pmtu.learned(daddr, self.now) {
+            Some(learned) => mtu.min(learned.mtu as usize),
+            None => mtu,
+        }
+    }
+
+    /// `ip_mtu_locked()`: the path's MTU is given, so that don't-fragment would find out nothing.
+    pub(crate) fn ip_mtu_locked(&self, route: &Route, daddr: IpAddr) -> bool {
+        let learned = self.pmtu.learned(daddr, self.now);
+        route.mtu_locked || learned.is_some_and(|l| l.locked)
+    }
+
+    /// `ipv4_update_pmtu()`, `ip6_update_pmtu()`: a router says that packets to `daddr` may be at most `mtu` bytes long.
+    pub(crate) fn update_pmtu(&mut self, daddr: IpAddr, mtu: u32) {
+        let Some(route) = self.fib.lookup(daddr, crate::IfIndex::NONE, 0) else {
+            return;
+        };
+        // IPv6 does not know fixed MTUs: without discovery nothing gets through.
+        if route.mtu_locked && daddr.is_ipv4() {
+            return;
+        }
+        let known = self.dst_mtu(&route, daddr) as u32;
+        self.pmtu.learn(daddr, mtu, known, self.now);
+    }
+}
+
+/// The keys of this module.
+pub(crate) const SYSCTLS: &[Sysctl] = &[
+    Sysctl::int(
+        "net.ipv4.route.min_pmtu",
+        68..=i32::MAX as i64,
+        |stack, _| stack.pmtu.min_pmtu.into(),
+        |stack, _, value| stack.pmtu.min_pmtu = value as u32,
+    ),
+    Sysctl::int(
+        "net.ipv4.route.mtu_expires",
+        0..=i32::MAX as i64,
+        |stack, _| (stack.pmtu.expires / SEC) as i64,
+        |stack, _, value| stack.pmtu.expires = value as u64 * SEC,
+    ),
+    Sysctl::int(
+        "net.ipv6.route.mtu_expires",
+        0..=i32::MAX as i64,
+        |stack, _| (stack.pmtu.expires / SEC) as i64,
+        |stack, _, value| stack.pmtu.expires = value as u64 * SEC,
+    ),
+];
 
 #[cfg(test)]
 mod tests {
@@ -75,11 +144,15 @@ mod tests {
     fn believed_for_a_while_and_not_below_the_floor() {
         let mut pmtu = PathMtu::default();
         let (v4, v6) = ("10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap());
-        pmtu.learn(v4, 68, 0);
-        pmtu.learn(v6, 1400, 0);
-        assert_eq!(pmtu.lookup(v4, 1500, 1), 552);
-        assert_eq!(pmtu.lookup(v6, 1500, 1), 1400);
-        assert_eq!(pmtu.lookup(v6, 1300, 1), 1300);
-        assert_eq!(pmtu.lookup(v6, 1500, MTU_EXPIRES), 1500);
+        pmtu.learn(v4, 68, 1500, 0);
+        let learned = pmtu.learned(v4, 1).unwrap();
+        assert_eq!((learned.mtu, learned.locked), (552, true));
+        pmtu.learn(v4, 1000, 552, 1);
+        assert_eq!(pmtu.learned(v4, 2), Some(learned), "it is not widened");
+        pmtu.learn(v6, 1279, 1500, 0);
+        assert_eq!(pmtu.learned(v6, 1), None);
+        pmtu.learn(v6, 1400, 1500, 0);
+        assert_eq!(pmtu.learned(v6, 600 * SEC - 1).map(|l| l.mtu), Some(1400));
+        assert_eq!(pmtu.learned(v6, 600 * SEC), None);
     }
 }

@@ -8,6 +8,7 @@ use crate::drop_reason::DropReason;
 use crate::ipv6::FRAG_HLEN;
 use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
+use crate::sysctl::Sysctl;
 use crate::timer::TimerKey;
 use crate::trace::Consume;
 use crate::xmit::ETH_HLEN;
@@ -118,19 +119,59 @@ struct FragQueue {
     expires: Ps,
     /// Buffer memory in bytes.
     mem: usize,
+    /// How many fragments its source had sent when the last one for this datagram came.
+    rid: u32,
 }
 
+/// Sources whose fragments are counted.
+const MAX_RIDS: usize = 1024;
+
 /// All waiting fragments.
-#[derive(Default)]
 pub(crate) struct FragQueues {
     queues: BTreeMap<FragKey, FragQueue>,
     /// Buffer memory per family: IPv4, IPv6.
     mem: [usize; 2],
+    /// Fragments that came from a source so far (`inet_peer.rid`).
+    rids: BTreeMap<IpAddr, u32>,
+    /// `net.ipv4.ipfrag_max_dist`; see [`too_far`](Self::too_far).
+    max_dist: u32,
+}
+
+impl Default for FragQueues {
+    fn default() -> Self {
+        Self {
+            queues: BTreeMap::new(),
+            mem: [0; 2],
+            rids: BTreeMap::new(),
+            max_dist: 64,
+        }
+    }
 }
 
 impl FragQueues {
     pub fn held(&self) -> usize {
         self.queues.values().map(|q| q.fragments.len()).sum()
+    }
+
+    /// `ip_frag_too_far()`: whether so many fragments of other datagrams came from the source since this one's last, that a 16-bit
+    /// identification may have come round. IPv4 only.
+    fn too_far(&mut self, key: &FragKey) -> bool {
+        if self.max_dist == 0 || key.src.is_ipv6() {
+            return false;
+        }
+        if self.rids.len() >= MAX_RIDS {
+            let queues = &self.queues;
+            self.rids
+                .retain(|src, _| queues.keys().any(|k| k.src == *src));
+        }
+        let rid = self.rids.entry(key.src).or_insert(0);
+        *rid = rid.wrapping_add(1);
+        let Some(queue) = self.queues.get_mut(key) else {
+            return false;
+        };
+        let distance = rid.wrapping_sub(queue.rid);
+        queue.rid = *rid;
+        !queue.fragments.is_empty() && distance > self.max_dist
     }
 
     fn mem(&mut self, key: &FragKey) -> &mut usize {
@@ -220,8 +261,12 @@ impl Stack {
                     ecn: 0,
                     expires,
                     mem: 0,
+                    rid: self.frags.rids.get(&key.src).copied().unwrap_or(0),
                 },
             );
+        }
+        if self.frags.too_far(&key) {
+            self.ip_frag_reinit(&key, lifetime);
         }
         let Some(queue) = self.frags.queues.get_mut(&key) else {
             return Inserted::Waiting;
@@ -259,6 +304,23 @@ impl Stack {
                 Some(queue) => Inserted::Complete(queue.fragments, ecn),
                 None => Inserted::Waiting,
             },
+        }
+    }
+
+    /// `ip_frag_reinit()`: what waited is lost, and the datagram begins anew.
+    fn ip_frag_reinit(&mut self, key: &FragKey, lifetime: Ps) {
+        let Some(queue) = self.frags.queues.get_mut(key) else {
+            return;
+        };
+        let fragments = std::mem::take(&mut queue.fragments);
+        let (mem, expired) = (std::mem::take(&mut queue.mem), queue.expires);
+        queue.expires = self.now.saturating_add(lifetime);
+        (queue.len, queue.last_in, queue.meat, queue.ecn) = (0, false, 0, 0);
+        self.timers.stop(expired, TimerKey::Fragments(*key));
+        self.timers.start(queue.expires, TimerKey::Fragments(*key));
+        *self.frags.mem(key) -= mem;
+        for fragment in fragments {
+            self.kfree_skb(fragment.skb, DropReason::FragTooFar);
         }
     }
 
@@ -340,3 +402,11 @@ impl Stack {
         }
     }
 }
+
+/// The keys of this module.
+pub(crate) const SYSCTLS: &[Sysctl] = &[Sysctl::int(
+    "net.ipv4.ipfrag_max_dist",
+    0..=i32::MAX as i64,
+    |stack, _| stack.frags.max_dist.into(),
+    |stack, _, value| stack.frags.max_dist = value as u32,
+)];

@@ -6,7 +6,7 @@ use crate::drop_reason::DropReason;
 use crate::fib::Fib;
 use crate::gro::Gro;
 use crate::hook::{Callee, Families, Hook, HookFn, HookId, HookOps, Hooks};
-use crate::icmp::IcmpLimiter;
+use crate::icmp_limit::IcmpLimiter;
 use crate::inetaddr::IfAddr;
 use crate::loopback::Loopback;
 use crate::neigh::{NeighConf, Neighbours};

@@ -336,8 +336,7 @@ impl Stack {
     ) -> Result<(), StackError> {
         let bound = (!own.is_unspecified() && self.fib.is_local(own.into())).then_some(own);
         let (route, saddr) = self.ip_route_output(daddr, bound, IfIndex::NONE)?;
-        let device_mtu = self.mtu(route.oif);
-        let mtu = self.pmtu.lookup(daddr.into(), device_mtu, self.now);
+        let mtu = self.dst_mtu(&route, daddr.into());
         let len = UDP_HLEN + payload.len();
         check_size(payload.len(), IPV4_HLEN, mtu, dont_fragment)?;
         let whole = IPV4_HLEN + len <= mtu;
@@ -349,7 +348,7 @@ impl Stack {
             daddr,
             protocol: IPPROTO_UDP,
             tos: 0,
-            dont_fragment: whole,
+            dont_fragment: whole && !self.ip_mtu_locked(&route, daddr.into()),
             route,
         };
         if self.ip_send_skb(skb, send) {
@@ -372,8 +371,7 @@ impl Stack {
     ) -> Result<(), StackError> {
         let bound = (!own.is_unspecified() && self.fib.is_local(own.into())).then_some(own);
         let (route, saddr) = self.ip6_route_output(daddr, bound, scope)?;
-        let device_mtu = self.mtu(route.oif);
-        let mtu = self.pmtu.lookup(daddr.into(), device_mtu, self.now);
+        let mtu = self.dst_mtu(&route, daddr.into());
         let len = UDP_HLEN + payload.len();
         check_size(payload.len(), IPV6_HLEN, mtu, dont_fragment)?;
         let whole = IPV6_HLEN + len <= mtu;
@@ -382,7 +380,7 @@ impl Stack {
         let hop_limit = if daddr.is_multicast() {
             1
         } else {
-            self.config.default_ttl
+            self.ip6_dst_hoplimit(&route)
         };
         let send = Ipv6Send {
             saddr,

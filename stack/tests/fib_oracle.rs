@@ -89,7 +89,9 @@ fn a_thousand_answers_agree() {
             Some(error) => error.to_owned(),
             None => line_of(question, &lookup["r"]),
         };
+        // The recording left out the flags of the cache line.
         let answer = stack.ip(&line).unwrap_or_else(|error| error.problem);
+        let answer = answer.replace("<redirect> ", "");
         if answer == wanted {
             agreed += 1;
         } else {

@@ -1,9 +1,9 @@
-//! `ip_forward()`. Redirects are not sent.
+//! `ip_forward()`.
 
 use super::header::{IP_DF, Ipv4Header, decrease_ttl, send_check};
 use super::options;
 use crate::drop_reason::DropReason;
-use crate::fib::Scope;
+use crate::fib::{Route, Scope};
 use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::icmp::{self, unreach};
@@ -12,6 +12,9 @@ use crate::skb::{PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
 use std::net::IpAddr;
+
+/// Code of a redirect: for this host.
+const REDIR_HOST: u8 = 1;
 
 impl Stack {
     pub(super) fn ip_forward(&mut self, mut skb: SkBuff) {
@@ -26,7 +29,7 @@ impl Stack {
             self.icmp_send(&skb, icmp::TIME_EXCEEDED, 0, 0);
             return self.kfree_skb(skb, DropReason::IpInHdr);
         }
-        let mtu = self.mtu(route.oif);
+        let mtu = self.dst_mtu_forward(&route);
         // ip_exceeds_mtu(): what was put together here may go on in the pieces that it came in; what GRO merged is judged by its segments.
         let too_big = skb.len() > mtu
             && match &skb.pieces {
@@ -42,6 +45,9 @@ impl Stack {
         // skb_forward_csum(): what the device summed includes the TTL.
         skb.forget_csum_complete();
         decrease_ttl(skb.data_mut());
+        if route.redirect {
+            self.ip_rt_send_redirect(&skb, &route);
+        }
         skb.dev = route.oif;
         let (iif, oif) = (skb.iif, route.oif);
         let Some(mut skb) = self.nf_hook(Hook::Forward, Family::Ipv4, skb, iif, oif) else {
@@ -51,6 +57,20 @@ impl Stack {
             self.ip_forward_options(&mut skb, header_len);
         }
         self.ip_output(skb);
+    }
+
+    /// `ip_rt_send_redirect()`: the sender could have gone to the next hop itself, and is told so now and then.
+    fn ip_rt_send_redirect(&mut self, skb: &SkBuff, route: &Route) {
+        let Some(header) = Ipv4Header::new(skb.data()) else {
+            return;
+        };
+        let (saddr, daddr) = (header.saddr(), header.daddr());
+        let IpAddr::V4(gateway) = route.nexthop(daddr.into()) else {
+            return;
+        };
+        if self.icmp_limiter.allow_redirect(self.now, saddr.into()) {
+            self.icmp_send(skb, icmp::REDIRECT, REDIR_HOST, gateway.to_bits());
+        }
     }
 
     /// Enters this router into a record-route option.

@@ -52,7 +52,11 @@ impl Stack {
         let route = match self.ip_route_input(&skb) {
             Ok(route) => route,
             Err(no_route) => {
-                if let Some(code) = no_route.unreach_code {
+                // ip_error()
+                let sender = Ipv4Header::new(skb.data()).map(|h| h.saddr().into());
+                if let Some((code, sender)) = no_route.unreach_code.zip(sender)
+                    && self.icmp_limiter.allow_no_route(self.now, sender)
+                {
                     self.icmp_send(&skb, icmp::DEST_UNREACH, code, 0);
                 }
                 return self.kfree_skb(skb, no_route.reason);

@@ -35,7 +35,12 @@ impl Stack {
     /// [`ip_send_skb`](Self::ip_send_skb) with a given identification: sockets count their own, and answers without a socket that must not be
     /// fragmented have none (RFC 6864 4.1).
     pub(crate) fn ip_send_skb_id(&mut self, mut skb: SkBuff, send: Ipv4Send, id: u16) -> bool {
-        let (tot_len, ttl) = (skb.len() + IPV4_HLEN, self.config.default_ttl);
+        // ip_select_ttl()
+        let ttl = match send.route.hop_limit {
+            0 => self.config.default_ttl,
+            ttl => ttl,
+        };
+        let tot_len = skb.len() + IPV4_HLEN;
         skb.set_transport_header(0);
         let Some(header) = skb
             .push(IPV4_HLEN)
@@ -81,11 +86,12 @@ impl Stack {
         let Some(skb) = self.nf_hook(Hook::PostRouting, Family::Ipv4, skb, iif, oif) else {
             return;
         };
-        let mut mtu = self.mtu(oif);
-        // ip_dst_mtu_maybe_forward(): what routers said about the path concerns who sends, not who forwards.
-        if let Some(header) = Ipv4Header::new(skb.data()).filter(|_| iif == IfIndex::NONE) {
-            mtu = self.pmtu.lookup(header.daddr().into(), mtu, self.now);
-        }
+        let daddr = Ipv4Header::new(skb.data()).map(|h| IpAddr::V4(h.daddr()));
+        let mtu = match (skb.dst, daddr) {
+            (Some(route), Some(daddr)) if iif == IfIndex::NONE => self.dst_mtu(&route, daddr),
+            (Some(route), _) => self.dst_mtu_forward(&route),
+            (None, _) => self.mtu(oif),
+        };
         if skb.pieces.is_none() && (skb.len() <= mtu || skb_gso_validate_network_len(&skb, mtu)) {
             return self.ip_finish_output2(skb);
         }

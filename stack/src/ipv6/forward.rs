@@ -23,7 +23,7 @@ impl Stack {
             self.icmpv6_send(&skb, icmpv6::TIME_EXCEED, 0, 0);
             return self.kfree_skb(skb, DropReason::IpInHdr);
         }
-        let mtu = self.mtu(route.oif);
+        let mtu = self.dst_mtu_forward(&route);
         // ip6_pkt_too_big(): what was put together here goes on in pieces, and what GRO merged is judged by its segments.
         let too_big = skb.len() > mtu && !skb_gso_validate_network_len(&skb, mtu);
         if too_big && skb.pieces.is_none() {

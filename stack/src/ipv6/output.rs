@@ -59,7 +59,11 @@ impl Stack {
         let oif = skb.dev;
         match self.nf_hook(Hook::LocalOut, Family::Ipv6, skb, IfIndex::NONE, oif) {
             Some(skb) => {
-                let mtu = mtu.min(self.mtu(skb.dev));
+                // A hook may have given it another route.
+                let mtu = match skb.dst {
+                    Some(route) => mtu.min(self.dst_mtu_forward(&route)),
+                    None => mtu.min(self.mtu(skb.dev)),
+                };
                 self.ip6_output(skb, mtu);
                 true
             }

@@ -263,6 +263,14 @@ impl Stack {
         Ok((route, source))
     }
 
+    /// `ip6_dst_hoplimit()`: the route's, else the device's.
+    pub(crate) fn ip6_dst_hoplimit(&self, route: &Route) -> u8 {
+        match route.hop_limit {
+            0 => self.ipv6_conf.dev(route.oif).hop_limit.clamp(1, 255) as u8,
+            hop_limit => hop_limit,
+        }
+    }
+
     /// `ip6_route_me_harder()`: the way of a packet that OUTPUT changed, with its header at the data. Link-local destinations and groups stay
     /// on `oif`.
     pub(crate) fn ip6_route_me_harder(

@@ -55,6 +55,9 @@ const TABLES: &[&[Sysctl]] = &[
     crate::neigh::SYSCTLS,
     config::SYSCTLS,
     crate::netfilter::conntrack::sysctl::SYSCTLS,
+    crate::pmtu::SYSCTLS,
+    crate::icmp_limit::SYSCTLS,
+    crate::reassembly::SYSCTLS,
 ];
 
 /// What stands at the `*` of `pattern` in `name`; `Some("")` when they are equal. Device names may hold dots.

@@ -85,17 +85,13 @@ impl Stack {
         if loopback && !self.ipv4_conf.or(dev, |c| c.route_localnet) {
             return Err(DropReason::IpLocalNet.into());
         }
-        let conf = self.ipv4_conf.dev(dev);
-        let (forwarding, bc_forwarding) = (conf.forwarding != 0, conf.bc_forwarding != 0);
+        let forwarding = self.ipv4_conf.dev(dev).forwarding != 0;
         let found = self
             .fib
             .v4
             .lookup(flow)
             .map_err(|error| NoRoute::of(error, forwarding))?;
         match found.kind {
-            RouteType::Broadcast if bc_forwarding && forwarding => {
-                self.ip_mkroute_input(flow, found, skb)
-            }
             RouteType::Broadcast => Ok(Route {
                 fib: Some(found),
                 ..self.broadcast_input(flow, saddr)?
