@@ -5,6 +5,7 @@ mod common;
 mod datagrams;
 mod forwarding;
 mod neighbours;
+mod routing;
 
 use common::{Host, MAC, PEER, SEC, Wire, frame};
 use etherparse::{IpNumber, NetSlice, PacketBuilder, SlicedPacket, TransportSlice};

@@ -200,3 +200,155 @@ fn a_queue_without_buffers_goes_on_when_there_is_one() {
         host.assert_balanced();
     }
 }
+
+#[test]
+fn who_is_answered_and_who_is_believed() {
+    let who = [2, 0, 0, 0, 0, 0x77];
+    let request = |sip: [u8; 4], tip: [u8; 4]| arp(1, who, sip, [0; 6], tip);
+    let mut host = Host::new(StackConfig::default());
+    let far = Wire::new([2, 0, 0, 0, 1, 1]);
+    host.stack.add_device("eth1", Box::new(far));
+    for line in [
+        "addr add 198.51.100.1/24 dev eth1",
+        "addr add 192.0.2.21/24 dev eth0",
+    ] {
+        host.stack.ip(line).unwrap();
+    }
+    // Any own address is answered for on any device, unless arp_ignore says otherwise.
+    let far_own = || request([192, 0, 2, 77], [198, 51, 100, 1]);
+    host.receive([far_own()]);
+    assert_eq!(host.sent().len(), 1);
+    let set = |host: &mut Host, line: &str| host.stack.sysctl(&format!("-q {line}")).unwrap();
+    set(&mut host, "net.ipv4.conf.eth0.arp_ignore=1");
+    host.receive([far_own(), request([192, 0, 2, 77], [192, 0, 2, 21])]);
+    assert_eq!(host.sent().len(), 1);
+    set(&mut host, "net.ipv4.conf.eth0.arp_ignore=2");
+    host.receive([
+        request([192, 0, 2, 77], [192, 0, 2, 21]),
+        request([10, 0, 0, 1], [192, 0, 2, 21]),
+    ]);
+    assert_eq!(host.sent().len(), 1);
+
+    // An announcement makes nobody known, unless arp_accept says so.
+    let announce = || arp(1, who, [192, 0, 2, 88], [0; 6], [192, 0, 2, 88]);
+    let known = |host: &Host| {
+        host.stack
+            .neighbours()
+            .any(|n| n.address.to_string() == "192.0.2.88")
+    };
+    host.receive([announce()]);
+    assert!(!known(&host));
+    set(&mut host, "net.ipv4.conf.all.arp_accept=1");
+    host.receive([announce()]);
+    assert!(known(&host));
+
+    // A router with proxy_arp answers for what is behind its other devices.
+    let behind = || request([192, 0, 2, 77], [198, 51, 100, 9]);
+    set(&mut host, "net.ipv4.ip_forward=1");
+    host.receive([behind()]);
+    assert!(host.sent().is_empty());
+    set(&mut host, "net.ipv4.conf.eth0.proxy_arp=1");
+    host.receive([behind()]);
+    assert_eq!(host.sent()[0][20..22], [0, 2]);
+
+    // The packet's source is shown in requests, unless arp_announce says otherwise.
+    let socket = host
+        .stack
+        .udp_bind("198.51.100.1".parse().unwrap(), 9)
+        .unwrap();
+    let ask = |host: &mut Host, dst: &str| {
+        host.stack
+            .udp_send_to(socket, dst.parse().unwrap(), b"x", 0)
+            .unwrap();
+        let sent = host.sent();
+        assert_eq!(sent[0][12..14], [8, 6]);
+        sent[0][28..32].to_vec()
+    };
+    assert_eq!(ask(&mut host, "192.0.2.101:7"), [198, 51, 100, 1]);
+    set(&mut host, "net.ipv4.conf.eth0.arp_announce=1");
+    assert_eq!(ask(&mut host, "192.0.2.102:7"), [192, 0, 2, 20]);
+    host.assert_balanced();
+}
+
+#[test]
+fn all_addresses_are_announced() {
+    let mut host = Host::new(StackConfig::default());
+    host.stack.notify_peers(host.dev);
+    let (arp, na): (Vec<_>, Vec<_>) = host.sent().into_iter().partition(|f| f[12..14] == [8, 6]);
+    // A gratuitous request, and advertisements for fd00:9::2 and the link-local address.
+    assert_eq!((arp.len(), na.len()), (1, 2));
+    assert_eq!(
+        (&arp[0][..6], &arp[0][20..22]),
+        (&[0xff; 6][..], &[0, 1][..])
+    );
+    assert_eq!(arp[0][28..32], arp[0][38..42]);
+    assert!(na.iter().all(|f| f[..2] == [0x33, 0x33] && f[54] == 136));
+    host.assert_balanced();
+}
+
+#[test]
+fn solicitations_and_times_are_set_per_device() {
+    let mut host = Host::new(StackConfig::default());
+    for key in [
+        "ucast_solicit=1",
+        "mcast_solicit=2",
+        "retrans_time_ms=100",
+        "base_reachable_time_ms=2000",
+        "delay_first_probe_time=1",
+    ] {
+        host.stack
+            .sysctl(&format!("-q net.ipv4.neigh.eth0.{key}"))
+            .unwrap();
+    }
+    let socket = host.stack.udp_bind("0.0.0.0".parse().unwrap(), 9).unwrap();
+    let dst = "192.0.2.77:7".parse().unwrap();
+    host.stack.udp_send_to(socket, dst, b"x", 0).unwrap();
+    host.run_until(SEC);
+    assert_eq!(host.sent().len(), 2);
+    assert_eq!(host.stack.drop_count(DropReason::NeighFailed), 1);
+    let who = [2, 0, 0, 0, 0, 0x77];
+    let state = |host: &Host| {
+        let found = host
+            .stack
+            .neighbours()
+            .find(|n| n.address.to_string() == "192.0.2.77");
+        found.unwrap().state
+    };
+    host.stack.udp_send_to(socket, dst, b"x", 0).unwrap();
+    host.receive([arp(2, who, [192, 0, 2, 77], MAC, [192, 0, 2, 20])]);
+    assert_eq!(state(&host), NudState::Reachable);
+    // Used lately, so that it is asked again, by one unicast request.
+    host.run_until(host.now + 3 * SEC / 2);
+    host.stack.udp_send_to(socket, dst, b"x", host.now).unwrap();
+    host.sent();
+    host.run_until(host.now + 6 * SEC / 10);
+    assert_eq!(state(&host), NudState::Delay);
+    host.run_until(host.now + 95 * SEC / 100);
+    assert_eq!(state(&host), NudState::Probe);
+    let probes = host.sent();
+    assert_eq!((probes.len(), &probes[0][..6]), (1, &who[..]));
+    host.run_until(host.now + SEC);
+    assert_eq!(state(&host), NudState::Failed);
+    host.assert_balanced();
+}
+
+#[test]
+fn old_neighbours_are_forgotten_when_there_are_many() {
+    let mut host = Host::new(StackConfig::default());
+    host.stack
+        .sysctl("-q net.ipv4.neigh.default.gc_thresh1=4")
+        .unwrap();
+    for i in 1..=8 {
+        let state = if i == 1 { "permanent" } else { "stale" };
+        let line = format!(
+            "neigh replace 192.0.2.{} lladdr 2:0:0:0:0:9 dev eth0 nud {state}",
+            100 + i
+        );
+        host.stack.ip(&line).unwrap();
+    }
+    host.run_until(30 * SEC);
+    assert_eq!(host.stack.neighbours().count(), 10);
+    host.run_until(80 * SEC);
+    assert_eq!(host.stack.ip("neigh show nud stale").unwrap(), "");
+    assert_eq!(host.stack.neighbours().count(), 3);
+}
