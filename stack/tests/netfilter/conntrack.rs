@@ -207,3 +207,87 @@ fn what_is_dropped_was_never_there() {
     r.client_sends(udp((CLIENT, 1), (SERVER, 2), b"x"));
     assert_eq!(r.events().len(), 1);
 }
+
+/// A connection whose sides offered each other 1000 bytes.
+fn established() -> Router {
+    let mut r = Router::new();
+    r.client_sends(tcp(C, S, "S", (1000, 0), b""));
+    r.server_sends(tcp(S, C, "S.", (5000, 1001), b""));
+    r.client_sends(tcp(C, S, ".", (1001, 5001), b""));
+    r.events();
+    r
+}
+
+#[test]
+fn what_no_window_allows_is_invalid() {
+    let mut r = established();
+    let invalid = |r: &Router| r.stack.conntrack().stats().invalid;
+    // Beyond what the server offered; data that was never sent is acknowledged.
+    assert_eq!(
+        r.client_sends(tcp(C, S, ".", (80_000, 5001), b"x")).len(),
+        1
+    );
+    assert_eq!(invalid(&r), 1);
+    r.client_sends(tcp(C, S, ".", (1001, 9000), b""));
+    assert_eq!(invalid(&r), 2);
+    // Within it.
+    r.client_sends(tcp(C, S, "P.", (1001, 5001), &[0; 1000]));
+    assert_eq!(invalid(&r), 2);
+    // Data that is not acknowledged is not waited for five days.
+    assert!(
+        r.list().starts_with("tcp      6 300 ESTABLISHED"),
+        "{}",
+        r.list()
+    );
+    r.server_sends(tcp(S, C, ".", (5001, 2001), b""));
+    assert!(
+        r.list().starts_with("tcp      6 432000 ESTABLISHED"),
+        "{}",
+        r.list()
+    );
+    let mut r = established();
+    r.stack
+        .sysctl("-qw net.netfilter.nf_conntrack_tcp_be_liberal=1")
+        .unwrap();
+    r.client_sends(tcp(C, S, ".", (80_000, 5001), b"x"));
+    assert_eq!(invalid(&r), 0);
+}
+
+/// RFC 5961 3.2, as far as somebody in the middle can tell.
+#[test]
+fn only_an_exact_reset_ends_a_connection() {
+    let mut r = established();
+    r.server_sends(tcp(S, C, "R", (4000, 0), b""));
+    assert_eq!(r.stack.conntrack().stats().invalid, 1);
+    r.server_sends(tcp(S, C, "R", (5100, 0), b""));
+    assert!(
+        r.list().starts_with("tcp      6 10 ESTABLISHED"),
+        "{}",
+        r.list()
+    );
+    r.server_sends(tcp(S, C, "R", (5001, 0), b""));
+    assert!(r.list().starts_with("tcp      6 10 CLOSE"), "{}", r.list());
+}
+
+#[test]
+fn a_closed_connection_is_reopened_and_repeated_syns_do_not_live_on() {
+    let mut r = established();
+    r.client_sends(tcp(C, S, "F.", (1001, 5001), b""));
+    r.server_sends(tcp(S, C, "F.", (5001, 1002), b""));
+    r.client_sends(tcp(C, S, ".", (1002, 5002), b""));
+    assert!(r.list().contains("TIME_WAIT"));
+    r.events();
+    r.client_sends(tcp(C, S, "S", (90_000, 0), b""));
+    let events = r.events();
+    assert!(
+        events[0].starts_with("[DESTROY]") && events[1].contains("[NEW]"),
+        "{events:?}"
+    );
+    r.wait(50);
+    r.client_sends(tcp(C, S, "S", (90_000, 0), b""));
+    assert!(
+        r.list().starts_with("tcp      6 70 SYN_SENT"),
+        "{}",
+        r.list()
+    );
+}
