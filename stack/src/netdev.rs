@@ -218,6 +218,14 @@ pub(crate) struct NetDevice {
 }
 
 impl NetDevice {
+    /// `tx_queue_len`: packets.
+    pub fn tx_queue_len(&self) -> usize {
+        match self.is_ifb {
+            true => crate::sched::IFB_TX_QUEUE_LEN,
+            false => TX_QUEUE_LEN,
+        }
+    }
+
     pub fn new(name: String, index: IfIndex, ops: Box<dyn NetDeviceOps>, qdisc: TxQueue) -> Self {
         let (mac, features, pool) = (ops.mac(), ops.features(), ops.tx_pool());
         Self {

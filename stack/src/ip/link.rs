@@ -8,13 +8,17 @@ use crate::skb::IfIndex;
 use crate::stack::Stack;
 use std::fmt::Write;
 
+/// `IFNAMSIZ` without the zero at the end: bytes of a device's name.
+const IFNAMSIZ_MAX: usize = 15;
+
 impl Stack {
-    /// `ip link [show|set] …`. Devices are up, and their drivers say MTU and MAC address, so that nothing else can be set.
+    /// `ip link [show|set|add] …`. Only devices of type ifb can be added. Devices are up, and their drivers say MTU and MAC address, so that nothing else can be set.
     pub(super) fn ip_link(&mut self, mut words: Words<'_>) -> Output {
         let Some(command) = words.next() else {
             return Ok(self.ip_link_show(None));
         };
-        match choose(command, &["set", "show", "lst", "list"]) {
+        match choose(command, &["add", "set", "show", "lst", "list"]) {
+            Some("add") => self.ip_link_add(words),
             Some("set") => {
                 words.accept("dev");
                 self.ip_device(&mut words)?;
@@ -38,6 +42,30 @@ impl Stack {
                 Ok(self.ip_link_show(name.as_deref()))
             }
             None => Err(command.error("unknown command of ip link")),
+        }
+    }
+
+    /// `ip link add [name] NAME type ifb`.
+    fn ip_link_add(&mut self, mut words: Words<'_>) -> Output {
+        let _ = words.accept("name") || words.accept("dev");
+        let name = words.expect("a name")?;
+        if name.text.is_empty() || name.text.len() > IFNAMSIZ_MAX || name.text.contains('/') {
+            return Err(name.error("not a name for a device"));
+        }
+        if !words.accept("type") {
+            return Err(match words.next() {
+                Some(word) => word.error("unknown option of ip link add"),
+                None => words.end_error("\"type\" is missing"),
+            });
+        }
+        let kind = words.expect("a type of device")?;
+        if kind.text != "ifb" {
+            return Err(kind.error("unknown device type: ifb"));
+        }
+        words.finish()?;
+        match self.add_ifb(name.text) {
+            Ok(_) => Ok(String::new()),
+            Err(error) => Err(name.error(error.to_string())),
         }
     }
 
@@ -68,25 +96,27 @@ impl Stack {
         let carrier = loopback || device.ops.link_up();
         let flags = match (loopback, carrier) {
             (true, _) => "LOOPBACK,UP,LOWER_UP",
+            _ if device.is_ifb => "BROADCAST,NOARP,UP,LOWER_UP",
             (false, true) => "BROADCAST,MULTICAST,UP,LOWER_UP",
             (false, false) => "NO-CARRIER,BROADCAST,MULTICAST,UP",
         };
         let state = match (loopback, carrier) {
             (true, _) => "UNKNOWN",
+            _ if device.is_ifb => "UNKNOWN",
             (false, true) => "UP",
             (false, false) => "DOWN",
         };
         let (index, name, mtu) = (device.index.0, &device.name, self.mtu(device.index));
-        let qdisc = match (queue, loopback) {
-            (false, _) => "",
-            (true, true) => "qdisc noqueue ",
-            (true, false) => "qdisc fq_codel ",
+        let qdisc = match queue {
+            true => format!("qdisc {} ", device.qdisc.kind()),
+            false => String::new(),
         };
+        let qlen = device.tx_queue_len();
         let group = match (queue, mode) {
             (false, _) => "",
             (true, true) => "mode DEFAULT group default ",
             (true, false) => "group default ",
         };
-        format!("{index}: {name}: <{flags}> mtu {mtu} {qdisc}state {state} {group}qlen 1000\n")
+        format!("{index}: {name}: <{flags}> mtu {mtu} {qdisc}state {state} {group}qlen {qlen}\n")
     }
 }

@@ -21,6 +21,7 @@ pub(crate) struct TxQueue {
     skbs: SkbStore,
     to_free: SkbList,
     duplicates: SkbList,
+    to_segment: SkbList,
     /// When the watchdog goes off.
     watchdog: Option<Ps>,
     /// When the qdiscs wanted to be asked again, the last time they had nothing to send.
@@ -42,15 +43,26 @@ impl TxQueue {
             skbs: SkbStore::default(),
             to_free: SkbList::default(),
             duplicates: SkbList::default(),
+            to_segment: SkbList::default(),
             watchdog: None,
             wake: Ns::MAX,
             hash_seed,
         }
     }
 
+    /// tc's name for the root's kind.
+    pub fn kind(&self) -> &'static str {
+        self.root.as_ref().map_or("noqueue", |root| root.ops.kind())
+    }
+
     /// Packets that wait.
     pub fn len(&self) -> usize {
         self.root.as_ref().map_or(0, |root| root.sch.qlen as usize)
+    }
+
+    /// When the qdiscs want to be asked again, after they had nothing to send.
+    pub fn next_wake(&self) -> Option<Ps> {
+        (self.wake != Ns::MAX).then(|| self.wake.saturating_mul(PS_PER_NS))
     }
 
     /// Lets the qdiscs work. `None` without any.
@@ -68,6 +80,7 @@ impl TxQueue {
             to_free: &mut self.to_free,
             mirrored,
             duplicates: &mut self.duplicates,
+            to_segment: &mut self.to_segment,
             hash_seed: self.hash_seed,
         };
         let result = act(root, &mut cx);
@@ -88,6 +101,7 @@ impl TxQueue {
             to_free: &mut self.to_free,
             mirrored: &mut Vec::new(),
             duplicates: &mut self.duplicates,
+            to_segment: &mut self.to_segment,
             hash_seed: self.hash_seed,
         };
         act(qdisc, &mut cx)
@@ -164,12 +178,13 @@ impl Stack {
 
     /// `__dev_xmit_skb()`: queues the packet on its device and sends what can be sent.
     pub(crate) fn dev_xmit_skb(&mut self, skb: SkBuff) {
-        let (dev, now) = (skb.dev, self.sched_now());
+        let dev = skb.dev;
         let Some(device) = self.device_mut(dev) else {
             return self.kfree_skb(skb, DropReason::DevReady);
         };
         // Without carrier Linux puts the noop queue in place, which drops.
         if !device.ops.link_up() {
+            self.dev_deactivate(dev);
             return self.tx_drop(skb, DropReason::QdiscDrop);
         }
         let Some(root) = &mut device.qdisc.root else {
@@ -179,37 +194,75 @@ impl Stack {
             root.sch.stats.update(qdisc_pkt_len(&skb), Some(&skb));
             return self.sch_direct_xmit(skb);
         }
+        self.dev_enqueue(skb);
+        self.qdisc_run(dev);
+    }
+
+    /// `dev_qdisc_enqueue()`: into the root qdisc. What it drops ends here.
+    pub(crate) fn dev_enqueue(&mut self, skb: SkBuff) {
+        let (dev, now) = (skb.dev, self.sched_now());
         let at = self.mirrored.len();
         let Some(device) = self.devices.get_mut(dev.0 as usize - 1) else {
-            return;
+            return self.kfree_skb(skb, DropReason::DevReady);
         };
+        if device.qdisc.root.is_none() {
+            return self.tx_drop(skb, DropReason::QdiscDrop);
+        }
         device.qdisc.enqueue(now, &mut self.mirrored, skb);
         while let Some(copy) = device.qdisc.duplicates.pop_front(&device.qdisc.skbs) {
             self.stats.built += 1;
             device.qdisc.enqueue_ref(now, &mut self.mirrored, copy);
         }
+        self.segment_queued(dev);
         self.free_queued(dev);
         self.tcf_mirred_forward(at);
-        self.qdisc_run(dev);
+    }
+
+    /// Large packets that a qdisc cannot take as they are come in again, piece by piece (`tbf_segment()`, `netem_segment()`).
+    fn segment_queued(&mut self, dev: IfIndex) {
+        let now = self.sched_now();
+        while let Some(device) = self.device_mut(dev) {
+            let queue = &mut device.qdisc;
+            let Some(skb) = queue.to_segment.pop_front(&queue.skbs) else {
+                return;
+            };
+            let Some(skb) = queue.skbs.remove(skb) else {
+                continue;
+            };
+            let mut segments = std::mem::take(&mut self.xmit_list);
+            self.skb_gso_segment(skb, true, &mut segments);
+            for segment in segments.drain(..) {
+                if let Some(device) = self.devices.get_mut(dev.0 as usize - 1) {
+                    device.qdisc.enqueue(now, &mut self.mirrored, segment);
+                }
+            }
+            self.xmit_list = segments;
+        }
+    }
+
+    /// The next packet that may be sent. What the qdiscs drop on the way to it ends here.
+    pub(crate) fn dev_dequeue(&mut self, dev: IfIndex) -> Option<SkBuff> {
+        let (now, at) = (self.sched_now(), self.mirrored.len());
+        let index = (dev.0 as usize).checked_sub(1)?;
+        let device = self.devices.get_mut(index)?;
+        let skb = device.qdisc.dequeue(now, &mut self.mirrored);
+        if !device.qdisc.to_free.is_empty() {
+            self.free_queued(dev);
+        }
+        self.tcf_mirred_forward(at);
+        skb
     }
 
     /// `__qdisc_run()`: sends what may be sent, until the driver is busy.
     pub(crate) fn qdisc_run(&mut self, dev: IfIndex) {
-        let now = self.sched_now();
-        let Some(index) = (dev.0 as usize).checked_sub(1) else {
-            return;
-        };
-        while let Some(device) = self.devices.get_mut(index) {
+        while let Some(device) = self.device(dev) {
             if device.tx_stopped || device.qdisc.len() == 0 {
                 return;
             }
-            let at = self.mirrored.len();
-            let skb = device.qdisc.dequeue(now, &mut self.mirrored);
-            if !device.qdisc.to_free.is_empty() {
-                self.free_queued(dev);
+            if !device.ops.link_up() {
+                return self.dev_deactivate(dev);
             }
-            self.tcf_mirred_forward(at);
-            match skb {
+            match self.dev_dequeue(dev) {
                 Some(skb) => self.sch_direct_xmit(skb),
                 None => return self.set_watchdog(dev),
             }
@@ -259,7 +312,7 @@ impl Stack {
             return;
         };
         let queue = &mut device.qdisc;
-        let at = (queue.wake != Ns::MAX).then(|| queue.wake.saturating_mul(PS_PER_NS));
+        let at = queue.next_wake();
         if at == queue.watchdog {
             return;
         }
@@ -277,6 +330,21 @@ impl Stack {
         if let Some(device) = self.device_mut(dev) {
             device.qdisc.watchdog = None;
             self.qdisc_run(dev);
+        }
+    }
+
+    /// `dev_deactivate()`: the carrier is gone, and what waited for it is lost.
+    fn dev_deactivate(&mut self, dev: IfIndex) {
+        let (now, mirrored) = (self.sched_now(), &mut Vec::new());
+        let Some(device) = self.device_mut(dev) else {
+            return;
+        };
+        if device.qdisc.len() > 0 {
+            device
+                .qdisc
+                .with_root(now, mirrored, |root, cx| root.reset(cx));
+            self.free_queued(dev);
+            self.set_watchdog(dev);
         }
     }
 

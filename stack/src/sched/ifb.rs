@@ -10,8 +10,8 @@ use crate::stack::Stack;
 use crate::xmit::ETH_HLEN;
 use std::collections::VecDeque;
 
-/// Packets that wait for the softirq (`tx_queue_len` of the device) before the queue stops.
-const QUEUE_LEN: usize = 32;
+/// Packets that wait for the softirq before the queue stops, and the device's `tx_queue_len` (`TX_Q_LIMIT`).
+pub(crate) const TX_QUEUE_LEN: usize = 32;
 /// Buffers for what this host itself would send through it.
 const POOL: usize = 8;
 
@@ -23,7 +23,7 @@ pub(crate) struct Ifb {
 }
 
 impl Ifb {
-    fn new(mac: [u8; 6]) -> Self {
+    pub fn new(mac: [u8; 6]) -> Self {
         Self {
             queue: VecDeque::new(),
             pool: PagePool::heap(POOL, NET_SKB_PAD + ETH_HLEN + 1500),
@@ -34,7 +34,7 @@ impl Ifb {
 
 impl NetDeviceOps for Ifb {
     fn start_xmit(&mut self, skb: SkBuff) -> Result<(), SkBuff> {
-        if self.queue.len() >= QUEUE_LEN {
+        if self.queue.len() >= TX_QUEUE_LEN {
             return Err(skb);
         }
         self.queue.push_back(skb);

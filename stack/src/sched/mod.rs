@@ -29,6 +29,7 @@ mod pfifo_fast;
 mod prio;
 mod qdisc;
 mod ratecfg;
+mod standalone;
 mod store;
 mod tbf;
 pub(crate) mod tc;
@@ -37,6 +38,8 @@ mod testing;
 
 pub use cls::bpf::{BpfVerdict, TcProgram};
 pub(crate) use generic::TxQueue;
+pub(crate) use ifb::TX_QUEUE_LEN as IFB_TX_QUEUE_LEN;
 pub(crate) use ingress::Clsact;
 pub(crate) use pfifo_fast::rt_tos2priority;
 pub(crate) use qdisc::Mirrored;
+pub use standalone::StandaloneQdisc;

@@ -123,6 +123,11 @@ impl QdiscOps for Netem {
 
     /// `netem_enqueue()`.
     fn enqueue(&mut self, sch: &mut Sch, cx: &mut Cx<'_>, skb: SkbRef) -> NetXmit {
+        // Each segment has chances of its own; and a checksum of its own, which a flipped bit must not get into.
+        if self.options.corrupt.probability > 0 && cx.is_gso(&skb) {
+            cx.segment(skb);
+            return NetXmit::Success;
+        }
         let is_copy = cx.skbs.cb(&skb).duplicate;
         let mut count = 1u32;
         if !is_copy && self.options.duplicate.happens(&mut self.prng) {

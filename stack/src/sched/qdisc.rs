@@ -5,7 +5,7 @@ use super::handle::Handle;
 use super::store::{SkbList, SkbRef, SkbStore};
 use super::tc::{ClassConfig, QdiscConfig, Refusal};
 use crate::drop_reason::DropReason;
-use crate::skb::{IfIndex, SkBuff};
+use crate::skb::{GsoType, IfIndex, SkBuff};
 use std::fmt;
 
 /// Time of the queues in nanoseconds, as the kernel's (`ktime_get_ns()`).
@@ -119,6 +119,8 @@ pub(crate) struct Cx<'a> {
     pub mirrored: &'a mut Vec<Mirrored>,
     /// Copies of packets, to be queued from the root once this one is.
     pub duplicates: &'a mut SkbList,
+    /// Large packets that come in again from the root, cut into segments.
+    pub to_segment: &'a mut SkbList,
     /// Secret of the flow hash (`hashrnd`).
     pub hash_seed: u64,
 }
@@ -138,6 +140,17 @@ impl Cx<'_> {
         let copy = self.skbs.insert(copy, self.skbs.pkt_len(skb));
         self.skbs.cb_mut(&copy).duplicate = true;
         self.duplicates.push_back(self.skbs, copy);
+    }
+
+    /// The qdisc takes no large packets: this one comes in again as its segments.
+    pub fn segment(&mut self, skb: SkbRef) {
+        self.to_segment.push_back(self.skbs, skb);
+    }
+
+    /// Whether the packet stands for several on the wire.
+    pub fn is_gso(&self, skb: &SkbRef) -> bool {
+        let kind = self.skbs.skb(skb).map(|skb| skb.gso.kind);
+        kind.is_some_and(|kind| kind != GsoType::None)
     }
 
     /// An action took the packet. What it redirected is out of the store already; the rest ends well.

@@ -78,6 +78,10 @@ impl QdiscOps for Tbf {
     /// `tbf_enqueue()`.
     fn enqueue(&mut self, sch: &mut Sch, cx: &mut Cx<'_>, skb: SkbRef) -> NetXmit {
         if cx.skbs.pkt_len(&skb) > self.max_size {
+            if cx.is_gso(&skb) {
+                cx.segment(skb);
+                return NetXmit::Success;
+            }
             return sch.drop(cx, skb, DropReason::QdiscDrop);
         }
         sch.with_child(&mut self.inner, |inner| inner.enqueue(cx, skb))

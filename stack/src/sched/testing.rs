@@ -19,6 +19,7 @@ pub(super) struct Bench {
     skbs: SkbStore,
     to_free: SkbList,
     duplicates: SkbList,
+    to_segment: SkbList,
     mirrored: Vec<Mirrored>,
     /// Packets that were dropped: their number and the reason.
     pub dropped: Vec<(u32, DropReason)>,
@@ -33,6 +34,7 @@ impl Bench {
             skbs: SkbStore::default(),
             to_free: SkbList::default(),
             duplicates: SkbList::default(),
+            to_segment: SkbList::default(),
             mirrored: Vec::new(),
             dropped: Vec::new(),
         }
@@ -46,6 +48,7 @@ impl Bench {
             to_free: &mut self.to_free,
             mirrored: &mut self.mirrored,
             duplicates: &mut self.duplicates,
+            to_segment: &mut self.to_segment,
             hash_seed: 1,
         };
         let result = act(&mut self.qdisc, &mut cx);

@@ -1,7 +1,9 @@
 //! Filters and actions, by what becomes of packets.
 
 use crate::router::Router;
-use stack::{BpfVerdict, DropReason, Ps, SkBuff, TcProgram};
+use stack::{
+    BpfVerdict, CsumState, DropReason, Gso, GsoType, Ps, SkBuff, StandaloneQdisc, TcProgram,
+};
 
 const MS: Ps = 1_000_000_000;
 
@@ -161,6 +163,74 @@ fn police_lets_its_rate_pass() {
         list.contains("police 0x1 rate 1Mbit burst 10000b mtu 2Kb action drop overhead 0b \n"),
         "{list}"
     );
+}
+
+/// A TCP packet of `payload` bytes that is to be cut into segments of 1460.
+fn large_tcp(payload: usize) -> SkBuff {
+    let mut frame = Vec::new();
+    etherparse::PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv4([10, 0, 1, 2], [10, 0, 2, 2], 64)
+        .tcp(1, 2, 0, 1000)
+        .write(&mut frame, &vec![7; payload])
+        .unwrap();
+    let mut skb = SkBuff::from_vec(frame);
+    skb.protocol = 0x0800;
+    skb.csum = CsumState::Partial {
+        start: 34,
+        offset: 16,
+    };
+    skb.gso = Gso {
+        kind: GsoType::TcpV4,
+        size: 1460,
+        segs: payload.div_ceil(1460) as u16,
+        ..Gso::default()
+    };
+    skb.reset_mac_header();
+    skb.pull(14).unwrap();
+    skb.reset_network_header();
+    skb.set_transport_header(20);
+    skb.push(14).unwrap();
+    skb
+}
+
+#[test]
+fn a_packet_larger_than_the_bucket_is_cut() {
+    for (burst, packets) in [(3000, 3), (10_000, 1), (1000, 0)] {
+        let mut queue = StandaloneQdisc::new(1);
+        queue
+            .tc(&format!(
+                "qdisc add dev q root tbf rate 1mbit burst {burst} limit 100000"
+            ))
+            .unwrap();
+        queue.enqueue(large_tcp(4000), 0);
+        assert_eq!(queue.len(), packets, "burst {burst}");
+        // What is too long even then is lost.
+        let lost = if burst == 1000 { 3 } else { 0 };
+        assert_eq!(queue.dropped(), lost, "burst {burst}");
+        let mut bytes = 0;
+        while let Some(at) = queue.next_event().or(Some(0)).filter(|_| !queue.is_empty()) {
+            bytes += queue.dequeue(at).map_or(0, |skb| skb.len());
+        }
+        let headers = 54 * packets;
+        let expected = if burst == 1000 { 0 } else { 4000 + headers };
+        assert_eq!(bytes, expected, "burst {burst}");
+    }
+}
+
+#[test]
+fn without_carrier_what_waits_is_lost() {
+    let mut router = Router::new();
+    router.wire_s.borrow_mut().tx_room = 0;
+    for n in 0..3 {
+        router.arrive(n, 9, 100);
+    }
+    assert_eq!(router.stack.stats().held, 3);
+    router.wire_s.borrow_mut().link = false;
+    router.arrive(4, 9, 100);
+    assert_eq!(router.stack.stats().held, 0);
+    assert_eq!(router.stack.drop_count(DropReason::NotSpecified), 3);
+    assert_eq!(router.stack.drop_count(DropReason::QdiscDrop), 1);
+    router.assert_balanced();
 }
 
 /// Drops what has an odd port, and marks the rest.

@@ -48,6 +48,37 @@ fn lists_are_the_kernels() {
     insta::assert_snapshot!(text);
 }
 
+#[test]
+fn an_ifb_is_a_link() {
+    let mut router = run(&["ip link add name ifb0 type ifb"]);
+    let list = router.stack.ip("ip link show dev ifb0").unwrap();
+    // As the kernel's, but for the default qdisc.
+    let first = "4: ifb0: <BROADCAST,NOARP,UP,LOWER_UP> mtu 1500 qdisc fq_codel state UNKNOWN mode DEFAULT group default qlen 32\n";
+    assert!(list.starts_with(first), "{list}");
+    router.prepare("tc qdisc add dev ifb0 root pfifo");
+    assert_eq!(
+        router.stack.tc("qdisc show dev ifb0").unwrap(),
+        "qdisc pfifo 8001: root refcnt 2 limit 32p\n"
+    );
+    for (line, problem) in [
+        (
+            "ip link add ifb0 type ifb",
+            r#"1:13: "ifb0": there is a device ifb0 already"#,
+        ),
+        (
+            "ip link add x type veth",
+            r#"1:20: "veth": unknown device type: ifb"#,
+        ),
+        ("ip link add x", "1:14: end of line: \"type\" is missing"),
+        (
+            "ip link add a/b type ifb",
+            r#"1:13: "a/b": not a name for a device"#,
+        ),
+    ] {
+        assert_eq!(router.stack.ip(line).unwrap_err().to_string(), problem);
+    }
+}
+
 /// The kinds that the kernel at hand has not, as tc's sources print them.
 #[test]
 fn lists_of_other_kinds() {

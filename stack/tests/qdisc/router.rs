@@ -68,11 +68,11 @@ impl Router {
     pub fn prepare(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["ip", "link", "add", name, "type", "ifb"] => {
-                self.stack.add_ifb(name).unwrap();
+            ["ip", ..] => {
+                self.stack
+                    .ip(line)
+                    .unwrap_or_else(|e| panic!("{line}: {e}"));
             }
-            // It is up.
-            ["ip", "link", "set", _, "up"] => {}
             _ => {
                 self.stack
                     .tc(line)

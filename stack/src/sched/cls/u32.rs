@@ -58,21 +58,22 @@ impl U32 {
 
 impl U32Filter {
     fn matches(&self, skb: &SkBuff) -> bool {
-        let network = skb.network_bytes();
-        let before = skb.mac_bytes().len().saturating_sub(network.len());
         self.keys.iter().all(|key| {
-            let word = match usize::try_from(key.offset) {
-                Ok(at) => word_at(network, at),
-                Err(_) => before
-                    .checked_sub(key.offset.unsigned_abs() as usize)
-                    .and_then(|at| word_at(skb.mac_bytes(), at)),
-            };
-            word.is_some_and(|word| (word ^ key.value) & key.mask == 0)
+            let at = skb.network_offset() + key.offset as isize;
+            word_at(skb, at).is_some_and(|word| (word ^ key.value) & key.mask == 0)
         })
     }
 }
 
-fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let word = bytes.get(at..)?.first_chunk::<4>()?;
-    Some(u32::from_be_bytes(*word))
+/// `skb_header_pointer()`: four bytes, `at` bytes from the start of data or, if negative, before it as far as the Ethernet header.
+fn word_at(skb: &SkBuff, at: isize) -> Option<u32> {
+    let mut word = [0; 4];
+    match usize::try_from(at) {
+        Ok(at) => skb.skb_copy_bits(at, &mut word)?,
+        Err(_) => {
+            let at = usize::try_from(at - skb.mac_offset()).ok()?;
+            word = *skb.mac_bytes().get(at..)?.first_chunk()?;
+        }
+    }
+    Some(u32::from_be_bytes(word))
 }

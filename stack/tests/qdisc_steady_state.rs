@@ -1,0 +1,93 @@
+//! In the steady state no qdisc allocates per packet.
+
+use stack::{SkBuff, StandaloneQdisc};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    static COUNTING: Cell<bool> = const { Cell::new(false) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if COUNTING.get() {
+            ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        }
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One microsecond.
+const US: u64 = 1_000_000;
+
+const QDISCS: [&[&str]; 8] = [
+    &["qdisc replace dev q root pfifo"],
+    &["qdisc replace dev q root bfifo"],
+    &["qdisc replace dev q root pfifo_fast"],
+    &["qdisc replace dev q root fq_codel"],
+    &["qdisc replace dev q root tbf rate 800mbit burst 5000 limit 1mb"],
+    &["qdisc replace dev q root netem delay 2ms 1ms reorder 10% gap 5"],
+    &[
+        "qdisc replace dev q root handle 1: prio",
+        "filter add dev q parent 1: handle 1 fw classid 1:2",
+    ],
+    &[
+        "qdisc replace dev q root handle 1: htb default 10",
+        "class add dev q parent 1: classid 1:1 htb rate 800mbit",
+        "class add dev q parent 1:1 classid 1:10 htb rate 300mbit ceil 800mbit",
+        "class add dev q parent 1:1 classid 1:20 htb rate 100mbit ceil 800mbit",
+        "filter add dev q parent 1: protocol all u32 match u32 0 0 at 0 action skbedit mark 3 continue",
+        "filter add dev q parent 1: handle 2 fw classid 1:20",
+    ],
+];
+
+#[test]
+fn no_allocation_per_packet() {
+    for lines in QDISCS {
+        let mut queue = StandaloneQdisc::new(1);
+        for line in lines {
+            queue.tc(line).unwrap();
+        }
+        // 2000 packets of 1000 flows go round: what comes out goes in again, in bursts of changing length.
+        let mut out: Vec<SkBuff> = Vec::with_capacity(2000);
+        for n in 0..2000u32 {
+            let mut skb = SkBuff::from_vec(vec![0; 1000]);
+            (skb.hash, skb.priority, skb.mark) = ((n % 1000 + 1) * 4_000_000, n % 8, n % 3);
+            out.push(skb);
+        }
+        let (mut now, mut sent) = (0, 0u64);
+        for round in 0..3000u32 {
+            // The first rounds fill what grows once.
+            COUNTING.set(round > 2000);
+            for _ in 0..(round % 17).min(out.len() as u32) {
+                queue.enqueue(out.swap_remove(out.len() / 2), now);
+            }
+            now += u64::from(round % 5) * 20 * US;
+            for _ in 0..round % 13 {
+                let Some(skb) = queue.dequeue(now) else { break };
+                out.push(skb);
+                sent += 1;
+            }
+            COUNTING.set(false);
+            // What was dropped is made again, outside.
+            while queue.len() + out.len() < 2000 {
+                out.push(SkBuff::from_vec(vec![0; 1000]));
+            }
+        }
+        assert!(sent > 5000, "{lines:?}: {sent}");
+        assert_eq!(ALLOCATIONS.replace(0), 0, "{lines:?}");
+    }
+}
