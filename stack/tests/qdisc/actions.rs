@@ -1,8 +1,10 @@
 //! Filters and actions, by what becomes of packets.
 
 use crate::router::Router;
+use stack::xdp::TcBpf;
 use stack::{
     BpfVerdict, CsumState, DropReason, Gso, GsoType, Ps, SkBuff, StandaloneQdisc, TcProgram,
+    checksum,
 };
 
 const MS: Ps = 1_000_000_000;
@@ -263,6 +265,31 @@ fn a_program_decides() {
         list,
         "filter protocol all pref 49152 bpf chain 0 \n\
          filter protocol all pref 49152 bpf chain 0 handle 0x1 odd.o:tc direct-action not_in_hw \n"
+    );
+}
+
+#[test]
+fn an_object_of_clang_decides() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bpf/tc.o");
+    let program = TcBpf::load(&std::fs::read(path).unwrap(), "classifier", 1).unwrap();
+    let mut router = Router::new();
+    router.stack.tc_add_program("tc.o", Box::new(program));
+    router.prepare("tc qdisc add dev eth_c clsact");
+    router.prepare("tc filter add dev eth_c ingress prio 1 bpf direct-action object-file tc.o");
+    // Behind it, for what it has no opinion of.
+    router.prepare("tc filter add dev eth_c ingress protocol ip prio 2 u32 match ip dport 7 0xffff action drop");
+    for port in [1, 7, 8] {
+        router.arrive(u64::from(port) * MS, port, 100);
+    }
+    let left: Vec<u16> = router.departures.iter().map(|d| d.dport()).collect();
+    assert_eq!(left, [2, 8]);
+    let frame = &router.departures[0].frame;
+    let pseudo = checksum::pseudo_header_v4([10, 0, 1, 2].into(), [10, 0, 2, 2].into(), 17, 108);
+    let sum = checksum::add(pseudo, checksum::sum(&frame[34..]));
+    assert_eq!(
+        checksum::fold(sum),
+        0xffff,
+        "the program mended the checksum"
     );
 }
 
