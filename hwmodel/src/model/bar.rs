@@ -8,6 +8,7 @@ use super::{
     msix::{Message, Msix},
     rss,
     spec::{self, feature},
+    stats::{Stat, Stats},
 };
 use crate::{
     Ps,
@@ -127,8 +128,8 @@ impl ModelNic {
         self.flows.clear();
     }
 
-    /// Function Level Reset: at once, with the registers that belong to PCI. Register writes that are
-    /// on their way are lost.
+    /// Function Level Reset: at once, with the registers that belong to PCI and the counters. Register
+    /// writes that are on their way are lost.
     pub(super) fn reset_function(&mut self) {
         self.pci = self.config.pci();
         self.msix = Msix::new(self.config.queues() + 1);
@@ -140,6 +141,7 @@ impl ModelNic {
         };
         self.events.retain(|event| !lost(event));
         self.reset_done();
+        self.stats = Stats::new(self.config.queue_pairs);
         self.pci_changed();
     }
 
@@ -177,7 +179,7 @@ impl ModelNic {
             }
             let slot = self.write_done().of(super::dma::id::MSIX);
             if self.dma.write(slot, address, &data.to_le_bytes()).is_err() {
-                self.stats.add(super::stats::Stat::DmaError, 1);
+                self.stats.add(Stat::DmaError, 1);
                 self.device_failed();
             }
         }

@@ -77,7 +77,7 @@ stats! {
 }
 
 /// The counters, and the latch that keeps both halves of one together. A virtio device reset leaves
-/// them.
+/// them, a reset of the function does not.
 #[derive(Debug)]
 pub(super) struct Stats {
     counters: [u64; Stat::ALL.len()],

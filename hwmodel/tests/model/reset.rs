@@ -138,6 +138,7 @@ fn a_function_level_reset_takes_everything() {
     bench.run(3 * US);
     bench.nic.config_write(0x48, 2, 0x8000);
     assert_eq!(bench.nic.config_read(0x04, 2), 0, "command register");
+    assert_eq!(bench.nic.stat(Stat::TxFrames), 0, "counters");
     let before = dma(bench.nic.counters());
     let until = bench.nic.now() + 100 * US;
     while bench.nic.now() < until {
