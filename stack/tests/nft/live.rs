@@ -5,6 +5,7 @@
 
 use stack::nft::Nft;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 macro_rules! ruleset {
     ($name:literal) => {
@@ -35,7 +36,7 @@ fn ours(text: &str) -> String {
 }
 
 /// The first line in which two lists differ, with what is around it.
-fn assert_same(name: &str, ours: &str, theirs: &str) {
+pub fn assert_same(name: &str, ours: &str, theirs: &str) {
     let pairs = ours.lines().zip(theirs.lines()).enumerate();
     let different: Vec<_> = pairs
         .filter(|(_, (a, b))| a != b)
@@ -61,11 +62,14 @@ fn a_list_is_read_back_as_itself() {
 }
 
 /// A network namespace that goes with the value.
-struct Namespace(String);
+pub struct Namespace(String);
 
 impl Namespace {
     fn new() -> Option<Self> {
-        let name = format!("nft{}", std::process::id());
+        // Tests run side by side.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("nft{}-{n}", std::process::id());
         let made = Command::new("ip")
             .args(["netns", "add", &name])
             .output()
@@ -73,23 +77,28 @@ impl Namespace {
         made.status.success().then_some(Self(name))
     }
 
-    fn nft(&self, args: &[&str], input: &str) -> Option<Result<String, String>> {
+    /// Runs a program in the namespace; its output, or what it complained about.
+    pub fn run(&self, command: &[&str], input: &str) -> Result<String, String> {
         use std::io::Write;
         let mut child = Command::new("ip")
-            .args(["netns", "exec", &self.0, "nft"])
-            .args(args)
+            .args(["netns", "exec", &self.0])
+            .args(command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .ok()?;
-        child.stdin.take()?.write_all(input.as_bytes()).ok()?;
-        let out = child.wait_with_output().ok()?;
+            .map_err(|e| e.to_string())?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin
+                .write_all(input.as_bytes())
+                .map_err(|e| e.to_string())?;
+        }
+        let out = child.wait_with_output().map_err(|e| e.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Some(match out.status.success() {
+        match out.status.success() {
             true => Ok(text(&out.stdout)),
             false => Err(text(&out.stderr)),
-        })
+        }
     }
 }
 
@@ -100,14 +109,18 @@ impl Drop for Namespace {
     }
 }
 
+/// Says why a test does not run; where `WIREPATH_PEERS=required` every one has to.
+pub fn skip(reason: &str) {
+    let required = std::env::var("WIREPATH_PEERS").is_ok_and(|v| v == "required");
+    assert!(!required, "{reason}");
+    eprintln!("skipped: {reason}");
+}
+
 /// The kernel's nftables in a namespace; `None` (and why is printed) where there is none. With `WIREPATH_PEERS=required` there must be.
-fn kernel() -> Option<Namespace> {
-    let found =
-        Namespace::new().filter(|ns| matches!(ns.nft(&["list", "ruleset"], ""), Some(Ok(_))));
+pub fn kernel() -> Option<Namespace> {
+    let found = Namespace::new().filter(|ns| ns.run(&["nft", "list", "ruleset"], "").is_ok());
     if found.is_none() {
-        let required = std::env::var("WIREPATH_PEERS").is_ok_and(|v| v == "required");
-        assert!(!required, "no nft, or no right to make network namespaces");
-        eprintln!("skipped: no nft, or no right to make network namespaces");
+        skip("no nft, or no right to make network namespaces");
     }
     found
 }
@@ -119,12 +132,9 @@ fn the_kernel_lists_the_same() {
         // What we print is read by nft, too.
         for input in [text.to_owned(), ours(text)] {
             let input = format!("flush ruleset\n{input}");
-            let loaded = ns.nft(&["-f", "-"], &input).expect("nft runs");
-            loaded.unwrap_or_else(|e| panic!("{name}: {e}\n{input}"));
-            let listed = ns
-                .nft(&["-s", "list", "ruleset"], "")
-                .expect("nft runs")
-                .expect("list");
+            ns.run(&["nft", "-f", "-"], &input)
+                .unwrap_or_else(|e| panic!("{name}: {e}\n{input}"));
+            let listed = ns.run(&["nft", "-s", "list", "ruleset"], "").unwrap();
             assert_same(name, &ours(text), &listed);
         }
     }

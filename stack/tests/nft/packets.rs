@@ -18,6 +18,8 @@ pub struct TestHost {
     pub notracked: bool,
     pub tracing: bool,
     pub random: u32,
+    /// Who sends the packets.
+    pub owner: Option<(u32, u32)>,
 }
 
 impl NftHost for TestHost {
@@ -43,6 +45,9 @@ impl NftHost for TestHost {
             .wrapping_mul(1_664_525)
             .wrapping_add(1_013_904_223);
         self.random
+    }
+    fn socket_owner(&self, _skb: &SkBuff) -> Option<(u32, u32)> {
+        self.owner
     }
     fn tracing(&self) -> bool {
         self.tracing

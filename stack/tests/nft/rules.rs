@@ -120,7 +120,7 @@ fn counters_limits_and_quotas_remember() {
         "{list}"
     );
     assert!(
-        list.contains("quota over 60 bytes used 90 bytes drop\n"),
+        list.contains("quota over 60 bytes used 60 bytes drop\n"),
         "{list}"
     );
 }

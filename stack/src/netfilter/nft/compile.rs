@@ -279,6 +279,7 @@ impl<'a> Compiler<'a> {
             match e.kind {
                 super::expr::ExtKind::Ip6(_) => self.need_l3(0x86dd)?,
                 super::expr::ExtKind::Ip4Option(_) => self.need_l3(0x0800)?,
+                // A packet that is not TCP has no options: they are missing.
                 super::expr::ExtKind::TcpOption(_) => {}
             }
         }

@@ -278,11 +278,6 @@ fn says_l3proto(stmt: &Stmt) -> Option<u128> {
 pub(crate) fn protos(expr: &Expr, see: &mut dyn FnMut(Proto)) {
     match expr {
         Expr::Payload(proto, _) => see(*proto),
-        Expr::Exthdr(e) => {
-            if let super::expr::ExtKind::TcpOption(_) = e.kind {
-                see(Proto::Tcp);
-            }
-        }
         Expr::Bin(_, a, b) => {
             protos(a, see);
             protos(b, see);

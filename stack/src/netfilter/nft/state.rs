@@ -34,7 +34,11 @@ impl State {
                 bytes: *bytes,
             },
             State::Limit(limit, _) => Stmt::Limit(*limit),
-            State::Quota(quota) => Stmt::Quota(*quota),
+            // What goes beyond is counted, but not shown (nft_quota_do_dump()).
+            State::Quota(quota) => Stmt::Quota(Quota {
+                used: quota.used.min(quota.bytes),
+                ..*quota
+            }),
         }
     }
 

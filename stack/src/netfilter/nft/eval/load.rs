@@ -95,6 +95,13 @@ impl Run<'_> {
         let position = match base {
             Base::Network => 0,
             Base::Link => return self.link(offset, len),
+            Base::Transport => {
+                let bytes = (skip + len).div_ceil(8);
+                if !self.packet.has_transport(first, bytes) {
+                    return None;
+                }
+                self.packet.thoff as isize
+            }
             base => self.position(base)?,
         };
         // Whole bytes in the linear part are what nearly every rule reads.

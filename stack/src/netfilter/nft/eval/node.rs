@@ -60,17 +60,18 @@ impl Run<'_> {
             } => {
                 let mut bytes = [0u8; 64];
                 let mut len = 0;
+                // The fields of a concatenation begin at 32-bit registers, and padding is hashed, too.
+                let step = if fields.len() > 1 { 4 } else { 1 };
                 for field in fields {
                     let value = self.node(&mut field.node, env)?;
                     let n = usize::from(field.bytes);
-                    // Fields begin at 32-bit registers; padding is hashed, too.
                     let to = bytes.get_mut(len..len + n)?;
                     if field.host_order {
                         to.copy_from_slice(&value.to_le_bytes()[..n]);
                     } else {
                         to.copy_from_slice(&value.to_be_bytes()[16 - n..]);
                     }
-                    len += n.div_ceil(4) * 4;
+                    len += n.div_ceil(step) * step;
                 }
                 let hash = crate::hash::jhash(bytes.get(..len)?, *seed);
                 Some(scaled(hash, *modulus, *offset))

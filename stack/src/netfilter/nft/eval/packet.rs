@@ -54,10 +54,18 @@ impl Packet {
         head.get(usize::from(at)..)?.first_chunk::<N>().copied()
     }
 
+    /// Whether `len` bytes from `at` on can be read of the transport header. Of a later fragment, which has none, the kernel reads all the
+    /// same what its quick way reads: 1, 2 or 4 bytes at a multiple of their number (`nft_payload_fast_eval()`).
+    #[inline]
+    pub fn has_transport(&self, at: usize, len: usize) -> bool {
+        let quick = matches!(len, 1 | 2 | 4) && at.is_multiple_of(len);
+        self.l4proto.is_some() && (quick || !self.later_fragment)
+    }
+
     /// Of the transport header likewise.
     #[inline]
     pub fn transport<const N: usize>(&self, at: u8) -> Option<[u8; N]> {
-        if self.l4proto.is_none() || self.later_fragment {
+        if !self.has_transport(usize::from(at), N) {
             return None;
         }
         let head = self.head.get(..self.head_len)?;
