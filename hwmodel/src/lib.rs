@@ -1,7 +1,8 @@
 //! The NIC's RTL under Verilator, and what surrounds the chip: host memory behind an IOMMU, the PCI
 //! function, interrupt messages, and the wire.
 //!
-//! [`Nic`] puts it together and is a [`Device`], the interface that hosts use. One FFI crossing per
+//! [`Nic`] puts it together and is a [`Device`], the interface that hosts use; [`ModelNic`] is the same
+//! card without RTL, from the specification and event by event. One FFI crossing per
 //! clock cycle carries all pins ([`PinsIn`], [`PinsOut`]). An assertion that fails in the RTL is an
 //! [`Error::Rtl`] with time and scope.
 //!
