@@ -4,6 +4,7 @@ use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::gso::Segmenter;
 use crate::netdev::NetFeatures;
+use crate::page_pool::PagePool;
 use crate::skb::{CsumState, GsoType, IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Consume;
@@ -20,7 +21,8 @@ impl Stack {
         if skb.vlan.is_some() && vlan_push_inside(&mut skb).is_none() {
             return self.kfree_skb(skb, DropReason::NoMem);
         }
-        if netif_needs_gso(&skb, features) {
+        let too_large = skb.gso.kind != GsoType::None && !fits_device(&skb, features, &device.pool);
+        if netif_needs_gso(&skb, features) || too_large {
             // Payload that the device cannot reach is copied while it is cut rather than piece by piece after that.
             let sg = features.sg && (skb.dev == IfIndex::LO || skb.is_in(&device.pool));
             let before = out.len();
@@ -67,6 +69,14 @@ fn netif_needs_gso(skb: &SkBuff, features: NetFeatures) -> bool {
     skb.gso.kind != GsoType::None
         && (!features.gso_ok(skb.gso)
             || !matches!(skb.csum, CsumState::Partial { .. } | CsumState::Unnecessary))
+}
+
+/// Whether the device can be handed the packet in one: it reaches all pieces, or there is room for them in as many pages as it takes.
+fn fits_device(skb: &SkBuff, features: NetFeatures, pool: &PagePool) -> bool {
+    let frags = if features.sg { MAX_SKB_FRAGS } else { 0 };
+    skb.dev == IfIndex::LO
+        || (skb.nr_frags() <= frags && skb.is_in(pool))
+        || NET_SKB_PAD + skb.len() <= (1 + frags) * pool.buf_size()
 }
 
 /// One packet: in as few pieces as the device takes (`skb_needs_linearize()`), with its checksum if the device computes none.

@@ -100,7 +100,7 @@ impl SkBuff {
         if other.pskb_pull(offset).is_none() {
             return;
         }
-        if self.frags.capacity() == 0 {
+        if self.frags.is_empty() {
             self.frags.reserve(MAX_SKB_FRAGS);
         }
         let head = std::mem::replace(&mut other.head, Buf::None);
@@ -260,7 +260,7 @@ impl SkBuff {
         }
         let mut left = len - self.headlen;
         self.data_len = left;
-        self.frags.retain_mut(|frag| {
+        self.frags.retain(|frag| {
             frag.len = frag.len.min(left);
             left -= frag.len;
             frag.len > 0

@@ -30,6 +30,7 @@ use crate::netfilter::conntrack::NfCt;
 use crate::page_pool::{Page, PagePool};
 use crate::reassembly::Pieces;
 use buf::Buf;
+use smallvec::SmallVec;
 use std::fmt;
 
 /// Bytes of headroom in locally built packets, before the Ethernet header: room for a `virtio_net_hdr` (12 bytes) and alignment, as
@@ -48,7 +49,8 @@ pub struct SkBuff {
     headlen: usize,
     /// Bytes of data in `frags`.
     data_len: usize,
-    frags: Vec<Frag>,
+    /// One inside: segments of a merged packet mostly have one, and need no memory of their own for it.
+    frags: SmallVec<[Frag; 1]>,
     mac_header: usize,
     network_header: usize,
     transport_header: usize,
@@ -107,7 +109,7 @@ impl SkBuff {
             data,
             headlen,
             data_len: 0,
-            frags: Vec::new(),
+            frags: SmallVec::new(),
             mac_header: data,
             network_header: data,
             transport_header: data,
