@@ -194,6 +194,8 @@ impl Stack {
         if !self.fib.is_local(gone.cidr.address()) {
             self.remove_routes_from(gone.cidr.address());
         }
+        // Who was masqueraded with it: masq_inet_event().
+        self.nf_nat_masq_address_removed(gone.dev, gone.cidr.address());
     }
 
     /// `inet_select_addr()`: an address of `dev`, one in the network of `target` if there is (0.0.0.0: any); any other device's otherwise. Only

@@ -251,7 +251,9 @@ fn masqueraded_flows_end_with_their_address() {
     r.client_sends(udp((CLIENT, 1), (SERVER, 2), b"x"));
     r.stack.nf_nat_masq_device_down(r.c);
     assert_eq!(r.stack.conntrack().count(), 1);
-    r.stack.nf_nat_masq_address_removed(r.s, ROUTER_S.into());
+    r.stack
+        .del_addr(r.s, "10.0.2.1/24".parse().unwrap())
+        .unwrap();
     assert_eq!(r.stack.conntrack().count(), 0);
 }
 
@@ -286,4 +288,40 @@ fn ipv6_is_translated_too() {
         "udp      17 30 src=fd00:1::2 dst=fd00:1::1 sport=40000 dport=8080 src=fd00:2::2 dst=fd00:2::1 sport=9 dport=40000 mark=0 use=1\n"
     );
     assert!(SlicedPacket::from_ethernet(&back[0]).is_ok());
+}
+
+/// `find_best_ips_proto()`: the address of a range is a hash of the flow's, the kernel's hash.
+#[test]
+fn the_same_address_of_a_range_as_the_kernel() {
+    let mut r = Router::new();
+    r.stack
+        .nft(
+            "table ip t {
+                chain post { type nat hook postrouting priority 100;
+                    udp dport 9 snat to 10.0.2.100-10.0.3.7
+                    udp dport 10 snat to 10.0.2.100-10.0.2.109 persistent
+                }
+                chain pre { type nat hook prerouting priority -100; udp dport 11 dnat to 10.0.2.100-10.0.2.131; }
+            }",
+        )
+        .unwrap();
+    let rows = include_str!("../data/nat/ranges.txt");
+    let mut compared = 0;
+    for row in rows.lines().filter(|row| !row.starts_with('#')) {
+        let words: Vec<&str> = row.split(' ').collect();
+        let address = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap().octets();
+        let port: u16 = words[2].parse().unwrap();
+        let (src, dst) = (address(words[0]), address(words[1]));
+        r.client_sends(udp((src, 4000 + port), (dst, port), b"x"));
+        let flow = format!("src={} dst={} sport={} ", words[0], words[1], 4000 + port);
+        let list = r.list();
+        let entry = list.lines().find(|l| l.contains(&flow)).unwrap();
+        let wanted = match port {
+            11 => format!("[UNREPLIED] src={} ", words[3]),
+            _ => format!("[UNREPLIED] src={} dst={} ", words[1], words[3]),
+        };
+        assert!(entry.contains(&wanted), "{row}: {entry}");
+        compared += 1;
+    }
+    assert_eq!(compared, 42);
 }
