@@ -55,6 +55,8 @@ impl Datagram {
 pub(crate) struct UdpSocket {
     /// Local address; unspecified = any (an IPv6 wildcard takes IPv6 only, as with `IPV6_V6ONLY`).
     pub local: SocketAddr,
+    /// The only one whose datagrams are taken (`connect()`).
+    pub remote: Option<SocketAddr>,
     pub rcvbuf: usize,
     /// `sk_rmem_alloc`: buffer memory of what waits.
     pub rmem_alloc: usize,
@@ -65,6 +67,12 @@ pub(crate) struct UdpSocket {
     pub broadcast: bool,
     /// `UDP_GRO`: takes datagrams merged.
     pub gro: bool,
+}
+
+impl UdpSocket {
+    fn takes_from(&self, src: SocketAddr) -> bool {
+        self.remote.is_none_or(|remote| remote == src)
+    }
 }
 
 /// All sockets, by number and by port.
@@ -122,6 +130,33 @@ impl Sockets {
             .copied()
     }
 
+    /// [`lookup`](Self::lookup), past sockets that are connected to somebody else.
+    pub fn lookup_connected(&self, dst: SocketAddr, src: SocketAddr) -> Option<SocketId> {
+        let takes = |id: &SocketId| self.get(*id).is_some_and(|s| s.takes_from(src));
+        let any: IpAddr = match dst.ip() {
+            IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let bound = |ip| self.bound.get(&(dst.port(), ip)).filter(|id| takes(id));
+        bound(dst.ip()).or_else(|| bound(any)).copied()
+    }
+
+    /// Connects a socket; `false`, and nothing changed, when another one has `local`.
+    pub fn connect(&mut self, id: SocketId, local: SocketAddr, remote: SocketAddr) -> bool {
+        let key = (local.port(), local.ip());
+        if self.bound.get(&key).is_some_and(|other| *other != id) {
+            return false;
+        }
+        let Some(socket) = self.table.get_mut(&id) else {
+            return false;
+        };
+        self.bound.remove(&(socket.local.port(), socket.local.ip()));
+        self.bound.insert(key, id);
+        socket.local = local;
+        socket.remote = Some(remote);
+        true
+    }
+
     /// `udp_gro_receive()`: whether datagrams like `skb`, data at its network header, are wanted merged: the socket they are for asked, or
     /// there is none and they are to be merged for forwarding.
     pub fn gro_wanted(&self, skb: &SkBuff, layout: &Layout, forward: bool) -> bool {
@@ -155,11 +190,11 @@ impl Sockets {
     }
 
     /// All sockets that take what is sent to group or broadcast address `dst`, by address.
-    pub fn group_receivers(&self, dst: SocketAddr) -> Vec<SocketId> {
+    pub fn group_receivers(&self, dst: SocketAddr, src: SocketAddr) -> Vec<SocketId> {
         let fits =
             |ip: IpAddr| ip == dst.ip() || (ip.is_unspecified() && ip.is_ipv4() == dst.is_ipv4());
         self.on_port(dst.port())
-            .filter(|(ip, _)| fits(*ip))
+            .filter(|(ip, id)| fits(*ip) && self.get(*id).is_some_and(|s| s.takes_from(src)))
             .map(|(_, id)| id)
             .collect()
     }

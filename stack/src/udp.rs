@@ -61,9 +61,11 @@ impl Stack {
         if flow.to_many {
             return self.udp_mcast_deliver(skb, src, dst);
         }
-        match self.sockets.lookup(dst.ip(), dst.port()) {
+        match self.sockets.lookup_connected(dst, src) {
             Some(id) => self.udp_queue_rcv_skb(id, skb, src, dst),
             None => {
+                // nf_reset_ct(): the error does not inherit the connection.
+                self.conntrack.put(skb.nfct.take());
                 if flow.src.is_ipv4() {
                     self.icmp_send(
                         &skb,
@@ -86,7 +88,7 @@ impl Stack {
 
     /// `__udp4_lib_mcast_deliver()`: every socket on the port gets the packet, all but the last a copy.
     fn udp_mcast_deliver(&mut self, skb: SkBuff, src: SocketAddr, dst: SocketAddr) {
-        let receivers = self.sockets.group_receivers(dst);
+        let receivers = self.sockets.group_receivers(dst, src);
         let Some((&last, others)) = receivers.split_last() else {
             // Nobody is told (IGNOREDMULTI); Linux gives no reason.
             return self.kfree_skb(skb, DropReason::NotSpecified);
@@ -188,7 +190,38 @@ impl Stack {
             dont_fragment: false,
             broadcast: false,
             gro: false,
+            remote: None,
         }))
+    }
+
+    /// `connect()`: from now on only datagrams from `remote` are taken, and only those to the source address that the route to it has.
+    ///
+    /// # Errors
+    /// [`StackError::NoSocket`], no route, another socket has that address and port, or a destination of the other family or port 0.
+    pub fn udp_connect(&mut self, socket: SocketId, remote: SocketAddr) -> Result<(), StackError> {
+        let sock = self
+            .sockets
+            .get(socket)
+            .ok_or(StackError::NoSocket(socket))?;
+        let mut local = sock.local;
+        if remote.port() == 0 || remote.is_ipv4() != local.is_ipv4() {
+            return Err(StackError::InvalidDestination(remote));
+        }
+        if local.ip().is_unspecified() {
+            local.set_ip(match remote {
+                SocketAddr::V4(to) => self
+                    .ip_route_output(*to.ip(), None, IfIndex::NONE)
+                    .map(|(_, source)| source.into())?,
+                SocketAddr::V6(to) => self
+                    .ip6_route_output(*to.ip(), None, IfIndex(to.scope_id()))
+                    .map(|(_, source)| source.into())?,
+            });
+        }
+        if self.sockets.connect(socket, local, remote) {
+            Ok(())
+        } else {
+            Err(StackError::AddressInUse(local))
+        }
     }
 
     /// `udp_lib_get_port()`: from a drawn start, the first free port.

@@ -14,7 +14,7 @@ use crate::ipv4::header::{IP_DF, put16, send_check};
 use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPV4_HLEN};
 use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN};
 use crate::napi::{ETH_P_IP, ETH_P_IPV6};
-use crate::skb::{IfIndex, NET_SKB_PAD, PktType, SkBuff};
+use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::tcp::header::{Segment, TCP_HLEN, flag};
 use crate::trace::Stage;
@@ -79,7 +79,8 @@ fn checksum_ok(skb: &mut SkBuff, family: Family, l4: L4) -> bool {
     skb.skb_csum_unnecessary() || fold(add(skb.skb_checksum(l4.offset, len), pseudo)) == 0xffff
 }
 
-/// `nf_reject_ip_tcphdr_put()`: the reset that answers `segment`, with its checksum.
+/// `nf_reject_ip_tcphdr_put()`: the reset that answers `segment`. As in Linux its checksum is left to the device over IPv4,
+/// and there over IPv6.
 fn reset_segment(segment: &Segment, src: IpAddr, dst: IpAddr) -> [u8; TCP_HLEN] {
     let mut bytes = [0u8; TCP_HLEN];
     bytes[..2].copy_from_slice(&segment.dport.to_be_bytes());
@@ -93,7 +94,10 @@ fn reset_segment(segment: &Segment, src: IpAddr, dst: IpAddr) -> [u8; TCP_HLEN] 
         bytes[13] = flag::RST | flag::ACK;
     }
     let pseudo = checksum::pseudo_header(src, dst, IPPROTO_TCP, TCP_HLEN as u32);
-    let check = !fold(add(checksum::sum(&bytes), pseudo));
+    let check = match src {
+        IpAddr::V4(_) => fold(pseudo),
+        IpAddr::V6(_) => !fold(add(checksum::sum(&bytes), pseudo)),
+    };
     bytes[16..18].copy_from_slice(&check.to_be_bytes());
     bytes
 }
@@ -213,6 +217,13 @@ impl Stack {
         }
         skb.reset_network_header();
         let mut skb = self.adopt(skb, about.dev);
+        if protocol == IPPROTO_TCP && src.is_ipv4() {
+            // Where it will be, with an Ethernet header in front.
+            skb.csum = CsumState::Partial {
+                start: (ETH_HLEN + IPV4_HLEN) as u16,
+                offset: 16,
+            };
+        }
         skb.parent = about.id;
         Some(skb)
     }

@@ -185,3 +185,30 @@ fn a_driver_with_room_again_is_polled_without_an_interrupt() {
     );
     host.assert_balanced();
 }
+
+/// Only whom it asked, at the address that it asked from; everybody else is told that nobody is there.
+#[test]
+fn a_connected_socket_hears_only_its_peer() {
+    let mut host = Host::new(StackConfig::default());
+    let socket = host.stack.udp_bind("0.0.0.0".parse().unwrap(), 9).unwrap();
+    let peer = "192.0.2.10:4000".parse().unwrap();
+    host.stack.udp_connect(socket, peer).unwrap();
+    assert_eq!(
+        host.stack.udp_local_addr(socket),
+        Some("192.0.2.20:9".parse().unwrap())
+    );
+    host.receive([udp4(9, b"from the peer")]);
+    let datagram = host.stack.udp_recv_from(socket).expect("delivered");
+    assert_eq!(datagram.payload(), b"from the peer");
+    let mut other = udp4(9, b"from another port");
+    other[35] ^= 1;
+    other[40..42].fill(0);
+    host.receive([other]);
+    assert!(host.stack.udp_recv_from(socket).is_none());
+    assert_eq!(host.stack.drop_count(DropReason::NoSocket), 1);
+    assert_eq!(host.sent().len(), 1, "port unreachable");
+    let refused = host
+        .stack
+        .udp_connect(socket, "192.0.2.10:0".parse().unwrap());
+    assert!(matches!(refused, Err(StackError::InvalidDestination(_))));
+}
