@@ -71,6 +71,20 @@ pub enum Error {
         /// The reason given by the part that failed.
         reason: String,
     },
+    /// A recording cannot be read.
+    #[error("{reason}")]
+    Oracle {
+        /// Which, and why.
+        reason: String,
+    },
+    /// Recordings of a kernel came out differently here.
+    #[error("{failed} of {all} recordings differ")]
+    Differs {
+        /// Those that differ, or could not be run.
+        failed: usize,
+        /// All that were given.
+        all: usize,
+    },
     /// An option's value does not fit.
     #[error("{option} {value}: {reason}")]
     Option {
@@ -228,6 +242,12 @@ impl Error {
             text.push_str(&help);
         }
         text
+    }
+
+    pub(crate) fn oracle(reason: impl fmt::Display) -> Self {
+        Self::Oracle {
+            reason: reason.to_string(),
+        }
     }
 
     pub(crate) fn machine(what: &'static str, reason: impl fmt::Display) -> Self {

@@ -11,6 +11,7 @@ pub mod error;
 pub mod features;
 pub mod host;
 pub mod link;
+pub mod oracle;
 pub mod progress;
 pub mod replay;
 pub mod serve;

@@ -40,6 +40,9 @@ pub enum Command {
     /// Be a PCI device of a virtual machine: a stock kernel drives the NIC (vfio-user)
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    /// Run recordings of a real kernel again and compare what happens, packet by packet
+    #[command(after_help = ORACLE_EXAMPLES)]
+    Oracle(OracleArgs),
 }
 
 const REPLAY_EXAMPLES: &str = "Examples:
@@ -96,6 +99,14 @@ The guest's memory must be shared, as in the example: the NIC maps it, nothing i
   stats                          all counters so far, as JSON
   link down, link up             pull the cable, plug it in
   memory revoke, memory restore  take the guest's memory away from the NIC, give it back";
+
+const ORACLE_EXAMPLES: &str = "Example:
+  cosim oracle cosim/data/oracle
+  cosim oracle cosim/data/oracle/06_dnat
+
+A recording is a directory with meta.json, in_*.pcap, out_*.pcap, lo.pcap and transcript.txt; base.nft beside
+it replaces the one that comes with the project. Each prints PASS, or what differs; the exit status says
+whether all passed.";
 
 /// Options of the simulated host, the same for every command.
 #[derive(Debug, Clone, Args)]
@@ -239,6 +250,14 @@ pub struct ServeArgs {
     /// Write the summary as JSON at the end
     #[arg(long, value_name = "OUT.json")]
     pub summary: Option<PathBuf>,
+}
+
+/// Arguments of `cosim oracle`.
+#[derive(Debug, Clone, Args)]
+pub struct OracleArgs {
+    /// Recording, or directory of recordings
+    #[arg(value_name = "DIR", required = true)]
+    pub recordings: Vec<PathBuf>,
 }
 
 #[cfg(test)]

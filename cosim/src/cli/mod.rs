@@ -1,6 +1,7 @@
 //! The command line.
 
 mod args;
+mod oracle;
 mod replay;
 mod serve;
 mod tap;
@@ -22,6 +23,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Trace(args) => trace::run(&args),
         Command::Tap(args) => tap::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Oracle(args) => oracle::run(&args),
     }
 }
 
