@@ -194,6 +194,8 @@ pub(crate) struct NetDevice {
     pub index: IfIndex,
     pub ops: Box<dyn NetDeviceOps>,
     pub mac: [u8; 6],
+    /// What `ip link set mtu` made of the driver's MTU; not larger than that.
+    pub mtu: Option<u16>,
     pub features: NetFeatures,
     pub pool: PagePool,
     pub stats: LinkStats,
@@ -233,6 +235,7 @@ impl NetDevice {
             index,
             ops,
             mac,
+            mtu: None,
             features,
             pool,
             stats: LinkStats::default(),

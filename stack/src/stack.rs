@@ -341,7 +341,10 @@ impl Stack {
     }
 
     pub(crate) fn mtu(&self, index: IfIndex) -> usize {
-        self.device(index).map_or(0, |d| usize::from(d.ops.mtu()))
+        self.device(index).map_or(0, |d| {
+            let most = d.ops.mtu();
+            usize::from(d.mtu.map_or(most, |mtu| mtu.min(most)))
+        })
     }
 
     /// Whether IPv6 group `group` was joined on `dev`: all nodes, and the solicited-node groups of its addresses (RFC 4291 2.8).

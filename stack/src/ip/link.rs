@@ -10,9 +10,12 @@ use std::fmt::Write;
 
 /// `IFNAMSIZ` without the zero at the end: bytes of a device's name.
 const IFNAMSIZ_MAX: usize = 15;
+/// Least MTU of an Ethernet device in bytes.
+const ETH_MIN_MTU: u16 = 68;
 
 impl Stack {
-    /// `ip link [show|set|add] …`. Only devices of type ifb can be added. Devices are up, and their drivers say MTU and MAC address, so that nothing else can be set.
+    /// `ip link [show|set|add] …`. Only devices of type ifb can be added. Devices are up, and their drivers say the MAC address and the
+    /// largest MTU: only a smaller one can be set.
     pub(super) fn ip_link(&mut self, mut words: Words<'_>) -> Output {
         let Some(command) = words.next() else {
             return Ok(self.ip_link_show(None));
@@ -21,10 +24,24 @@ impl Stack {
             Some("add") => self.ip_link_add(words),
             Some("set") => {
                 words.accept("dev");
-                self.ip_device(&mut words)?;
-                for word in words {
-                    if word.text != "up" {
-                        return Err(word.error("only up can be set"));
+                let dev = self.ip_device(&mut words)?;
+                while let Some(word) = words.next() {
+                    match word.text {
+                        "up" => {}
+                        "mtu" => {
+                            let word = words.expect("an MTU")?;
+                            let mtu = word.text.parse::<u16>();
+                            let most = self.device(dev).map_or(0, |d| d.ops.mtu());
+                            let mtu = mtu.ok().filter(|mtu| (ETH_MIN_MTU..=most).contains(mtu));
+                            let Some(mtu) = mtu else {
+                                let text = format!("an MTU is {ETH_MIN_MTU} to {most} here");
+                                return Err(word.error(text));
+                            };
+                            if let Some(device) = self.device_mut(dev) {
+                                device.mtu = Some(mtu);
+                            }
+                        }
+                        _ => return Err(word.error("only up and mtu can be set")),
                     }
                 }
                 Ok(String::new())

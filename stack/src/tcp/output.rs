@@ -31,6 +31,19 @@ pub(super) enum TcpSend {
     V6(Ipv6Send),
 }
 
+impl TcpSend {
+    /// With another type of service (traffic class).
+    pub fn with_tos(self, tos: u8) -> Self {
+        match self {
+            Self::V4(send) => Self::V4(Ipv4Send { tos, ..send }),
+            Self::V6(send) => Self::V6(Ipv6Send {
+                traffic_class: tos,
+                ..send
+            }),
+        }
+    }
+}
+
 /// `tcp_select_initial_window()`: whole segments of the buffer's space.
 pub(super) fn initial_window(mss: u32) -> u32 {
     match RECEIVE_SPACE / mss.max(1) {

@@ -4,7 +4,7 @@ use super::header::{Segment, TCP_HLEN, flag};
 use super::seq::Seq;
 use crate::checksum;
 use crate::fib::RouteType;
-use crate::ipv4::header::put16;
+use crate::ipv4::header::{Ipv4Header, put16};
 use crate::ipv4::{Flow, IPPROTO_TCP};
 use crate::skb::SkBuff;
 use crate::stack::Stack;
@@ -70,6 +70,14 @@ impl Stack {
         let pseudo = checksum::pseudo_header(flow.dst, flow.src, IPPROTO_TCP, bytes.len() as u32);
         let sum = checksum::add(checksum::sum(&bytes), pseudo);
         put16(&mut bytes, 16, !checksum::fold(sum));
+        // ip_reply_arg, ipv6_get_dsfield(): the answer goes the same class of way.
+        let tos = match flow.src {
+            std::net::IpAddr::V4(_) => Ipv4Header::new(skb.network_bytes()).map(|h| h.tos()),
+            std::net::IpAddr::V6(_) => skb
+                .network_bytes()
+                .first_chunk::<2>()
+                .map(|b| b[0] << 4 | b[1] >> 4),
+        };
         let Some((mut answer, send)) = self.tcp_alloc(flow.dst, flow.src, skb.dev, bytes.len())
         else {
             return;
@@ -79,6 +87,6 @@ impl Stack {
             return self.kfree_skb(answer, crate::DropReason::NoMem);
         }
         self.trace(&answer, Stage::Send);
-        self.tcp_ip_xmit(answer, send, 0);
+        self.tcp_ip_xmit(answer, send.with_tos(tos.unwrap_or(0)), 0);
     }
 }
