@@ -26,9 +26,11 @@
 //! The way of a packet, by module: `napi` → [`xdp`] → `gro` → `sched` (tc) → `hook` → `ipv4` / `ipv6` (`arp`, `ndp`) → `fib` → `icmp` / `udp` → [`socket`], and back
 //! through `ipv4` / `ipv6` → [`neigh`] → `xmit` → `sched` → `gso` (`validate_xmit`). [`hook`] draws the hooks.
 //!
+//! Routes, rules, addresses and neighbours are configured by lines as they are typed: [`Stack::ip`], [`Stack::sysctl`].
+//!
 //! What a received packet can meet and this stack does not have: raw sockets, IGMP and MLD (only the all-hosts group, all nodes and the
-//! solicited-node groups are joined), router advertisements and redirects (validated, then ignored; none are sent), duplicate address
-//! detection for own addresses. Loose and strict source routes are refused.
+//! solicited-node groups are joined), router advertisements and redirects (validated, then ignored; IPv4 routers send redirects, IPv6
+//! routers do not), duplicate address detection for own addresses. Loose and strict source routes are refused.
 #![deny(missing_docs)]
 
 pub mod addr;
