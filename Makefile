@@ -3,6 +3,7 @@
 #   make demo    feed the real capture to the NIC: one packet's journey, a summary, target/demo/
 #   make test    every check and test
 #   make guest   fetch QEMU and Linux kernels, let them drive the NIC (root: TAP, network namespace)
+#   make differential   10,000 random cases: the running kernel and the stack must do the same (needs root)
 #   make lint    format, clippy, RTL lint
 #   make bench   criterion benches of the whole co-simulation
 #   make tools   fetch Verilator when there is none
@@ -62,6 +63,12 @@ guest: tools
 	WIREPATH_PEERS=required WIREPATH_GUEST_DIR="$(GUEST)" \
 	  WIREPATH_KERNEL="$(abspath $(KERNEL))" WIREPATH_MODULES="$(abspath $(MODULES))" \
 	  $(CARGO) test --release --package cosim --test guest
+
+# Random cases through the running kernel and through the stack; needs root and network namespaces. One seed a case.
+.PHONY: differential
+differential: tools
+	WIREPATH_PEERS=required WIREPATH_CASES=$(or $(CASES),10000) WIREPATH_SEED=$(or $(SEED),1) \
+	  $(CARGO) test --package cosim --test differential -- --nocapture
 
 bench: tools
 	$(CARGO) bench --package cosim --bench cosim

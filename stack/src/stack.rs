@@ -412,7 +412,7 @@ impl Stack {
         skb.id = self.new_packet_id();
         skb.dev = dev;
         skb.tstamp = self.now;
-        skb.pkt_type = PktType::Outgoing;
+        skb.pkt_type = PktType::Host;
         self.stats.built += 1;
         skb
     }

@@ -1,0 +1,162 @@
+//! The running kernel as a router: a network namespace with two TAP devices, whose other ends are here.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tun_rs::{DeviceBuilder, Layer, SyncDevice};
+
+use super::case::{DEVICES, topology};
+
+/// Longest frame that is read.
+const MAX_FRAME: usize = 66_000;
+/// What ends an answer of the shell.
+const MARK: &str = "--- done";
+
+/// Settings that make a kernel's answers depend on the case only: no IPv6, no redirects, no rate limits.
+const QUIET: [&str; 9] = [
+    "net.ipv6.conf.all.disable_ipv6=1",
+    "net.ipv6.conf.default.disable_ipv6=1",
+    "net.ipv4.conf.all.send_redirects=0",
+    "net.ipv4.conf.default.send_redirects=0",
+    "net.ipv4.conf.all.rp_filter=0",
+    "net.ipv4.conf.default.rp_filter=0",
+    "net.ipv4.icmp_ratemask=0",
+    "net.ipv4.ip_forward=1",
+    "net.netfilter.nf_conntrack_max=65536",
+];
+
+/// The namespace, its devices and a shell in it. All go away with it.
+pub struct Kernel {
+    namespace: String,
+    shell: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    taps: Vec<SyncDevice>,
+}
+
+impl Kernel {
+    /// Makes the namespace.
+    pub fn new() -> io::Result<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let id = format!(
+            "{}-{}",
+            std::process::id(),
+            MADE.fetch_add(1, Ordering::Relaxed)
+        );
+        let namespace = format!("wpdiff-{id}");
+        run("ip", &["netns", "add", &namespace])?;
+        let mut shell = Command::new("ip")
+            .args(["netns", "exec", &namespace, "sh"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let missing = || io::Error::other("the shell has no pipes");
+        let input = shell.stdin.take().ok_or_else(missing)?;
+        let output = BufReader::new(shell.stdout.take().ok_or_else(missing)?);
+        let mut kernel = Self {
+            namespace,
+            shell,
+            input,
+            output,
+            taps: Vec::new(),
+        };
+        for setting in QUIET {
+            kernel.must(&format!("sysctl -qw {setting}"))?;
+        }
+        kernel.must("ip link set lo up")?;
+        for (n, (device, mac)) in DEVICES.into_iter().enumerate() {
+            // Made here and moved there: this end stays here.
+            let name = format!("w{n}-{id}");
+            let tap = DeviceBuilder::new()
+                .name(&name)
+                .layer(Layer::L2)
+                .enable(false)
+                .build_sync()?;
+            tap.set_nonblocking(true)?;
+            run("ip", &["link", "set", &name, "netns", &kernel.namespace])?;
+            kernel.taps.push(tap);
+            kernel.must(&format!("ip link set {name} name {device} address {mac}"))?;
+            kernel.must(&format!("ip link set {device} up"))?;
+        }
+        // One process for all of them.
+        let lines: Vec<String> = topology()
+            .iter()
+            .map(|line| line.trim_start_matches("ip ").to_owned())
+            .collect();
+        match kernel.feed("ip -batch -", &lines.join("\n"))? {
+            (true, _) => Ok(kernel),
+            (false, text) => Err(io::Error::other(text)),
+        }
+    }
+
+    /// Runs a command line; what it printed on both channels, and whether it succeeded.
+    pub fn shell(&mut self, line: &str) -> io::Result<(bool, String)> {
+        writeln!(
+            self.input,
+            "{{ {line}\n}} 2>&1; s=$?; echo; echo \"{MARK} $s\""
+        )?;
+        self.input.flush()?;
+        let mut text = String::new();
+        loop {
+            let mut answer = String::new();
+            if self.output.read_line(&mut answer)? == 0 {
+                return Err(io::Error::other("the shell ended"));
+            }
+            if let Some(status) = answer.strip_prefix(MARK) {
+                // One line end is ours.
+                text.truncate(text.len().saturating_sub(1));
+                return Ok((status.trim() == "0", text));
+            }
+            text += &answer;
+        }
+    }
+
+    fn must(&mut self, line: &str) -> io::Result<String> {
+        match self.shell(line)? {
+            (true, text) => Ok(text),
+            (false, text) => Err(io::Error::other(format!("{line}: {text}"))),
+        }
+    }
+
+    /// Feeds `text` to a program that reads its standard input.
+    pub fn feed(&mut self, program: &str, text: &str) -> io::Result<(bool, String)> {
+        self.shell(&format!("{program} <<'EOT'\n{text}\nEOT"))
+    }
+
+    /// Sends a frame into a device; the kernel is done with it when this returns. What left meanwhile: device and frame, in order per device.
+    pub fn packet(&mut self, device: usize, frame: &[u8]) -> io::Result<Vec<(usize, Vec<u8>)>> {
+        self.taps[device].send(frame)?;
+        let mut left = Vec::new();
+        let mut buffer = vec![0; MAX_FRAME];
+        for (n, tap) in self.taps.iter().enumerate() {
+            loop {
+                match tap.recv(&mut buffer) {
+                    Ok(len) => left.push((n, buffer[..len].to_vec())),
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(left)
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.taps.clear();
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+        let _ = run("ip", &["netns", "del", &self.namespace]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
+    let output = Command::new(program).args(arguments).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(io::Error::other(format!("{program} {arguments:?}: {text}")))
+}

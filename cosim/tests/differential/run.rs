@@ -1,0 +1,396 @@
+//! One case through the kernel and through this stack.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use cosim::oracle::Difference;
+use cosim::oracle::conntrack::compare_list;
+use cosim::oracle::frame::{ETH_HLEN, ICMP, Ip, TCP, UDP, be16, be32, differing_fields, summary};
+use cosim::oracle::rename::{Drawn, Renaming, keys};
+use cosim::oracle::wire::{Left, Wire};
+use stack::netfilter::conntrack::ListOptions;
+use stack::{IfIndex, PacketId, SkBuff, Stack, StackConfig, Stage, Tracer};
+
+use super::case::{Case, DEVICES, Packet, topology};
+use super::generate;
+use super::kernel::Kernel;
+
+/// Simulated time between two packets; what a kernel here takes is less.
+const STEP: u64 = 1_000_000;
+
+/// A case's outcome.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing differs; how many frames left.
+    Same(usize),
+    /// The kernel does not take the rules; this stack is not asked.
+    Refused(String),
+    /// What differs.
+    Differs(Vec<Difference>),
+}
+
+/// The stack's side.
+struct Here {
+    stack: Stack,
+    devices: Vec<(IfIndex, Rc<RefCell<Wire>>)>,
+    originals: Rc<RefCell<Originals>>,
+    now: u64,
+}
+
+/// The ports of packets when they were seen first.
+#[derive(Default)]
+struct Originals(Vec<(PacketId, (u16, u16))>);
+
+impl Tracer for Originals {
+    fn event(&mut self, skb: &SkBuff, stage: Stage) {
+        let first = matches!(stage, Stage::NetifReceive | Stage::RouteOutput);
+        let packet = skb.network_bytes();
+        if first
+            && let Some(ip) = Ip::parse(packet)
+            && let Some(keys) = keys(packet, &ip)
+        {
+            self.0.push((skb.id, keys));
+        }
+    }
+}
+
+impl Here {
+    fn new(case: &Case) -> Result<Self, String> {
+        let mut stack = Stack::new(StackConfig {
+            ipv6: false,
+            icmp_ratelimit: 0,
+            icmp_msgs_per_sec: 0,
+            seed: case.seed,
+            ..StackConfig::default()
+        });
+        let failed = |line: &str, e: &dyn std::fmt::Display| format!("{line}: {e}");
+        for setting in [
+            "net.ipv4.ip_forward=1",
+            "net.ipv4.conf.all.send_redirects=0",
+            "net.ipv4.conf.default.send_redirects=0",
+        ] {
+            stack.sysctl(setting).map_err(|e| failed(setting, &e))?;
+        }
+        let mut devices = Vec::new();
+        for (n, (name, _)) in DEVICES.into_iter().enumerate() {
+            // A TAP computes no checksums.
+            let wire = Wire::plain([2, 0, 0, 0, n as u8 + 1, 1]);
+            let dev = stack.add_device(name, Box::new(Rc::clone(&wire)));
+            devices.push((dev, wire));
+        }
+        let originals = Rc::new(RefCell::new(Originals::default()));
+        stack.set_tracer(Box::new(Rc::clone(&originals)));
+        let ruleset = case.ruleset();
+        stack.nft(&ruleset).map_err(|e| failed("nft -f", &e))?;
+        for line in topology().iter().chain(&case.config) {
+            stack.ip(line).map_err(|e| failed(line, &e))?;
+        }
+        Ok(Self {
+            stack,
+            devices,
+            originals,
+            now: STEP,
+        })
+    }
+
+    fn packet(&mut self, device: usize, frame: Vec<u8>) -> Vec<(usize, Left)> {
+        self.now += STEP;
+        let (dev, wire) = &self.devices[device];
+        wire.borrow_mut().put(frame);
+        self.stack.run_timers(self.now);
+        self.stack.napi_schedule(*dev);
+        while self.stack.net_rx_action(self.now) {}
+        let mut left = Vec::new();
+        for (n, (_, wire)) in self.devices.iter().enumerate() {
+            let frames = std::mem::take(&mut wire.borrow_mut().outgoing);
+            left.extend(frames.into_iter().map(|f| (n, f)));
+        }
+        left
+    }
+
+    fn original(&self, id: PacketId) -> Option<Drawn> {
+        let originals = self.originals.borrow();
+        let found = originals.0.iter().find(|(other, _)| *other == id)?;
+        Some(Drawn { original: found.1 })
+    }
+}
+
+/// What went over the wires of the kernel so far.
+#[derive(Default)]
+struct Traffic {
+    entered: Vec<(usize, Vec<u8>)>,
+    left: Vec<(usize, Vec<u8>)>,
+}
+
+fn pick<T>(all: &[T], nth: usize) -> Option<&T> {
+    match nth {
+        usize::MAX => all.last(),
+        _ => all.get(nth % all.len().max(1)),
+    }
+}
+
+impl Traffic {
+    /// The frame that a packet of a case stands for, in the kernel's numbers.
+    fn frame(&self, packet: &Packet) -> Option<(usize, Vec<u8>)> {
+        match packet {
+            Packet::Fresh { device, frame } => Some((*device, frame.clone())),
+            Packet::Again { nth, change } => {
+                let (device, mut frame) = pick(&self.entered, *nth)?.clone();
+                let at = ETH_HLEN + change.0 % (frame.len() - ETH_HLEN).max(1);
+                if let Some(byte) = frame.get_mut(at) {
+                    *byte = byte.wrapping_add(change.1);
+                }
+                Some((device, frame))
+            }
+            Packet::Answer {
+                nth,
+                flags,
+                payload,
+            } => {
+                let (device, frame) = pick(&self.left, *nth)?;
+                Some((*device, answer(*device, frame, *flags, *payload)?))
+            }
+            Packet::Error { nth, kind } => {
+                let (device, frame) = pick(&self.left, *nth)?;
+                Some((*device, error(*device, frame, *kind)?))
+            }
+        }
+    }
+}
+
+fn answer(device: usize, frame: &[u8], flags: u8, payload: usize) -> Option<Vec<u8>> {
+    let packet = frame
+        .get(ETH_HLEN..)
+        .filter(|_| be16(frame, 12) == 0x0800)?;
+    let ip = Ip::parse(packet)?;
+    let t = ip.transport(packet);
+    let (src, dst) = (ip.dst.octets(), ip.src.octets());
+    if ip.offset != 0 || t.len() < 8 {
+        return None;
+    }
+    let transport = match ip.protocol {
+        UDP => {
+            let mut bytes = [&t[2..4], &t[..2]].concat();
+            bytes.extend((8 + payload as u16).to_be_bytes());
+            bytes.extend([0, 0]);
+            bytes.extend(vec![b'a'; payload]);
+            bytes
+        }
+        TCP if t.len() >= 20 => {
+            let header = usize::from(t[12] >> 4) * 4;
+            let (seq, ack, theirs) = (be32(t, 4), be32(t, 8), t[13]);
+            let took = t.len().saturating_sub(header) as u32
+                + u32::from(theirs & 2 != 0)
+                + u32::from(theirs & 1 != 0);
+            let natural = match theirs & 0x12 {
+                0x02 => 0x12,
+                _ => 0x10,
+            };
+            // A SYN-ACK starts from a number of its own.
+            let from = if natural == 0x12 {
+                seq ^ 0x5a5a_5a5a
+            } else {
+                ack
+            };
+            let len = if natural == 0x12 { 0 } else { payload };
+            let all = natural | flags;
+            generate::tcp(
+                be16(t, 2),
+                be16(t, 0),
+                from,
+                seq.wrapping_add(took),
+                all,
+                len,
+            )
+        }
+        ICMP if t[0] == 8 => {
+            let mut bytes = t.to_vec();
+            bytes[0] = 0;
+            bytes
+        }
+        _ => return None,
+    };
+    let transport = generate::with_checksum(src, dst, ip.protocol, transport);
+    let header = (ip.protocol, 64, 0, 0x77, 0);
+    Some(generate::frame(device, src, dst, header, &transport))
+}
+
+fn error(device: usize, frame: &[u8], kind: (u8, u8)) -> Option<Vec<u8>> {
+    let packet = frame
+        .get(ETH_HLEN..)
+        .filter(|_| be16(frame, 12) == 0x0800)?;
+    let ip = Ip::parse(packet)?;
+    let (src, dst) = (ip.dst.octets(), ip.src.octets());
+    let mut bytes = vec![kind.0, kind.1, 0, 0, 0, 0, 0, 0];
+    bytes.extend(&packet[..packet.len().min(ip.header_len + 8)]);
+    let bytes = generate::with_checksum(src, dst, ICMP, bytes);
+    let header = (ICMP, 64, 0xc0, 0x78, 0);
+    Some(generate::frame(device, src, dst, header, &bytes))
+}
+
+/// The kernel as the case wants it; what it refused.
+fn prepare(kernel: &mut Kernel, case: &Case) -> io::Result<Option<String>> {
+    // Filters first, then what they let through.
+    let (ok, text) = kernel.feed("nft -f -", &case.ruleset())?;
+    if !ok {
+        return Ok(Some(text));
+    }
+    kernel.shell("conntrack -F")?;
+    for line in &case.config {
+        let (ok, text) = kernel.shell(line)?;
+        if !ok {
+            clean(kernel, case)?;
+            return Ok(Some(format!("{line}: {text}")));
+        }
+    }
+    Ok(None)
+}
+
+fn clean(kernel: &mut Kernel, case: &Case) -> io::Result<()> {
+    for line in case.config.iter().rev() {
+        kernel.shell(&line.replacen(" add ", " del ", 1))?;
+    }
+    kernel.shell("ip route flush cache")?;
+    Ok(())
+}
+
+/// Runs a case through both.
+pub fn run(kernel: &mut Kernel, case: &Case) -> io::Result<Outcome> {
+    if let Some(refused) = prepare(kernel, case)? {
+        return Ok(Outcome::Refused(refused));
+    }
+    let outcome = compare(kernel, case);
+    clean(kernel, case)?;
+    outcome
+}
+
+fn compare(kernel: &mut Kernel, case: &Case) -> io::Result<Outcome> {
+    let mut here = match Here::new(case) {
+        Ok(here) => here,
+        Err(problem) => {
+            let difference = Difference::new("configuration", "line", "was taken", problem);
+            return Ok(Outcome::Differs(vec![difference]));
+        }
+    };
+    let mut traffic = Traffic::default();
+    let mut renaming = Renaming::default();
+    let mut found = Vec::new();
+    let mut frames = 0;
+    for (n, packet) in case.packets.iter().enumerate() {
+        let Some((device, frame)) = traffic.frame(packet) else {
+            continue;
+        };
+        let theirs = kernel.packet(device, &frame)?;
+        let ours = here.packet(device, renaming.translate(&frame));
+        frames += theirs.len();
+        traffic.entered.push((device, frame.clone()));
+        let place = format!("packet {} ({})", n + 1, summary(&frame));
+        for out in 0..DEVICES.len() {
+            let k: Vec<&Vec<u8>> = of(&theirs, out).collect();
+            let h: Vec<&Left> = of(&ours, out).collect();
+            found.extend(compare_frames(&place, out, &k, &h, &here, &mut renaming));
+        }
+        traffic.left.extend(theirs);
+        if !found.is_empty() {
+            return Ok(Outcome::Differs(found));
+        }
+    }
+    let (_, listed) = kernel.shell("conntrack -L -o extended,id")?;
+    let lines = listed.lines().filter(|l| l.contains("src="));
+    let lines: Vec<String> = lines.map(str::to_owned).collect();
+    let mut options = ListOptions::default();
+    options.extended = true;
+    let ours = here.stack.conntrack().list_with(here.now, &options);
+    found.extend(compare_list(&lines, &ours, &renaming));
+    let (_, ruleset) = kernel.shell("nft list ruleset")?;
+    let ours = here
+        .stack
+        .nft("list ruleset")
+        .unwrap_or_else(|e| e.to_string());
+    found.extend(compare_rules(&ruleset, &ours));
+    if found.is_empty() {
+        return Ok(Outcome::Same(frames));
+    }
+    Ok(Outcome::Differs(found))
+}
+
+fn of<T>(all: &[(usize, T)], device: usize) -> impl Iterator<Item = &T> {
+    all.iter()
+        .filter(move |(d, _)| *d == device)
+        .map(|(_, item)| item)
+}
+
+fn compare_frames(
+    place: &str,
+    device: usize,
+    kernel: &[&Vec<u8>],
+    here: &[&Left],
+    stack: &Here,
+    renaming: &mut Renaming,
+) -> Vec<Difference> {
+    let mut found = Vec::new();
+    for i in 0..kernel.len().max(here.len()) {
+        let place = format!("{place}, frame {} out of {}", i + 1, DEVICES[device].0);
+        match (kernel.get(i), here.get(i)) {
+            (Some(k), Some(h)) => {
+                renaming.learn(k, &h.bytes, h.made_here, stack.original(h.id));
+                let expected = renaming.expected(k, &h.bytes, h.made_here);
+                let fields = differing_fields(&expected, &h.bytes);
+                found.extend(
+                    fields
+                        .into_iter()
+                        .map(|(field, k, h)| Difference::new(&place, field, k, h)),
+                );
+            }
+            (Some(k), None) => found.push(Difference::new(place, "frame", summary(k), "none")),
+            (None, Some(h)) => {
+                found.push(Difference::new(place, "frame", "none", summary(&h.bytes)));
+            }
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+/// Every rule's counters: it matched the same packets.
+fn compare_rules(kernel: &str, here: &str) -> Vec<Difference> {
+    // How a rule is written is the matter of another test.
+    let counters = |text: &str| -> Vec<(String, String)> {
+        let lines = text.lines().filter_map(|line| {
+            let (_, after) = line.split_once("counter packets ")?;
+            let numbers: Vec<&str> = after.split_whitespace().take(3).collect();
+            Some((numbers.join(" "), line.trim().to_owned()))
+        });
+        lines.collect()
+    };
+    let (theirs, ours) = (counters(kernel), counters(here));
+    let nothing = (String::new(), "nothing".to_owned());
+    (0..theirs.len().max(ours.len()))
+        .map(|i| {
+            let (k, h) = (theirs.get(i), ours.get(i));
+            (i, k.unwrap_or(&nothing), h.unwrap_or(&nothing))
+        })
+        .filter(|(_, k, h)| k.0 != h.0)
+        .map(|(i, k, h)| Difference::new("nft list ruleset", format!("rule {}", i + 1), &k.1, &h.1))
+        .collect()
+}
+
+/// Smaller and smaller cases that still differ, each in a namespace of its own: a kernel remembers whom it sent errors to.
+pub fn shrink(case: Case, found: Vec<Difference>) -> io::Result<(Case, Vec<Difference>)> {
+    let (mut case, mut found) = (case, found);
+    loop {
+        let mut better = None;
+        for smaller in case.smaller() {
+            let mut kernel = Kernel::new()?;
+            if let Outcome::Differs(differences) = run(&mut kernel, &smaller)? {
+                better = Some((smaller, differences));
+                break;
+            }
+        }
+        match better {
+            Some((smaller, differences)) => (case, found) = (smaller, differences),
+            None => return Ok((case, found)),
+        }
+    }
+}
