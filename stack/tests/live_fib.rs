@@ -482,7 +482,9 @@ fn the_kernel_answers_the_same() {
     let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
     let first = number("WIREPATH_SEED").unwrap_or(1);
     let (mut asked, mut differences) = (0, String::new());
-    for seed in first..first + number("WIREPATH_ROUNDS").unwrap_or(2) {
+    // Found once: which rules count as the same (1007).
+    let seeds = first..first + number("WIREPATH_ROUNDS").unwrap_or(2);
+    for seed in seeds.chain([1007]) {
         println!("seed {seed}");
         asked += round(seed, &mut differences);
     }

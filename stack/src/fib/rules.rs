@@ -161,11 +161,17 @@ impl<K: Key> Rules<K> {
             .map_or(0, |second| second.priority.saturating_sub(1))
     }
 
-    /// Adds a rule behind its equals; `false` when the very same one is there.
+    /// Adds a rule behind its equals; `false` when it is there. As the kernel sees it (`rule_exists()`), a rule without source, destination
+    /// or TOS is there when one with such is, and `not` makes no difference.
     pub fn add(&mut self, rule: Rule<K>) -> bool {
+        let or = |wanted: (K, u8), there: (K, u8)| if wanted.1 == 0 { there } else { wanted };
         let same = |r: &&Rule<K>| {
             **r == Rule {
                 protocol: r.protocol,
+                invert: r.invert,
+                from: or(rule.from, r.from),
+                to: or(rule.to, r.to),
+                tos: if rule.tos == 0 { r.tos } else { rule.tos },
                 ..rule.clone()
             }
         };
