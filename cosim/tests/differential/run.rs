@@ -59,8 +59,6 @@ impl Here {
     fn new(case: &Case) -> Result<Self, String> {
         let mut stack = Stack::new(StackConfig {
             ipv6: false,
-            icmp_ratelimit: 0,
-            icmp_msgs_per_sec: 0,
             seed: case.seed,
             ..StackConfig::default()
         });
@@ -69,6 +67,7 @@ impl Here {
             "net.ipv4.ip_forward=1",
             "net.ipv4.conf.all.send_redirects=0",
             "net.ipv4.conf.default.send_redirects=0",
+            "net.ipv4.icmp_ratemask=0",
         ] {
             stack.sysctl(setting).map_err(|e| failed(setting, &e))?;
         }
