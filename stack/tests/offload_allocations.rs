@@ -97,6 +97,11 @@ fn router(frames: Vec<Vec<u8>>, features: NetFeatures) -> (Stack, IfIndex, Rc<Re
         ..StackConfig::default()
     });
     let dev = stack.add_device("eth0", Box::new(Rc::clone(&source)));
+    // Everything leaves through the device that it came from; nobody is told that there is a shorter way.
+    for place in ["all", "eth0"] {
+        let setting = format!("net.ipv4.conf.{place}.send_redirects=0");
+        stack.sysctl(&setting).expect("a setting");
+    }
     for cidr in ["192.0.2.20/24", "198.51.100.1/24"] {
         stack
             .add_addr(dev, cidr.parse().expect("cidr"))
