@@ -100,12 +100,13 @@ impl IcmpLimiter {
         let Some(peer) = self.peer(now, address) else {
             return true;
         };
-        let full = interval.saturating_mul(XRLIM_BURST_FACTOR);
-        peer.tokens = peer
-            .tokens
-            .saturating_add(now.saturating_sub(peer.last))
-            .min(full);
-        peer.last = now;
+        // Not again at one and the same time: what ip_error() has left stays.
+        if now != peer.last || peer.tokens == NEW_PEER {
+            let full = interval.saturating_mul(XRLIM_BURST_FACTOR);
+            let gained = now.saturating_sub(peer.last);
+            peer.tokens = peer.tokens.saturating_add(gained).min(full);
+            peer.last = now;
+        }
         let allowed = peer.tokens >= interval;
         if allowed {
             peer.tokens -= interval;
@@ -212,6 +213,14 @@ mod tests {
         assert!(!sent(SEC - 20));
         assert!(sent(SEC + 20) && !sent(SEC + 21));
         assert!((0..6).all(|i| sent(100 * SEC + i)));
+    }
+
+    #[test]
+    fn without_an_interval_only_missing_routes_count() {
+        let mut limiter = IcmpLimiter::default();
+        let mut sent =
+            |at| limiter.allow_no_route(at, peer(1)) && limiter.allow_peer(at, peer(1), 0);
+        assert_eq!((0..10).filter(|&at| sent(at)).count(), 5);
     }
 
     #[test]
