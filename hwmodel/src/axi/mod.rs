@@ -220,7 +220,7 @@ impl AxiHost {
         self.writer
             .take(first, u32::MAX, &mut given, config, host)?;
         let last = first + Ps::from(window.cycles - 1) * CYCLE_PS;
-        self.writer.close_window(last, window, host);
+        self.writer.close_window(last, window, pins, host);
         self.reader.close_window(last, window, pins, host);
         self.wake = 0;
         Ok(())

@@ -106,6 +106,7 @@ impl Reader {
         let taken = !window.read_waits && (self.presented || window.read_count > 0);
         self.sent += window.read_count as usize;
         self.presented = window.read_waits;
+        pins.m_axi_rvalid = self.presented;
         if self.presented {
             self.show(pins);
         }

@@ -468,3 +468,46 @@ fn random_configurations_answer_everything() {
         assert_eq!(bench.counters.dma_read_bursts, 100);
     }
 }
+
+#[test]
+fn a_response_that_waits_behind_a_window_stays_as_it_is() {
+    let mut bench = Bench::new(AxiHostConfig::default());
+    bench.out.m_axi_bready = false;
+    bench.pins.m_axi_bid = 9;
+    bench.write(3, 0x10, &[([1, 2], 0xffff)]).unwrap(); // mapped nowhere
+    let mut window = Window::default();
+    let end = bench.axi.open_window(
+        bench.now,
+        &bench.out,
+        &mut bench.pins,
+        &mut window,
+        &bench.memory,
+    );
+    assert!(end.is_some());
+    let (_, responses) = bench.axi.answers();
+    assert_eq!((responses.len(), responses[0].id), (1, 3));
+    // What the model does: it runs until the response is on the pins, and the device does not take it.
+    window.cycles = responses[0].cycle + 2;
+    window.response_count = 1;
+    window.response_waits = true;
+    let mut host = Host {
+        memory: &bench.memory,
+        iommu: &mut bench.iommu,
+        bus_master: true,
+        counters: &mut bench.counters,
+        log: None,
+        messages: &mut bench.messages,
+    };
+    let first = bench.now;
+    bench
+        .axi
+        .close_window(first, &window, &mut bench.pins, &mut host)
+        .unwrap();
+    bench.now += Ps::from(window.cycles) * crate::CYCLE_PS;
+    bench.out.m_axi_bready = true;
+    for waits in [true, false] {
+        let pins = bench.cycle().unwrap();
+        assert_eq!(pins.m_axi_bvalid, waits);
+        assert_eq!((pins.m_axi_bid, pins.m_axi_bresp), (3, RESP_DECERR));
+    }
+}

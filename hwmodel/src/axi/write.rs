@@ -178,10 +178,22 @@ impl Writer {
     }
 
     /// The last cycle of a window began at `last`.
-    pub(super) fn close_window(&mut self, last: Ps, window: &Window, host: &mut Host<'_>) {
+    pub(super) fn close_window(
+        &mut self,
+        last: Ps,
+        window: &Window,
+        pins: &mut PinsIn,
+        host: &mut Host<'_>,
+    ) {
         self.settle(last, last, host);
-        self.responses.drain(..window.response_count as usize);
+        let mut given = self.responses.drain(..window.response_count as usize);
+        // The newest one stays on the pins until it is taken.
+        if let Some((id, code)) = given.next_back() {
+            pins.m_axi_bid = id;
+            pins.m_axi_bresp = code;
+        }
         self.presented = window.response_waits;
+        pins.m_axi_bvalid = self.presented;
     }
 
     /// Bursts without response.
