@@ -387,6 +387,9 @@ module nic
   assign count[STAT_DMA_ERROR]   = (r_valid != '0 && r_error) ||
                                    ((word_done != '0 || burst_done) && b_error);
 
+  // Of features that are not here.
+  assign count[NUM_STATS-1:32'(STAT_DMA_ERROR)+1] = '0;
+
   assign busy_o  = ctrl_busy || dma_port_busy || vq_busy != '0 || rx_busy || tx_busy;
   assign timer_o = '1;  // nothing here wakes up by itself
 

@@ -46,9 +46,16 @@ package nic_pkg;
     STAT_TX_UNDERRUN   = 5'd14,  // frames cut because data was not there in time (never)
     STAT_RX_BUFFERS    = 5'd15,  // receive buffers used
     STAT_TX_BUFFERS    = 5'd16,  // transmit chains used
-    STAT_DMA_ERROR     = 5'd17   // error responses on the AXI master
+    STAT_DMA_ERROR     = 5'd17,  // error responses on the AXI master
+    STAT_RX_FILTERED   = 5'd18,  // dropped: receive mode, address table or VLAN filter
+    STAT_RX_COALESCED  = 5'd19,  // segments that went into coalesced frames of two or more
+    STAT_RX_LRO_FRAMES = 5'd20,  // frames of two or more segments that were delivered
+    STAT_TX_GSO        = 5'd21,  // chains that asked for segmentation and got it
+    STAT_TX_SEGMENTS   = 5'd22,  // frames that segmentation made
+    STAT_CTRL_OK       = 5'd23,  // control commands answered with VIRTIO_NET_OK
+    STAT_CTRL_ERR      = 5'd24   // control commands answered with VIRTIO_NET_ERR
   } stat_e;
-  localparam int unsigned NUM_STATS = 18;
+  localparam int unsigned NUM_STATS = 25;
 
   // One-cycle events of the receive MAC; bytes counts the frame without FCS and is valid with good.
   typedef struct packed {
@@ -115,6 +122,51 @@ package nic_pkg;
     logic [31:0] len;    // bytes written to the buffer
     logic [15:0] ndesc;  // ring entries that the chain took
   } vq_used_t;
+
+  // What the device decides of a received frame's virtio_net_hdr (5.1.6, 5.1.6.4), in the order of
+  // the struct from bit 0; num_buffers, between csum_offset and hash_value, is not known before DMA.
+  typedef struct packed {
+    logic [15:0] hash_report;
+    logic [31:0] hash_value;
+    logic [15:0] csum_offset;
+    logic [15:0] csum_start;
+    logic [15:0] gso_size;
+    logic [15:0] hdr_len;
+    logic [7:0]  gso_type;
+    logic [7:0]  flags;
+  } net_hdr_t;
+
+  // A received frame on its way to the DMA engine.
+  typedef struct packed {
+    logic [16:0] len;   // bytes without FCS and virtio_net_hdr; above 14 bits only when coalesced
+    logic [2:0]  pair;  // receive queue pair
+    net_hdr_t    hdr;
+  } rx_frame_t;
+
+  // Receive modes (5.1.6.5.1).
+  typedef struct packed {
+    logic promisc;
+    logic allmulti;
+    logic alluni;
+    logic nomulti;
+    logic nouni;
+    logic nobcast;
+  } rx_mode_t;
+
+  // Receive-side scaling and hash report (5.1.6.5.6.4, 5.1.6.5.7.4); key and table are beside it.
+  typedef struct packed {
+    logic        steer;         // RSS chooses the queue
+    logic        report;        // the hash goes into the header
+    logic [15:0] hash_types;    // VIRTIO_NET_RSS_HASH_TYPE_*
+    logic [6:0]  mask;          // indirection table entries - 1
+    logic [2:0]  default_pair;  // unclassified_queue
+  } rss_cfg_t;
+
+  // Notification moderation of one direction (5.1.6.5.8): what VIRTIO_NET_CTRL_NOTF_COAL set.
+  typedef struct packed {
+    logic [31:0] max_packets;
+    logic [31:0] max_usecs;
+  } coal_cfg_t;
 
   // A single-beat write of at most 8 bytes, naturally aligned.
   typedef struct packed {
