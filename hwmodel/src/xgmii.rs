@@ -15,12 +15,24 @@ mod tests;
 pub use sink::XgmiiSink;
 pub use source::XgmiiSource;
 
+// A crossing hands columns over as they are; without the NIC's model there is no crossing.
+#[cfg(feature = "nic")]
+use crate::bridge::Column;
+
 use crate::Ps;
 
 /// Duration of one octet at 10 Gb/s.
 pub const OCTET_PS: Ps = 800;
 /// Octets in a column, one cycle of 156.25 MHz.
 pub const COLUMN_OCTETS: u64 = 8;
+
+/// One cycle of a direction.
+#[cfg(not(feature = "nic"))]
+#[derive(Debug, Clone, Copy)]
+struct Column {
+    data: u64,
+    ctrl: u8,
+}
 
 /// Control character idle (table 46-3).
 pub const IDLE: u8 = 0x07;

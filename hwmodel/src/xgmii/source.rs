@@ -1,8 +1,8 @@
 use super::{
-    COLUMN_OCTETS, GAP, IDLE, IDLE_COLUMN, MAX_DEFICIT, MIN_RECEIVE_GAP, OCTET_PS, PREAMBLE, SFD,
-    START, TERMINATE, WireFrame, deficit_after, fcs,
+    COLUMN_OCTETS, Column, GAP, IDLE, IDLE_COLUMN, MAX_DEFICIT, MIN_RECEIVE_GAP, OCTET_PS,
+    PREAMBLE, SFD, START, TERMINATE, WireFrame, deficit_after, fcs,
 };
-use crate::{Ps, bridge::Column};
+use crate::Ps;
 use std::collections::VecDeque;
 
 /// Octets of a transfer; frames start at a multiple of it.
@@ -130,11 +130,13 @@ impl XgmiiSource {
     }
 
     /// What is left of the frame on the wire: the columns of the next cycles.
+    #[cfg(feature = "nic")]
     pub(crate) fn columns(&self) -> &[Column] {
         self.columns.get(self.sent..).unwrap_or_default()
     }
 
     /// The next `count` columns of the frame on the wire, or its rest, are out.
+    #[cfg(feature = "nic")]
     pub(crate) fn skip_columns(&mut self, count: usize) {
         self.sent = (self.sent + count).min(self.columns.len());
     }
