@@ -7,7 +7,8 @@
 // One clock, one synchronous active-low reset. All outputs come from registers or from logic on
 // registers only, never combinationally from an input.
 // busy_o = 0: no state changes until an input does, so the clock may stop. timer_o: cycles until
-// the device wants to run again by itself, all ones when never.
+// the device wants to run again by itself, all ones when never. cycle_i is its clock on the wall: it
+// counts on while clk_i stands.
 module nic
   import nic_pkg::*;
 #(
@@ -80,6 +81,10 @@ module nic
   input  logic                       bus_master_en_i,
   input  logic                       msix_enable_i,
   input  logic                       msix_mask_i,
+
+  /* verilator lint_off UNUSEDSIGNAL */
+  input  logic [47:0]                cycle_i,         // counts cycles, also while clk_i stands; wraps
+  /* verilator lint_on UNUSEDSIGNAL */
 
   // Device options, static
   input  logic [63:0]                cfg_features_i,  // feature bits to offer; what the RTL lacks is never offered

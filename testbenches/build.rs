@@ -51,6 +51,15 @@ fn table() -> Vec<Block> {
             .output("xgmii_txc_o", 8)
             .output("busy_o", 1)
             .output("stat_o", 16), // mac_tx_stat_t
+        Block::new("deadline")
+            .parameter("N", "4")
+            .input("cycle_i", 48)
+            .input("set_i", 4)
+            .input("deadline_i", 4 * 48)
+            .input("clear_i", 4)
+            .output("due_o", 4)
+            .output("timer_o", 32)
+            .output("busy_o", 1),
         packet_fifo("packet_fifo", false),
         packet_fifo("packet_fifo_keep", true),
         Block::new("rx_csum")

@@ -69,6 +69,7 @@ class ModelImpl final : public Model {
                 t.xgmii_rxc_i = kIdleCtrl;
             }
             more = handshake(cycle, answers, w);
+            t.cycle_i = in.cycle + cycle;
 
             context_.time(now);
             tick();
@@ -218,6 +219,7 @@ class ModelImpl final : public Model {
     void apply(const PinsIn& in) {
         auto& t = *top_->rootp;
         t.rst_ni = in.rst_n;
+        t.cycle_i = in.cycle;
         t.s_axil_awaddr_i = in.s_axil_awaddr;
         t.s_axil_awvalid_i = in.s_axil_awvalid;
         t.s_axil_wdata_i = in.s_axil_wdata;

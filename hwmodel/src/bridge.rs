@@ -40,6 +40,7 @@ pub(crate) mod ffi {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct PinsIn {
         pub m_axi_rdata: [u64; 2],
+        pub cycle: u64,
         pub xgmii_rxd: u64,
         pub s_axil_wdata: u32,
         pub s_axil_awaddr: u16,
@@ -299,6 +300,7 @@ impl PinsIn {
     pub const fn reset() -> Self {
         Self {
             m_axi_rdata: [0; 2],
+            cycle: 0,
             xgmii_rxd: crate::xgmii::IDLE_COLUMN.0,
             s_axil_wdata: 0,
             s_axil_awaddr: 0,

@@ -4,6 +4,7 @@
 pub mod axis;
 pub mod block;
 pub mod csum;
+pub mod deadline;
 pub mod frames;
 pub mod inet;
 pub mod mac;
@@ -25,6 +26,7 @@ pub const TESTBENCHES: &[Testbench] = &[
     csum::RX_CSUM,
     csum::TX_CSUM,
     packet_fifo::PACKET_FIFO,
+    deadline::DEADLINE,
     virtqueue::VIRTQUEUE,
     #[cfg(feature = "nic")]
     nic::NIC_CONTROL,

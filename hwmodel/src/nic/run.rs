@@ -100,6 +100,7 @@ impl Nic {
         let first = self.now;
         let window = &mut self.window;
         window.begin = first;
+        self.pins.cycle = first / CYCLE_PS;
         window.limit = limit;
         window.until_idle = self.config.idle_skip;
         window.in_frame = self.sink.in_frame();
@@ -152,7 +153,11 @@ impl Nic {
         if event <= self.now {
             return false;
         }
-        self.counters.cycles_skipped += (event - self.now) / CYCLE_PS;
+        let cycles = (event - self.now) / CYCLE_PS;
+        if self.out.timer != u32::MAX {
+            self.out.timer -= cycles as u32;
+        }
+        self.counters.cycles_skipped += cycles;
         self.now = event;
         true
     }
@@ -200,6 +205,7 @@ impl Nic {
         if self.waves != Waves::Off {
             self.update_waves()?;
         }
+        self.pins.cycle = self.now / CYCLE_PS;
         let mut model = self.model.pin_mut();
         model
             .as_mut()
