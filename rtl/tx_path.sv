@@ -99,6 +99,7 @@ module tx_path
     .s_axis_tkeep_i (dma_tx_keep),
     .s_axis_tvalid_i(dma_tx_valid),
     .s_axis_tlast_i (dma_tx_last),
+    .s_axis_tuser_i (1'b0),
     .s_axis_tready_o(dma_tx_ready),
     .free_words_o   (free_words),
     .m_axis_tdata_o (mac_tx_data),

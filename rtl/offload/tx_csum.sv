@@ -7,8 +7,9 @@
 // there. With csum_offset = 6 (UDP) a zero goes out as 0xffff. gso_type other than NONE, NEEDS_CSUM
 // without csum_en_i (VIRTIO_NET_F_CSUM negotiated), a checksum field that is not wholly inside the
 // frame, and a frame shorter than 14 bytes or longer than max_frame_i or the store are dropped,
-// with a pulse on malformed_o; too long ones do not fill the store. Other flags, hdr_len, gso_size
-// and num_buffers are not looked at.
+// with a pulse on malformed_o; too long ones do not fill the store. A frame that ends with tuser (it
+// was cut by an error) is dropped, without the pulse if it is not too long so far. Other flags,
+// hdr_len, gso_size and num_buffers are not looked at.
 //
 // s_axis_tready_o depends on state only. free_words_o: at least so many beats can follow each other
 // from now on without it falling (beats taken but not yet stored are allowed for).
@@ -35,6 +36,7 @@ module tx_csum
   input  logic [7:0]  s_axis_tkeep_i,
   input  logic        s_axis_tvalid_i,
   input  logic        s_axis_tlast_i,
+  input  logic        s_axis_tuser_i,   // with tlast
   output logic        s_axis_tready_o,
   output logic [11:0] free_words_o,
 
@@ -98,7 +100,7 @@ module tx_csum
   // Cycle 1: strip, align //
   ///////////////////////////
 
-  logic        word_valid, word_first, word_last;
+  logic        word_valid, word_first, word_last, word_abort;
   logic [63:0] word_data;
   logic [7:0]  word_keep;
   logic        needs_csum;
@@ -114,9 +116,11 @@ module tx_csum
     .s_axis_tkeep_i,
     .s_axis_tvalid_i(s_axis_tvalid_i && s_axis_tready_o),
     .s_axis_tlast_i,
+    .s_axis_tuser_i,
     .valid_o        (word_valid),
     .first_o        (word_first),
     .last_o         (word_last),
+    .abort_o        (word_abort),
     .data_o         (word_data),
     .keep_o         (word_keep),
     .needs_csum_o   (needs_csum),
@@ -130,7 +134,7 @@ module tx_csum
   // Cycle 2: bytes under the sum, sums of pairs of lanes //
   //////////////////////////////////////////////////////////
 
-  logic        v1_q, last1_q, illegal1_q, csum1_q, udp1_q, odd1_q;
+  logic        v1_q, last1_q, abort1_q, illegal1_q, csum1_q, udp1_q, odd1_q;
   logic [63:0] data1_q;
   logic [7:0]  keep1_q;
   logic [10:0] index_q;     // of the next word; a frame is cut before it wraps
@@ -163,6 +167,7 @@ module tx_csum
         udp1_q      <= csum_offset == UDP_CSUM_OFFSET;
         odd1_q      <= csum_start[0];
         position1_q <= 17'(csum_start) + 17'(csum_offset);
+        abort1_q    <= word_abort;
       end
     end
   end
@@ -171,7 +176,7 @@ module tx_csum
   // Cycle 3: sum of the word, verdict //
   ///////////////////////////////////////
 
-  logic        v2_q, last2_q, bad2_q, long2_q, csum2_q, udp2_q, odd2_q;
+  logic        v2_q, last2_q, abort2_q, bad2_q, long2_q, csum2_q, udp2_q, odd2_q;
   logic [63:0] data2_q;
   logic [7:0]  keep2_q;
   logic [13:0] position2_q;
@@ -188,6 +193,7 @@ module tx_csum
       keep2_q     <= keep1_q;
       last2_q     <= last1_q;
       long2_q     <= 16'(len1_q) > max_len;
+      abort2_q    <= last1_q && abort1_q;
       bad2_q      <= last1_q && (illegal1_q || no_field || len1_q < 15'd14);
       csum2_q     <= csum1_q;
       udp2_q      <= udp1_q;
@@ -208,7 +214,7 @@ module tx_csum
 
   wire [29:0] acc   = acc_q + 30'(sum2_q);
   wire        store = v2_q && !cut_q;
-  wire        bad   = bad2_q || long2_q;
+  wire        bad   = bad2_q || long2_q || abort2_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -220,7 +226,7 @@ module tx_csum
     end else begin
       kill_q      <= flush_i;
       settle_q    <= {settle_q[0], v2_q || kill_q};
-      malformed_o <= store && bad && !flush_i;
+      malformed_o <= store && (long2_q || (bad2_q && !abort2_q)) && !flush_i;
       if (flush_i) begin
         cut_q <= 1'b0;
         acc_q <= '0;

@@ -6,7 +6,7 @@
 // of the next header's first beat, so no cycle is lost. A stream that ends within the header gives
 // one word with keep_o = 0. The header's fields are valid with every word of their frame (but not with
 // that one).
-// flush_i: the next beat is a first one.
+// tuser with tlast makes abort_o with last_o. flush_i: the next beat is a first one.
 module tx_hdr_strip (
   input  logic        clk_i,
   input  logic        rst_ni,
@@ -16,10 +16,12 @@ module tx_hdr_strip (
   input  logic [7:0]  s_axis_tkeep_i,
   input  logic        s_axis_tvalid_i,
   input  logic        s_axis_tlast_i,
+  input  logic        s_axis_tuser_i,
 
   output logic        valid_o,
   output logic        first_o,
   output logic        last_o,
+  output logic        abort_o,        // with last_o
   output logic [63:0] data_o,         // bytes without keep_o are undefined
   output logic [7:0]  keep_o,
   output logic        needs_csum_o,   // VIRTIO_NET_HDR_F_NEEDS_CSUM
@@ -33,6 +35,7 @@ module tx_hdr_strip (
   logic [1:0]  beat_q;        // index of the next beat, stays at 2
   logic        short_q;       // a stream ended with its first beat
   logic        flush_q;       // bytes of the last beat are left
+  logic        abort_q;       // that beat, or the one of short_q, had tuser
   logic [3:0]  flush_keep_q;
   logic        start_q;       // the next word is the first
   logic [31:0] prev_q;        // upper half of the beat before
@@ -55,6 +58,7 @@ module tx_hdr_strip (
         valid_o <= 1'b1;
         first_o <= 1'b0;
         last_o  <= 1'b1;
+        abort_o <= abort_q;
         keep_o  <= {4'h0, flush_keep_q};
         data_o  <= {32'd0, prev_q};
       end else if (short_q) begin
@@ -63,11 +67,13 @@ module tx_hdr_strip (
         valid_o <= 1'b1;
         first_o <= 1'b1;
         last_o  <= 1'b1;
+        abort_o <= abort_q;
         keep_o  <= 8'h00;
       end
 
       if (s_axis_tvalid_i) begin
-        prev_q <= s_axis_tdata_i[63:32];
+        prev_q  <= s_axis_tdata_i[63:32];
+        abort_q <= s_axis_tuser_i;
         if (s_axis_tlast_i) beat_q <= 2'd0;
         else if (!beat_q[1]) beat_q <= beat_q + 2'd1;
         unique case (beat_q)
@@ -87,6 +93,7 @@ module tx_hdr_strip (
               valid_o <= 1'b1;
               first_o <= 1'b1;
               last_o  <= 1'b1;
+              abort_o <= s_axis_tuser_i;
               keep_o  <= {4'h0, s_axis_tkeep_i[7:4]};
               data_o  <= {32'd0, s_axis_tdata_i[63:32]};
             end
@@ -96,6 +103,7 @@ module tx_hdr_strip (
             first_o      <= start_q;
             start_q      <= 1'b0;
             last_o       <= s_axis_tlast_i && !s_axis_tkeep_i[4];
+            abort_o      <= s_axis_tuser_i;
             keep_o       <= {s_axis_tkeep_i[3:0], 4'hf};
             data_o       <= {s_axis_tdata_i[31:0], prev_q};
             flush_q      <= s_axis_tlast_i && s_axis_tkeep_i[4];

@@ -27,7 +27,11 @@ package virtio_pkg;
   localparam int unsigned F_NET_GUEST_CSUM   = 1;
   localparam int unsigned F_NET_MTU          = 3;
   localparam int unsigned F_NET_MAC          = 5;
+  localparam int unsigned F_NET_HOST_TSO4    = 11;
+  localparam int unsigned F_NET_HOST_TSO6    = 12;
+  localparam int unsigned F_NET_HOST_ECN     = 13;
   localparam int unsigned F_NET_STATUS       = 16;
+  localparam int unsigned F_NET_HOST_USO     = 56;
   localparam int unsigned F_NET_SPEED_DUPLEX = 63;
 
   // 2.8.13 The Virtqueue Descriptor Table (packed): descriptor flags, bit positions.
@@ -57,6 +61,13 @@ package virtio_pkg;
   localparam int unsigned NET_HDR_BYTES = 12;
   localparam int unsigned NET_HDR_F_NEEDS_CSUM = 0;  // bit in flags
   localparam int unsigned NET_HDR_F_DATA_VALID = 1;  // bit in flags
+
+  // 5.1.6: gso_type without its ECN bit, and that bit.
+  localparam logic [6:0]  NET_HDR_GSO_NONE   = 7'd0;
+  localparam logic [6:0]  NET_HDR_GSO_TCPV4  = 7'd1;
+  localparam logic [6:0]  NET_HDR_GSO_TCPV6  = 7'd4;
+  localparam logic [6:0]  NET_HDR_GSO_UDP_L4 = 7'd5;
+  localparam int unsigned NET_HDR_GSO_ECN    = 7;
 
   // 5.1.4: bits of virtio_net_config.status.
   localparam int unsigned NET_S_LINK_UP = 0;

@@ -12,6 +12,7 @@ pub mod mac;
 pub mod nic;
 pub mod packet_fifo;
 pub mod ring;
+pub mod seg;
 mod testbench;
 pub mod virtqueue;
 
@@ -25,6 +26,8 @@ pub const TESTBENCHES: &[Testbench] = &[
     mac::TESTBENCHES[3],
     csum::RX_CSUM,
     csum::TX_CSUM,
+    seg::TX_SEG,
+    seg::TX_SEG_RATE,
     packet_fifo::PACKET_FIFO,
     deadline::DEADLINE,
     virtqueue::VIRTQUEUE,

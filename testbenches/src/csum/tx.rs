@@ -74,7 +74,8 @@ struct Bench {
     seed: u64,
     csum_en: bool,
     max_frame: usize,
-    source: VecDeque<Beat>,
+    /// Beats, and whether tuser is to be set.
+    source: VecDeque<(Beat, bool)>,
     offered: bool,
     expected: VecDeque<Expected>,
     collector: Collector,
@@ -267,15 +268,28 @@ impl Bench {
                 // Not even a header.
                 let short = self.rng.random_range(1..=12);
                 let bytes = hdr.bytes(&mut self.rng);
-                self.source
-                    .extend(axis::beats(&bytes[..short], &mut self.rng));
+                self.send(&bytes[..short], false);
                 self.malformed[0] += 1;
                 self.report.add("within the header", 1);
+            } else if self.rng.random_ratio(1, 10) {
+                // Cut by an error: dropped, and counted when it was too long before.
+                let mut bytes = vec![0; 12 + length];
+                self.rng.fill_bytes(&mut bytes);
+                self.send(&bytes, true);
+                self.malformed[0] += u64::from(length > self.max_frame.min(MAX_STORED));
+                self.report.add("aborted", 1);
             } else {
                 self.random_frame(hdr, length)?;
             }
         }
         self.drain()
+    }
+
+    fn send(&mut self, bytes: &[u8], abort: bool) {
+        let beats = axis::beats(bytes, &mut self.rng);
+        let last = |beat: &Beat| abort && beat.last;
+        self.source
+            .extend(beats.into_iter().map(|beat| (beat, last(&beat))));
     }
 
     /// Cycles from the last beat in to the first word out, as the contract says.
@@ -423,7 +437,7 @@ impl Bench {
     /// Queues a frame for the source and what must come of it; runs while much is waiting.
     fn offer(&mut self, hdr: NetHdr, frame: &[u8]) -> Result<(), Error> {
         let bytes = [&hdr.bytes(&mut self.rng), frame].concat();
-        self.source.extend(axis::beats(&bytes, &mut self.rng));
+        self.send(&bytes, false);
         match reference(hdr, frame, self.csum_en, self.max_frame) {
             Some((frame, inserted)) => {
                 self.expected.push_back(Expected {
@@ -508,7 +522,8 @@ impl Bench {
         i[port::MAX_FRAME_I] = self.max_frame as u64;
         i[port::M_AXIS_TREADY_I] = ready.into();
         i[port::S_AXIS_TDATA_I] = self.rng.next_u64();
-        if let Some(beat) = self.source.front().filter(|_| self.offered) {
+        if let Some((beat, abort)) = self.source.front().filter(|_| self.offered) {
+            i[port::S_AXIS_TUSER_I] = (*abort).into();
             i[port::S_AXIS_TVALID_I] = 1;
             i[port::S_AXIS_TDATA_I] = beat.data;
             i[port::S_AXIS_TKEEP_I] = beat.keep.into();

@@ -1,0 +1,65 @@
+//! Testbenches of transmit segmentation (virtio 1.2, 5.1.6.2).
+
+mod bench;
+mod rate;
+mod reference;
+mod stimulus;
+
+use crate::Testbench;
+
+/// `tx_seg` against an independent segmentation.
+pub const TX_SEG: Testbench = Testbench {
+    name: "tx_seg",
+    about: "TSO4/TSO6/ECN/USO: all header forms, illegal fields, aborts, back-pressure",
+    run: bench::run,
+};
+
+/// Output rate of `tx_seg` against line rate.
+pub const TX_SEG_RATE: Testbench = Testbench {
+    name: "tx_seg_rate",
+    about: "segments per cycle for gso_size 64 to 8948 against line rate; mixed with single frames",
+    run: rate::run,
+};
+
+/// Fields of `struct virtio_net_hdr` (virtio 5.1.6) that a transmitted frame has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct NetHdr {
+    flags: u8,
+    gso_type: u8,
+    hdr_len: u16,
+    gso_size: u16,
+    csum_start: u16,
+    csum_offset: u16,
+    num_buffers: u16,
+}
+
+const NEEDS_CSUM: u8 = 1;
+const GSO_NONE: u8 = 0;
+const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
+const GSO_UDP_L4: u8 = 5;
+const GSO_ECN: u8 = 0x80;
+
+/// Bytes of the longest headers that are repeated, Ethernet included.
+const MAX_HEADERS: usize = 496;
+/// Bytes of the longest super-frame.
+const MAX_SUPER_FRAME: usize = 14 + 8 + 40 + 65_535;
+
+impl NetHdr {
+    fn bytes(self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[0] = self.flags;
+        bytes[1] = self.gso_type;
+        let words = [
+            self.hdr_len,
+            self.gso_size,
+            self.csum_start,
+            self.csum_offset,
+            self.num_buffers,
+        ];
+        for (field, word) in bytes[2..].chunks_mut(2).zip(words) {
+            field.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+}
