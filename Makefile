@@ -4,6 +4,7 @@
 #   make test    every check and test
 #   make guest   fetch QEMU and Linux kernels, let them drive the NIC (root: TAP, network namespace)
 #   make differential   10,000 random cases: the running kernel and the stack must do the same (needs root)
+#   make fuzz [TARGET=frames] [SECONDS=600]   libFuzzer on what reads from outside; make fuzz-keep keeps what it reached
 #   make lint    format, clippy, RTL lint
 #   make bench   criterion benches of the whole co-simulation
 #   make tools   fetch Verilator when there is none
@@ -46,6 +47,7 @@ test: lint
 
 lint: tools
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path stack/fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@verilator=$$($(FIND_VERILATOR)); \
 	case "$$verilator" in $(TOOLS)/*) export VERILATOR_ROOT="$(TOOLS)/verilator";; esac; \
@@ -56,6 +58,7 @@ lint: tools
 
 fmt:
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path stack/fuzz/Cargo.toml
 
 # Another kernel, another driver: make guest KERNEL=bzImage MODULES=directory-with-virtio_net.ko
 guest: tools
@@ -69,6 +72,32 @@ guest: tools
 differential: tools
 	WIREPATH_PEERS=required WIREPATH_CASES=$(or $(CASES),10000) WIREPATH_SEED=$(or $(SEED),1) \
 	  $(CARGO) test --package cosim --test differential -- --nocapture
+
+# Works on the stable toolchain: no sanitizer, which safe Rust does not need. What is found is in stack/fuzz/artifacts; what was reached is in
+# stack/fuzz/work, until `make fuzz-keep` adds the least part of it that reaches as much to the corpus, which `make test` runs.
+FUZZ_TARGETS := frames nft_text nft_json lines bpf_elf
+CARGO_FUZZ   := PATH="$(CURDIR)/.tools/cargo/bin:$$PATH" $(CARGO) fuzz run --fuzz-dir stack/fuzz --sanitizer none
+.PHONY: fuzz fuzz-keep fuzz-tools
+fuzz: fuzz-tools
+	@for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
+	  cd "$(CURDIR)" && mkdir -p stack/fuzz/work/$$target || exit 1; \
+	  dict=; [ ! -f stack/fuzz/dict/$$target.dict ] || dict="-dict=stack/fuzz/dict/$$target.dict"; \
+	  $(CARGO_FUZZ) $$target stack/fuzz/work/$$target stack/fuzz/corpus/$$target -- \
+	    -max_total_time=$(or $(SECONDS),600) -max_len=8192 -timeout=20 -print_final_stats=1 $$dict || exit 1; \
+	done
+
+fuzz-keep: fuzz-tools
+	@for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
+	  $(CARGO_FUZZ) $$target stack/fuzz/corpus/$$target stack/fuzz/work/$$target -- -merge=1 -max_len=8192 || exit 1; \
+	done
+
+fuzz-tools:
+	@PATH="$(CURDIR)/.tools/cargo/bin:$$PATH"; command -v cargo-fuzz >/dev/null && exit 0; \
+	command -v clang++ >/dev/null || command -v g++ >/dev/null || [ -n "$$CXX" ] || \
+	  { echo "no C++ compiler for libFuzzer: install the package g++" >&2; exit 1; }; \
+	echo "installing cargo-fuzz into .tools (a minute, once)"; \
+	$(CARGO) install --quiet --locked --root "$(CURDIR)/.tools/cargo" cargo-fuzz || \
+	  { echo "cargo-fuzz could not be installed: install it (cargo install cargo-fuzz) and put it on PATH" >&2; exit 1; }
 
 bench: tools
 	$(CARGO) bench --package cosim --bench cosim

@@ -52,13 +52,16 @@ impl RouteFilter {
             self.gateway.is_none_or(|g| n.gateway == Some(g)) && self.oif.is_none_or(|d| n.oif == d)
         };
         let named = self.gateway.is_some() || self.oif.is_some();
+        // IPv6 keeps routes that refuse on `lo` (`ip6_route_info_create()`), and lists them there.
+        let refuses = alias.kind.is_reject() && self.dst.address().is_ipv6();
+        let on_lo = refuses && self.gateway.is_none() && self.oif == Some(IfIndex::LO);
         alias.tos == self.tos
             && self.kind.is_none_or(|k| alias.kind == k)
             && self.metric.is_none_or(|m| info.priority == m)
             && self.src.is_none_or(|s| info.prefsrc == Some(s))
             && self.scope.is_none_or(|s| info.scope == s)
             && self.protocol.is_none_or(|p| info.protocol == p)
-            && (!named || info.nexthops.iter().any(way))
+            && (!named || on_lo || info.nexthops.iter().any(way))
     }
 }
 

@@ -117,6 +117,22 @@ fn routes_of_one_prefix_keep_their_order() {
     assert_eq!(exists.problem, "RTNETLINK answers: File exists");
 }
 
+/// As a 6.18 kernel lists and takes it.
+#[test]
+fn a_route_that_refuses_is_deleted_as_it_is_listed() {
+    let mut stack = stack();
+    stack.ip("-6 route add unreachable fd03::/64").unwrap();
+    let listed = stack.ip("-6 route show fd03::/64").unwrap();
+    assert_eq!(
+        listed,
+        "unreachable fd03::/64 dev lo metric 1024 pref medium\n"
+    );
+    stack
+        .ip(&format!("-6 route del {}", listed.trim_end()))
+        .unwrap();
+    assert_eq!(stack.ip("-6 route show fd03::/64").unwrap(), "");
+}
+
 #[test]
 fn rules_print_as_they_were_typed() {
     let mut stack = stack();
