@@ -1,5 +1,5 @@
-//! Compiles Verilator's runtime and, with the feature `nic`, the NIC's model in two variants: a fast
-//! one, and one that can write waves.
+//! Compiles Verilator's runtime and, with the feature `nic`, the NIC's model in three variants: a thin
+//! one with one queue pair, a full one with all, and a full one that can write waves.
 //!
 //! `WIREPATH_RTL` names another folder of RTL to take instead of `rtl/`: a `nic.sv` with the same
 //! ports, and what it instantiates.
@@ -9,6 +9,9 @@ use verilate::{Build, Error, Toolchain, runtime};
 
 /// HostDataWidth, bits: the bridge carries this much per beat.
 const HOST_DATA_WIDTH: &str = "128";
+
+/// QueuePairs of the full variants: `nic_pkg::MAX_QUEUE_PAIRS`.
+const QUEUE_PAIRS: &str = "8";
 
 fn main() {
     if let Err(error) = build() {
@@ -43,19 +46,27 @@ fn nic(toolchain: &Toolchain) -> Result<(), Error> {
     println!("cargo::rerun-if-env-changed=WIREPATH_RTL");
     let rtl = env::var_os("WIREPATH_RTL").map_or_else(|| PathBuf::from("../rtl"), PathBuf::from);
     let nic = Build::new("nic", rtl).parameter("HostDataWidth", HOST_DATA_WIDTH);
-    let fast = nic.clone().verilate(toolchain)?;
+    let thin = nic.clone().prefix("Vnic_thin").verilate(toolchain)?;
+    let nic = nic.parameter("QueuePairs", QUEUE_PAIRS);
+    let full = nic.clone().prefix("Vnic_full").verilate(toolchain)?;
     let traced = nic.prefix("Vnic_traced").trace(true).verilate(toolchain)?;
 
     let mut bridge = cxx_build::bridge("src/bridge.rs");
     bridge
         .include("cpp")
-        .include(&fast.dir)
+        .include(&thin.dir)
+        .include(&full.dir)
         .include(&traced.dir);
     verilate::bridge(
         toolchain,
         bridge,
-        &["cpp/nic.cpp".into(), "cpp/nic_traced.cpp".into()],
+        &[
+            "cpp/nic.cpp".into(),
+            "cpp/nic_full.cpp".into(),
+            "cpp/nic_traced.cpp".into(),
+        ],
     )?;
-    fast.compile(toolchain)?;
+    thin.compile(toolchain)?;
+    full.compile(toolchain)?;
     traced.compile(toolchain)
 }

@@ -12,7 +12,7 @@
 module nic
   import nic_pkg::*;
 #(
-  parameter int unsigned QueuePairs    = 1,
+  parameter int unsigned QueuePairs    = 1,    // 1..8, beside the control queue
   parameter int unsigned HostDataWidth = 128,  // bits, 64..512
   parameter int unsigned MaxQueueSize  = 1024  // descriptors, what queue_size reads after reset
 ) (
@@ -40,7 +40,7 @@ module nic
 
   // AXI4 master, DMA and MSI-X messages. INCR bursts; data bursts use full-width beats (the first
   // may start unaligned), descriptors 16-byte beats, event structures and messages 4, used 8 bytes
-  output logic [3:0]                 m_axi_awid_o,
+  output axi_id_t                    m_axi_awid_o,
   output logic [63:0]                m_axi_awaddr_o,
   output logic [7:0]                 m_axi_awlen_o,
   output logic [2:0]                 m_axi_awsize_o,
@@ -52,18 +52,18 @@ module nic
   output logic                       m_axi_wlast_o,
   output logic                       m_axi_wvalid_o,
   input  logic                       m_axi_wready_i,
-  input  logic [3:0]                 m_axi_bid_i,
+  input  axi_id_t                    m_axi_bid_i,
   input  logic [1:0]                 m_axi_bresp_i,
   input  logic                       m_axi_bvalid_i,
   output logic                       m_axi_bready_o,
-  output logic [3:0]                 m_axi_arid_o,
+  output axi_id_t                    m_axi_arid_o,
   output logic [63:0]                m_axi_araddr_o,
   output logic [7:0]                 m_axi_arlen_o,
   output logic [2:0]                 m_axi_arsize_o,
   output logic [1:0]                 m_axi_arburst_o,
   output logic                       m_axi_arvalid_o,
   input  logic                       m_axi_arready_i,
-  input  logic [3:0]                 m_axi_rid_i,
+  input  axi_id_t                    m_axi_rid_i,
   input  logic [HostDataWidth-1:0]   m_axi_rdata_i,
   input  logic [1:0]                 m_axi_rresp_i,
   input  logic                       m_axi_rlast_i,
@@ -89,6 +89,7 @@ module nic
   // Device options, static
   input  logic [63:0]                cfg_features_i,  // feature bits to offer; what the RTL lacks is never offered
   input  logic [47:0]                cfg_mac_i,       // bits 7:0 = first octet on the wire
+  input  logic [3:0]                 cfg_queue_pairs_i,  // pairs to offer, 1..QueuePairs
   input  logic [15:0]                cfg_mtu_i,       // bytes, 68..9202 (a frame is at most MTU + 14 + 4 bytes of VLAN tag, without FCS)
 
   output logic                       busy_o,
@@ -97,9 +98,10 @@ module nic
 
   import virtio_pkg::*;
 
-  localparam int unsigned NumQueues   = 2 * QueuePairs;
-  localparam int unsigned RX          = 0;             // virtqueue numbers, 5.1.2
+  localparam int unsigned NumQueues   = 2 * QueuePairs + 1;
+  localparam int unsigned RX          = 0;  // of the first pair
   localparam int unsigned TX          = 1;
+  localparam int unsigned CTRL        = NumQueues - 1;
   localparam int unsigned HeaderBytes = 18;            // Ethernet header with one VLAN tag
   localparam int unsigned FcsBytes    = 4;
 
@@ -111,12 +113,17 @@ module nic
       (64'd1 << F_NET_MAC) | (64'd1 << F_NET_STATUS) | (64'd1 << F_NET_SPEED_DUPLEX);
 
   // ---- device options, taken during reset ---------------------------------------------------------
+  // One pair has nothing to choose.
+  wire [63:0]  chosen = cfg_features_i & SUPPORTED &
+                        ~(cfg_queue_pairs_i == 4'd1 ? 64'd1 << F_NET_MQ : 64'd0);
   logic [63:0] offered_q;
+  logic [3:0]  pairs_q;
   logic [47:0] mac_q;
   logic [15:0] mtu_q, max_frame_q;  // max_frame_q: bytes without FCS
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      offered_q   <= cfg_features_i & SUPPORTED;
+      offered_q   <= with_requirements(with_requirements(chosen));
+      pairs_q     <= cfg_queue_pairs_i;
       mac_q       <= cfg_mac_i;
       mtu_q       <= cfg_mtu_i;
       max_frame_q <= cfg_mtu_i + 16'(HeaderBytes);
@@ -134,8 +141,13 @@ module nic
   mac_rx_stat_t         mac_rx_stat;
   mac_tx_stat_t         mac_tx_stat;
 
-  word_write_t          word [3];  // write clients: MSI-X, receive queue, transmit queue
-  logic [2:0]           word_valid, word_ready, word_done;
+  // Write clients: MSI-X, the virtqueues, answers of the control queue
+  localparam int unsigned Words  = NumQueues + 2;
+  localparam int unsigned Answer = Words - 1;
+  word_write_t            word [Words];
+  /* verilator lint_off UNUSEDSIGNAL */
+  logic [Words-1:0]       word_valid, word_ready, word_done;
+  /* verilator lint_on UNUSEDSIGNAL */
 
   ctrl #(
     .QueuePairs   (QueuePairs),
@@ -162,6 +174,7 @@ module nic
     .rvalid_o         (s_axil_rvalid_o),
     .rready_i         (s_axil_rready_i),
     .features_i       (offered_q),
+    .queue_pairs_i    (pairs_q),
     .mac_i            (mac_q),
     .mtu_i            (mtu_q),
     .bus_master_en_i,
@@ -186,16 +199,24 @@ module nic
   );
 
   // ---- DMA port ---------------------------------------------------------------------------------------
-  logic [63:0]                ar_addr [5];
-  logic [7:0]                 ar_len [5];
-  logic [4:0]                 ar_valid, ar_ready, r_valid;
+  // Read clients: descriptors, event structures and data of each queue
+  localparam int unsigned Readers = 3 * NumQueues;
+  localparam int unsigned EVENT   = NumQueues;
+  localparam int unsigned DATA    = 2 * NumQueues;
+  logic [63:0]                ar_addr [Readers];
+  logic [7:0]                 ar_len [Readers];
+  /* verilator lint_off UNUSEDSIGNAL */
+  logic [Readers-1:0]         ar_valid, ar_ready, r_valid;  // receive queues read no data
+  /* verilator lint_on UNUSEDSIGNAL */
   logic [HostDataWidth-1:0]   r_data, w_data;
   logic [HostDataWidth/8-1:0] w_strb;
   logic [63:0]                aw_addr;
   logic [3:0]                 aw_len;
-  logic r_last, r_error, aw_valid, aw_ready, w_valid, w_ready, burst_done, b_error;
+  logic [QueuePairs-1:0]      burst_done;
+  logic r_last, r_error, aw_valid, aw_ready, w_valid, w_ready, b_error;
 
   dma_port #(
+    .QueuePairs   (QueuePairs),
     .HostDataWidth(HostDataWidth)
   ) u_dma_port (
     .clk_i,
@@ -212,6 +233,7 @@ module nic
     .word_valid_i(word_valid),
     .word_ready_o(word_ready),
     .word_done_o (word_done),
+    .aw_pair_i   (3'd0),
     .aw_addr_i   (aw_addr),
     .aw_len_i    (aw_len),
     .aw_valid_i  (aw_valid),
@@ -261,9 +283,10 @@ module nic
   logic [NumQueues-1:0] ring_error, ring_idle;
 
   for (genvar q = 0; q < int'(NumQueues); q++) begin : gen_vq
+    localparam logic [1:0] Direction = q == int'(CTRL) ? VQ_BOTH : q % 2 == 0 ? VQ_WRITE : VQ_READ;
     virtqueue #(
       .HostDataWidth(HostDataWidth),
-      .WriteDir     (q == int'(RX))
+      .Direction    (Direction)
     ) u_vq (
       .clk_i,
       .rst_ni,
@@ -282,10 +305,10 @@ module nic
       .desc_ar_valid_o (ar_valid[q]),
       .desc_ar_ready_i (ar_ready[q]),
       .desc_r_valid_i  (r_valid[q]),
-      .event_ar_addr_o (ar_addr[2+q]),
-      .event_ar_valid_o(ar_valid[2+q]),
-      .event_ar_ready_i(ar_ready[2+q]),
-      .event_r_valid_i (r_valid[2+q]),
+      .event_ar_addr_o (ar_addr[EVENT+q]),
+      .event_ar_valid_o(ar_valid[EVENT+q]),
+      .event_ar_ready_i(ar_ready[EVENT+q]),
+      .event_r_valid_i (r_valid[EVENT+q]),
       .r_data_i        (r_data),
       .r_error_i       (r_error),
       .r_last_i        (r_last),
@@ -299,12 +322,29 @@ module nic
       .idle_o          (ring_idle[q]),
       .busy_o          (vq_busy[q])
     );
-    assign ar_len[2+q] = '0;
+    assign ar_len[EVENT+q] = '0;
   end
 
-  // ---- data paths -------------------------------------------------------------------------------------
-  logic rx_idle, rx_error, tx_idle, tx_error;
+  // Queues without a data path: their chains stay where they are.
+  logic [NumQueues-1:0] path_error, path_idle;
+  for (genvar q = 0; q < int'(NumQueues); q++) begin : gen_unused
+    if (q >= 2) begin : gen_tie
+      assign desc_ready[q] = 1'b0;
+      assign used[q]       = '0;
+      assign used_valid[q] = 1'b0;
+      assign path_error[q] = 1'b0;
+      assign path_idle[q]  = 1'b1;
+    end
+    if (q != int'(TX)) begin : gen_no_data
+      assign ar_addr[DATA+q]  = '0;
+      assign ar_len[DATA+q]   = '0;
+      assign ar_valid[DATA+q] = 1'b0;
+    end
+  end
+  assign word[Answer]       = '0;
+  assign word_valid[Answer] = 1'b0;
 
+  // ---- data paths -------------------------------------------------------------------------------------
   rx_path #(
     .HostDataWidth(HostDataWidth)
   ) u_rx_path (
@@ -329,20 +369,20 @@ module nic
     .w_strb_o    (w_strb),
     .w_valid_o   (w_valid),
     .w_ready_i   (w_ready),
-    .b_valid_i   (burst_done),
+    .b_valid_i   (burst_done[0]),
     .b_error_i   (b_error),
     .mac_stat_o  (mac_rx_stat),
     .no_space_o  (count[STAT_RX_NO_SPACE]),
     .disabled_o  (count[STAT_RX_DISABLED]),
     .truncated_o (count[STAT_RX_TRUNCATED]),
     .csum_o      (count[STAT_RX_CSUM_VALID]),
-    .error_o     (rx_error),
-    .idle_o      (rx_idle),
+    .error_o     (path_error[RX]),
+    .idle_o      (path_idle[RX]),
     .busy_o      (rx_busy)
   );
 
   logic [3:0] tx_ar_len;
-  assign ar_len[4] = {4'b0, tx_ar_len};
+  assign ar_len[DATA+TX] = {4'b0, tx_ar_len};
   tx_path #(
     .HostDataWidth(HostDataWidth)
   ) u_tx_path (
@@ -357,26 +397,26 @@ module nic
     .used_o      (used[TX]),
     .used_valid_o(used_valid[TX]),
     .used_ready_i(used_ready[TX]),
-    .ar_addr_o   (ar_addr[4]),
+    .ar_addr_o   (ar_addr[DATA+TX]),
     .ar_len_o    (tx_ar_len),
-    .ar_valid_o  (ar_valid[4]),
-    .ar_ready_i  (ar_ready[4]),
+    .ar_valid_o  (ar_valid[DATA+TX]),
+    .ar_ready_i  (ar_ready[DATA+TX]),
     .r_data_i    (r_data),
     .r_error_i   (r_error),
-    .r_valid_i   (r_valid[4]),
+    .r_valid_i   (r_valid[DATA+TX]),
     .xgmii_txd_o,
     .xgmii_txc_o,
     .mac_stat_o  (mac_tx_stat),
     .malformed_o (count[STAT_TX_MALFORMED]),
     .csum_o      (count[STAT_TX_CSUM]),
-    .error_o     (tx_error),
-    .idle_o      (tx_idle),
+    .error_o     (path_error[TX]),
+    .idle_o      (path_idle[TX]),
     .busy_o      (tx_busy)
   );
 
   // ---- errors, statistics, quiescence -----------------------------------------------------------------
-  assign vq_error = ring_error | {tx_error, rx_error};
-  assign vq_idle  = ring_idle & {tx_idle, rx_idle};
+  assign vq_error = ring_error | path_error;
+  assign vq_idle  = ring_idle & path_idle;
 
   assign count[STAT_RX_FRAMES]   = mac_rx_stat.good;
   assign count[STAT_RX_BYTES]    = mac_rx_stat.good;
@@ -390,7 +430,7 @@ module nic
   assign count[STAT_RX_BUFFERS]  = used_valid[RX] && used_ready[RX] && vq_cfg[RX].enable;
   assign count[STAT_TX_BUFFERS]  = used_valid[TX] && used_ready[TX] && vq_cfg[TX].enable;
   assign count[STAT_DMA_ERROR]   = (r_valid != '0 && r_error) ||
-                                   ((word_done != '0 || burst_done) && b_error);
+                                   ((word_done != '0 || burst_done != '0) && b_error);
 
   // Of features that are not here.
   assign count[NUM_STATS-1:32'(STAT_DMA_ERROR)+1] = '0;
@@ -399,9 +439,15 @@ module nic
   assign timer_o = '1;  // nothing here wakes up by itself
 
 `ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      assert (cfg_queue_pairs_i != '0 && 32'(cfg_queue_pairs_i) <= QueuePairs)
+      else $fatal(1, "nic: cfg_queue_pairs_i must be 1..QueuePairs");
+    end
+  end
   initial begin
-    assert (QueuePairs == 1)
-    else $fatal(1, "nic: one queue pair");
+    assert (QueuePairs >= 1 && QueuePairs <= MAX_QUEUE_PAIRS)
+    else $fatal(1, "nic: QueuePairs must be 1..8");
     assert (HostDataWidth inside {64, 128, 256, 512})
     else $fatal(1, "nic: HostDataWidth must be 64, 128, 256 or 512");
   end

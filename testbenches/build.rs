@@ -162,7 +162,7 @@ fn packet_fifo(name: &str, flush_keeps_open: bool) -> Block {
 fn virtqueue(name: &str, write_dir: bool, width: u32) -> Block {
     Block::new("virtqueue")
         .named(name)
-        .parameter("WriteDir", if write_dir { "1'b1" } else { "1'b0" })
+        .parameter("Direction", if write_dir { "2'd1" } else { "2'd0" }) // vq_direction_e
         .parameter("HostDataWidth", &width.to_string())
         .input("cfg_i", 209) // vq_cfg_t
         .input("event_idx_i", 1)
@@ -181,7 +181,7 @@ fn virtqueue(name: &str, write_dir: bool, width: u32) -> Block {
         .input("write_done_i", 1)
         .input("write_error_i", 1)
         .input("r_data_i", width)
-        .output("desc_o", 113) // vq_desc_t
+        .output("desc_o", 114) // vq_desc_t
         .output("desc_valid_o", 1)
         .output("used_ready_o", 1)
         .output("desc_ar_addr_o", 64)

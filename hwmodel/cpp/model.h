@@ -16,6 +16,7 @@ struct Column;
 struct Beat;
 struct Response;
 struct Window;
+enum class Variant : std::uint8_t;
 
 class Model {
   public:
@@ -45,8 +46,8 @@ class Model {
     virtual void close_waves() = 0;
 };
 
-// A model before its first edge. `traced` picks the variant that can write waves.
-std::unique_ptr<Model> new_model(const Straps& straps, bool traced);
+// A model before its first edge.
+std::unique_ptr<Model> new_model(const Straps& straps, Variant variant);
 
 // Adds `out` to a hash, the same as replay() makes.
 std::uint64_t hash_pins(std::uint64_t hash, const PinsOut& out);

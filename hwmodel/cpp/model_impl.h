@@ -26,6 +26,7 @@ class ModelImpl final : public Model {
         top_->cfg_features_i = straps.features;
         top_->cfg_mac_i = straps.mac;
         top_->cfg_mtu_i = straps.mtu;
+        top_->cfg_queue_pairs_i = straps.queue_pairs;
     }
 
     ~ModelImpl() override {

@@ -1,15 +1,19 @@
-// The fast variant of the NIC's model, which cannot write waves.
-#include "Vnic.h"
-#include "Vnic___024root.h"
+// The thin variant of the NIC's model, with one queue pair, and the choice among the variants.
+#include "Vnic_thin.h"
+#include "Vnic_thin___024root.h"
 #include "model_impl.h"
 
 namespace wirepath {
 
+std::unique_ptr<Model> new_full_model(const Straps& straps);
 std::unique_ptr<Model> new_traced_model(const Straps& straps);
 
-std::unique_ptr<Model> new_model(const Straps& straps, bool traced) {
-    if (traced) return new_traced_model(straps);
-    return std::make_unique<ModelImpl<Vnic, false>>(straps);
+std::unique_ptr<Model> new_model(const Straps& straps, Variant variant) {
+    switch (variant) {
+        case Variant::Full: return new_full_model(straps);
+        case Variant::Traced: return new_traced_model(straps);
+        default: return std::make_unique<ModelImpl<Vnic_thin, false>>(straps);
+    }
 }
 
 std::uint64_t hash_pins(std::uint64_t hash, const PinsOut& o) {

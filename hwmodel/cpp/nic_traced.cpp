@@ -1,4 +1,4 @@
-// The variant of the NIC's model that can write waves.
+// The variant of the NIC's model that has all queue pairs and can write waves.
 #include "Vnic_traced.h"
 #include "Vnic_traced___024root.h"
 #include "model_impl.h"

@@ -3,7 +3,7 @@
 //! Names are those of the ports of `rtl/nic.sv` without `_i` and `_o`.
 
 pub(crate) use ffi::{Address, Beat, Column, Response, Window, WriteBeat};
-pub use ffi::{PinsIn, PinsOut, Straps, hash_pins};
+pub use ffi::{PinsIn, PinsOut, Straps, Variant, hash_pins};
 
 use std::{pin::Pin, ptr::NonNull};
 
@@ -12,9 +12,9 @@ use std::{pin::Pin, ptr::NonNull};
 pub struct Model(NonNull<ffi::Model>);
 
 impl Model {
-    /// A model before its first edge. Only a `traced` one can write waves; it is slower.
-    pub fn new(straps: &Straps, traced: bool) -> Self {
-        let raw = ffi::new_model(straps, traced).into_raw();
+    /// A model before its first edge.
+    pub fn new(straps: &Straps, variant: Variant) -> Self {
+        let raw = ffi::new_model(straps, variant).into_raw();
         Self(NonNull::new(raw).expect("std::make_unique never gives null"))
     }
 
@@ -192,6 +192,18 @@ pub(crate) mod ffi {
         pub first_column: u32,
     }
 
+    /// What the RTL was built for.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[repr(u8)]
+    pub enum Variant {
+        /// One queue pair: the fastest.
+        Thin,
+        /// Eight queue pairs.
+        Full,
+        /// Eight queue pairs, and waves can be written; slower.
+        Traced,
+    }
+
     /// Static inputs `cfg_*`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Straps {
@@ -201,6 +213,8 @@ pub(crate) mod ffi {
         pub mac: u64,
         /// Bytes.
         pub mtu: u16,
+        /// Queue pairs to offer, at most what the variant has.
+        pub queue_pairs: u8,
     }
 
     unsafe extern "C++" {
@@ -209,8 +223,8 @@ pub(crate) mod ffi {
         /// The NIC under Verilator.
         type Model;
 
-        /// A model before its first edge. Only a `traced` one can write waves; it is slower.
-        fn new_model(straps: &Straps, traced: bool) -> UniquePtr<Model>;
+        /// A model before its first edge.
+        fn new_model(straps: &Straps, variant: Variant) -> UniquePtr<Model>;
 
         /// One clock cycle that begins at `now`. `Err` when the RTL stops: its message and scope.
         fn step(self: Pin<&mut Model>, now: u64, pins: &PinsIn, out: &mut PinsOut) -> Result<()>;

@@ -52,3 +52,77 @@ pub struct DmaRecord {
     /// Why it was refused, if it was.
     pub refused: Option<Refusal>,
 }
+
+/// The control queue's number in AXI IDs, whatever number the driver knows it by (`ID_CTRL` in
+/// `rtl/pkg/nic_pkg.sv`).
+pub const CTRL_QUEUE: u8 = 16;
+
+/// Who made a burst: what an AXI ID says (`ID_*` in `rtl/pkg/nic_pkg.sv`). Queues count as in virtio
+/// 5.1.2 with all pairs, the control queue is [`CTRL_QUEUE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BusClient {
+    /// Reads of a queue's descriptors.
+    Descriptors(u8),
+    /// A queue's event suppression structures and used descriptors.
+    Ring(u8),
+    /// A queue's buffers.
+    Data(u8),
+    /// MSI-X messages.
+    Message,
+}
+
+impl BusClient {
+    /// The ID.
+    #[must_use]
+    pub const fn id(self) -> u8 {
+        match self {
+            Self::Descriptors(queue) => queue,
+            Self::Ring(queue) => 1 << 5 | queue,
+            Self::Data(queue) => 2 << 5 | queue,
+            Self::Message => 3 << 5,
+        }
+    }
+
+    /// Whose ID it is; `None` for one that the device does not use.
+    #[must_use]
+    pub const fn of(id: u8) -> Option<Self> {
+        let queue = id & 0x1f;
+        match id >> 5 {
+            0 if queue <= CTRL_QUEUE => Some(Self::Descriptors(queue)),
+            1 if queue <= CTRL_QUEUE => Some(Self::Ring(queue)),
+            2 if queue <= CTRL_QUEUE => Some(Self::Data(queue)),
+            3 if queue == 0 => Some(Self::Message),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_those_of_the_rtl() {
+        let package = include_str!("../../rtl/pkg/nic_pkg.sv");
+        let line = |name: &str| {
+            let found = package.lines().find(|line| {
+                line.contains("localparam") && line.split_whitespace().any(|word| word == name)
+            });
+            found.unwrap_or_else(|| panic!("{name} is not in nic_pkg"))
+        };
+        for (name, value) in [
+            ("ID_DESC", "3'd0;"),
+            ("ID_RING", "3'd1;"),
+            ("ID_DATA", "3'd2;"),
+            ("ID_MSIX", "8'h60;"),
+            ("ID_CTRL", "5'd16;"),
+        ] {
+            assert!(line(name).contains(value), "{name}");
+        }
+        for id in 0..=u8::MAX {
+            assert!(BusClient::of(id).is_none_or(|client| client.id() == id));
+        }
+        assert_eq!(BusClient::of(0x60), Some(BusClient::Message));
+        assert_eq!(BusClient::of(0x43), Some(BusClient::Data(3)));
+    }
+}

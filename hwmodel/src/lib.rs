@@ -48,7 +48,7 @@ pub use xgmii::WireFrame;
 pub use {
     axi::{AxiError, AxiHostConfig, Channel, Stalls, Violation},
     bridge::{PinsIn, PinsOut},
-    counters::{Counters, DmaRecord},
+    counters::{BusClient, CTRL_QUEUE, Counters, DmaRecord},
     device::{Device, Stop},
     error::Error,
     guest::{DmaMapError, GuestDevice},

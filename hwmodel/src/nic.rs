@@ -19,7 +19,7 @@ use crate::{
     iommu::IommuTable,
     memory::HostMemory,
     msix::MsixMessage,
-    pci::{BAR_NOTIFY, Effect, NOTIFY_LEN, PciConfig, check_access},
+    pci::{BAR_NOTIFY, Effect, PciConfig, check_access},
     xgmii::{WireFrame, XgmiiSink, XgmiiSource},
 };
 use std::collections::VecDeque;
@@ -63,7 +63,7 @@ pub struct Nic {
 }
 
 /// Stimulus of every cycle that ran since power-on, and a hash of the outputs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Recording {
     /// What was applied, reset included.
     pub pins: Vec<PinsIn>,
@@ -92,7 +92,7 @@ impl Nic {
         let mut pins = PinsIn::reset();
         pins.link_up = config.link_up;
         let mut nic = Self {
-            model: Model::new(&config.straps(), config.waves.is_some()),
+            model: Model::new(&config.straps(), config.variant()),
             pins,
             out: PinsOut::default(),
             window: Box::default(),
@@ -101,7 +101,7 @@ impl Nic {
             failure: None,
             iommu: IommuTable::new(&memory),
             memory,
-            pci: PciConfig::new(),
+            pci: PciConfig::with_shape(&config.shape()),
             axi: AxiHost::new(config.axi.clone(), config.seed),
             axil: AxiLite::default(),
             answer: None,
@@ -163,7 +163,7 @@ impl Nic {
     /// # Errors
     /// [`Error::Rtl`] when an assertion fails in reset.
     pub fn function_reset(&mut self) -> Result<(), Error> {
-        self.pci = PciConfig::new();
+        self.pci = PciConfig::with_shape(&self.config.shape());
         self.reset()
     }
 
@@ -291,7 +291,7 @@ impl Device for Nic {
         if !self.pci.memory_enabled() {
             return Ok(());
         }
-        if (BAR_NOTIFY..BAR_NOTIFY + NOTIFY_LEN).contains(&offset) {
+        if (BAR_NOTIFY..BAR_NOTIFY + self.config.shape().notify_len).contains(&offset) {
             self.counters.doorbells += 1;
         }
         let arrival = self.now + self.config.mmio_write_latency;

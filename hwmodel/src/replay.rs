@@ -1,5 +1,5 @@
 use crate::{
-    bridge::{Model, PinsIn},
+    bridge::{Model, PinsIn, Variant},
     error::Error,
     nic::NicConfig,
 };
@@ -12,7 +12,13 @@ impl BareModel {
     /// A model before its first edge, with the straps of `config`.
     #[must_use]
     pub fn new(config: &NicConfig) -> Self {
-        Self(Model::new(&config.straps(), false))
+        Self(Model::new(&config.straps(), config.variant()))
+    }
+
+    /// The same on RTL that was built with all queue pairs, also when `config` asks for one only.
+    #[must_use]
+    pub fn full(config: &NicConfig) -> Self {
+        Self(Model::new(&config.straps(), Variant::Full))
     }
 
     /// Steps through `pins` in one call. With `hash` all outputs are sampled, and their hash is that

@@ -4,7 +4,10 @@
 
 mod mini;
 
-use hwmodel::{AxiHostConfig, Counters, Device, DmaRecord, Nic, NicConfig, Ps, Stop, WireFrame};
+use hwmodel::{
+    AxiHostConfig, BareModel, Counters, Device, DmaRecord, Nic, NicConfig, Ps, Recording, Stop,
+    WireFrame, pci,
+};
 use mini::Mini;
 
 /// Between frames, so that the slowest bus keeps up and nothing is dropped.
@@ -32,6 +35,7 @@ fn assert_frame(bytes: &[u8], index: u64, place: &str) {
 }
 
 struct Seen {
+    recording: Option<Recording>,
     messages: Vec<Ps>,
     echoed: Vec<(Ps, Ps)>,
     bursts: Vec<DmaRecord>,
@@ -43,6 +47,9 @@ struct Seen {
 fn echo(config: NicConfig, count: u64, spacing: Ps) -> Seen {
     let mut mini = Mini::new(Nic::new(config).expect("a card")).expect("bring-up");
     mini.nic.set_dma_log(true);
+    // max_virtqueue_pairs (virtio 5.1.4).
+    let pairs = mini.nic.bar_read(pci::BAR_DEVICE_CFG + 8, 2).unwrap();
+    assert_eq!(pairs, u32::from(mini.nic.config().queue_pairs));
     for index in 0..count {
         let at = mini.nic.now() + index * spacing;
         mini.nic.wire_send(WireFrame::new(at, frame(index)));
@@ -88,6 +95,31 @@ fn echo(config: NicConfig, count: u64, spacing: Ps) -> Seen {
         echoed,
         bursts: mini.nic.take_dma_log(),
         counters,
+        recording: mini.nic.recording().cloned(),
+    }
+}
+
+/// RTL that was built with eight queue pairs and offers one is the RTL that was built with one.
+#[test]
+fn one_pair_of_eight_is_one_pair_cycle_by_cycle() {
+    for axi in [AxiHostConfig::default(), AxiHostConfig::random(5)] {
+        let config = NicConfig {
+            record: true,
+            axi,
+            ..NicConfig::default()
+        };
+        let seen = echo(config.clone(), 60, SLOW);
+        let recording = seen.recording.expect("it was asked for");
+        let thin = BareModel::new(&config).replay(&recording.pins, true);
+        let full = BareModel::full(&config).replay(&recording.pins, true);
+        assert_eq!(thin, Ok(recording.hash));
+        assert_eq!(full, thin);
+        let two = NicConfig {
+            queue_pairs: 2,
+            ..config
+        };
+        let other = BareModel::full(&two).replay(&recording.pins, true);
+        assert_ne!(other, thin, "the driver reads how many pairs there are");
     }
 }
 

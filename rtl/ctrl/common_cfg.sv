@@ -2,7 +2,11 @@
 //
 // Register access: req_i selects this block when addr[15:12] is that of BAR_COMMON_CFG; rdata_o is
 // combinational. Status rules of 2.1 and 3.1: FEATURES_OK stays set only when the driver chose a
-// subset of the offer that holds VERSION_1 and RING_PACKED (split rings do not exist here).
+// subset of the offer that holds VERSION_1 and RING_PACKED (split rings do not exist here) and all
+// that its features require.
+// Queues have two numbers. A driver counts 2 * pairs_o queues and the control queue behind them
+// (5.1.2), where pairs_o is queue_pairs_i with MQ or RSS and 1 without; inside, the control queue is
+// the last one. A queue that the negotiated features leave without a use never becomes live.
 // Writing 0 to device_status starts a reset: queues are disabled, and once queues_idle_i says that
 // nothing is outstanding any more everything returns to its initial value and device_status reads 0
 // (2.4.1: the driver waits for that). queue_reset does the same for one queue (2.6.1).
@@ -13,8 +17,7 @@ module common_cfg
   import nic_pkg::*;
   import virtio_pkg::*;
 #(
-  parameter int unsigned NumQueues    = 2,
-  parameter int unsigned NumVectors   = 3,
+  parameter int unsigned NumQueues    = 3,
   parameter int unsigned MaxQueueSize = 1024
 ) (
   input  logic                 clk_i,
@@ -26,6 +29,8 @@ module common_cfg
   output logic [31:0]          rdata_o,
 
   input  logic [63:0]          features_i,        // offered, static
+  input  logic [3:0]           queue_pairs_i,     // pairs that exist, static
+  input  logic [5:0]           vectors_i,         // MSI-X vectors that exist, static
   input  logic                 config_change_i,   // device configuration changed, pulse
 
   output vq_cfg_t              queue_o [NumQueues],
@@ -37,12 +42,13 @@ module common_cfg
   input  logic                 device_idle_i,     // MSI-X writes have been answered
 
   output logic [63:0]          driver_features_o,
+  output logic [3:0]           pairs_o,           // in front of the control queue's number
   output logic                 config_irq_o,      // configuration change notification, pulse
   output logic                 reset_done_o,      // device reset takes effect, pulse
   output logic                 busy_o
 );
 
-  localparam int unsigned QueueW      = NumQueues > 1 ? $clog2(NumQueues) : 1;
+  localparam int unsigned QueueW      = $clog2(NumQueues);
   localparam int unsigned QuietCycles = 4;  // idle this long: nothing is between two blocks
 
   typedef struct packed {
@@ -73,15 +79,24 @@ module common_cfg
   wire         selected = req_i.addr[15:12] == BAR_COMMON_CFG[15:12];
   wire         write    = req_i.write && selected && req_i.addr[11:6] == '0;  // beyond: reserved
   wire [5:0]   offset   = req_i.addr[5:0];
-  wire         queue_ok = queue_select_q < 16'(NumQueues);
-  wire [QueueW-1:0] sel = queue_select_q[QueueW-1:0];
+  wire         ctrl_vq  = features_i[F_NET_CTRL_VQ];
+  wire         several  = status_q[STATUS_FEATURES_OK] &&
+                          (driver_features_q[F_NET_MQ] || driver_features_q[F_NET_RSS]);
+  assign       pairs_o  = several || !ctrl_vq ? queue_pairs_i : 4'd1;
+  wire [15:0]  queues   = {11'b0, queue_pairs_i, ctrl_vq};  // num_queues
+  wire         queue_ok = queue_select_q < queues;
+  /* verilator lint_off UNUSEDSIGNAL */
+  wire [4:0]   place    = queue_place(queue_select_q[4:0], pairs_o, 5'(NumQueues - 1));
+  /* verilator lint_on UNUSEDSIGNAL */
+  wire [QueueW-1:0] sel = place[QueueW-1:0];
   /* verilator lint_off UNUSEDSIGNAL */
   queue_t      cur;
   /* verilator lint_on UNUSEDSIGNAL */
   assign cur = queue_q[sel];
 
   wire features_ok = (driver_features_q & ~features_i) == '0 && driver_features_q[F_VERSION_1] &&
-                     driver_features_q[F_RING_PACKED];
+                     driver_features_q[F_RING_PACKED] &&
+                     with_requirements(driver_features_q) == driver_features_q;
   wire driver_ok   = status_q[STATUS_DRIVER_OK] && status_q[STATUS_FEATURES_OK] && !resetting_q;
   wire size_legal  = cur.size != '0 && cur.size <= 16'(MaxQueueSize);
   wire ring_reset  = driver_features_q[F_RING_RESET];
@@ -92,7 +107,7 @@ module common_cfg
 
   // 4.1.5.1.2: a vector that does not exist reads back as NO_VECTOR.
   function automatic logic [15:0] legal_vector(logic [15:0] v);
-    return v < 16'(NumVectors) ? v : MSI_NO_VECTOR;
+    return v < 16'(vectors_i) ? v : MSI_NO_VECTOR;
   endfunction
 
   // ---- reads --------------------------------------------------------------------------------------
@@ -106,7 +121,7 @@ module common_cfg
       6'h08: value = driver_feature_select_q;
       6'h0c: value = driver_feature_select_q == 32'd0 ? driver_features_q[31:0] :
                      driver_feature_select_q == 32'd1 ? driver_features_q[63:32] : '0;
-      6'h10: value = {16'(NumQueues), config_vector_q};
+      6'h10: value = {queues, config_vector_q};
       6'h14: value = {queue_select_q, generation_q, status_q};
       // A queue that does not exist has size 0 (4.1.4.3.2).
       6'h18: value = queue_ok ? {cur.msix_vector, cur.size} : {MSI_NO_VECTOR, 16'd0};
@@ -126,9 +141,13 @@ module common_cfg
   wire [31:0] wdata = merge(value, req_i.data, req_i.strb);
 
   // ---- outputs --------------------------------------------------------------------------------------
+  // With what was negotiated.
+  wire [3:0] usable_pairs = several ? queue_pairs_i : 4'd1;
   for (genvar q = 0; q < int'(NumQueues); q++) begin : gen_queue
+    wire usable = q == int'(NumQueues) - 1 ? driver_features_q[F_NET_CTRL_VQ] :
+                                             4'(q / 2) < usable_pairs;
     assign queue_o[q] = '{
-      enable: queue_q[q].enable && !queue_q[q].stopped && !queue_q[q].reset && driver_ok,
+      enable: queue_q[q].enable && !queue_q[q].stopped && !queue_q[q].reset && driver_ok && usable,
       size:   queue_q[q].size,
       desc:   queue_q[q].desc,
       driver: queue_q[q].driver,

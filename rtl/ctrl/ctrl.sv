@@ -5,11 +5,12 @@
 // count while the registers sleep.
 module ctrl
   import nic_pkg::*;
+  import virtio_pkg::*;
 #(
   parameter int unsigned QueuePairs    = 1,
   parameter int unsigned HostDataWidth = 128,
   parameter int unsigned MaxQueueSize  = 1024,
-  localparam int unsigned NumQueues    = 2 * QueuePairs
+  localparam int unsigned NumQueues    = 2 * QueuePairs + 1
 ) (
   input  logic                 clk_i,
   input  logic                 rst_ni,
@@ -35,6 +36,7 @@ module ctrl
 
   // Device options, static after reset
   input  logic [63:0]          features_i,
+  input  logic [3:0]           queue_pairs_i,
   input  logic [47:0]          mac_i,
   input  logic [15:0]          mtu_i,
   // Levels from outside
@@ -43,7 +45,7 @@ module ctrl
   input  logic                 msix_mask_i,
   input  logic                 link_up_i,
 
-  // Queues
+  // Queues: receive and transmit queue of each pair, then the control queue
   output vq_cfg_t              queue_o [NumQueues],
   output logic [63:0]          driver_features_o,
   output logic [NumQueues-1:0] kick_o,         // doorbells, pulses
@@ -67,13 +69,16 @@ module ctrl
 );
 
   localparam int unsigned NumVectors = NumQueues + 1;  // configuration, then one per queue
+  wire [5:0] vectors = 6'({queue_pairs_i, 1'b0}) + 6'd2;   // that exist
 
   logic        clk, clk_stats, axil_busy, common_busy, device_busy, msix_busy, msix_idle;
   logic        config_irq, config_change, reset_done;
   reg_req_t    req;
   logic [31:0] rdata_common, rdata_device, rdata_msix, rdata_stats;
+  /* verilator lint_off UNUSEDSIGNAL */
   logic [15:0] queue_vector [NumQueues];
-  logic [15:0] config_vector;
+  logic [15:0] config_vector;  // small, or NO_VECTOR
+  /* verilator lint_on UNUSEDSIGNAL */
 
   // ---- waking up ----------------------------------------------------------------------------------------
   logic       access_q;                       // an access is offered
@@ -131,17 +136,14 @@ module ctrl
 
   // A doorbell is told by its place; the value written does not matter, as NOTIFICATION_DATA is not
   // offered (4.1.5.2).
-  wire [9:0] doorbell = req.addr[11:2];
-  always_comb begin
-    kick_o = '0;
-    if (req.write && req.addr[15:12] == BAR_NOTIFY[15:12]) begin
-      for (int unsigned q = 0; q < NumQueues; q++) kick_o[q] = doorbell == 10'(q);
-    end
-  end
+  wire [9:0]  doorbell = req.addr[11:2];
+  logic [3:0] pairs;
+  wire [4:0]  kicked   = queue_place(doorbell[4:0], pairs, 5'(NumQueues - 1));
+  assign kick_o = req.write && req.addr[15:12] == BAR_NOTIFY[15:12] &&
+                  doorbell <= {5'b0, queue_pairs_i, 1'b0} ? NumQueues'(1) << kicked : '0;
 
   common_cfg #(
     .NumQueues   (NumQueues),
-    .NumVectors  (NumVectors),
     .MaxQueueSize(MaxQueueSize)
   ) u_common_cfg (
     .clk_i            (clk),
@@ -149,6 +151,8 @@ module ctrl
     .req_i            (req),
     .rdata_o          (rdata_common),
     .features_i,
+    .queue_pairs_i,
+    .vectors_i        (vectors),
     .config_change_i  (config_change),
     .queue_o,
     .queue_vector_o   (queue_vector),
@@ -158,20 +162,22 @@ module ctrl
     .queue_idle_i,
     .device_idle_i    (msix_idle),
     .driver_features_o,
+    .pairs_o          (pairs),
     .config_irq_o     (config_irq),
     .reset_done_o     (reset_done),
     .busy_o           (common_busy)
   );
 
-  device_cfg #(
-    .QueuePairs(QueuePairs)
-  ) u_device_cfg (
+  device_cfg u_device_cfg (
     .clk_i       (clk),
     .rst_ni,
     .req_i       (req),
     .rdata_o     (rdata_device),
     .mac_i,
     .mtu_i,
+    .queue_pairs_i,
+    .rss_i       (features_i[F_NET_RSS]),
+    .hash_i      (features_i[F_NET_RSS] || features_i[F_NET_HASH_REPORT]),
     .link_i      (link_q),
     .isr_clear_i (reset_done),
     // 4.1.4.5: the queue bit is for drivers without MSI-X.
@@ -182,13 +188,16 @@ module ctrl
   );
 
   // ---- interrupts ------------------------------------------------------------------------------------------
+  // A vector number that is not legal was replaced by NO_VECTOR, whose upper bits are set.
   logic [NumVectors-1:0] vector_irq;
   always_comb begin
     vector_irq = '0;
-    for (int unsigned v = 0; v < NumVectors; v++) begin
-      if (config_irq && config_vector == 16'(v)) vector_irq[v] = 1'b1;
+    if (config_irq && !config_vector[15]) vector_irq |= NumVectors'(1) << config_vector[4:0];
+    if (queue_irq_i != '0) begin
       for (int unsigned q = 0; q < NumQueues; q++) begin
-        if (queue_irq_i[q] && queue_vector[q] == 16'(v)) vector_irq[v] = 1'b1;
+        if (queue_irq_i[q] && !queue_vector[q][15]) begin
+          vector_irq |= NumVectors'(1) << queue_vector[q][4:0];
+        end
       end
     end
   end
@@ -202,6 +211,7 @@ module ctrl
     .master_i(bus_master_q),
     .mask_i  (msix_mask_q),
     .clear_i (reset_done),
+    .vectors_i(vectors),
     .req_i   (req),
     .rdata_o (rdata_msix),
     .irq_i   (vector_irq),
@@ -214,13 +224,13 @@ module ctrl
   );
 
   stats #(
-    .QueuePairs   (QueuePairs),
     .HostDataWidth(HostDataWidth)
   ) u_stats (
     .clk_i  (clk_stats),
     .rst_ni,
     .req_i  (req),
     .rdata_o(rdata_stats),
+    .queue_pairs_i,
     .count_i,
     .rx_bytes_i,
     .tx_bytes_i

@@ -2,13 +2,11 @@
 //
 // All fields are read-only for the driver. link_i is the PHY's link signal, registered once outside;
 // a change is seen in status one cycle later together with a pulse on change_o. Fields whose feature
-// was not offered read as they are (the driver must not look, 5.1.4.2).
+// was not offered read as they are (the driver must not look, 5.1.4.2), those of RSS as zero.
 module device_cfg
   import nic_pkg::*;
   import virtio_pkg::*;
-#(
-  parameter int unsigned QueuePairs = 1
-) (
+(
   input  logic        clk_i,
   input  logic        rst_ni,
 
@@ -19,6 +17,9 @@ module device_cfg
 
   input  logic [47:0] mac_i,         // bits 7:0 = first octet
   input  logic [15:0] mtu_i,         // bytes
+  input  logic [3:0]  queue_pairs_i, // max_virtqueue_pairs
+  input  logic        rss_i,         // VIRTIO_NET_F_RSS is offered
+  input  logic        hash_i,        // it or HASH_REPORT is
   input  logic        link_i,
   input  logic        isr_clear_i,   // device reset
   input  logic        queue_irq_i,   // ISR bit 0, pulse
@@ -47,9 +48,11 @@ module device_cfg
           rdata_o[15:0]             = mac_i[47:32];
           rdata_o[16 + NET_S_LINK_UP] = link_q;
         end
-        3'd2: rdata_o = {mtu_i, 16'(QueuePairs)};
+        3'd2: rdata_o = {mtu_i, 12'b0, queue_pairs_i};
         3'd3: rdata_o = SPEED_MBPS;
-        3'd4: rdata_o = {24'b0, DUPLEX_FULL};
+        3'd4: rdata_o = {rss_i ? RSS_MAX_TABLE_LENGTH : 16'd0, hash_i ? RSS_MAX_KEY_SIZE : 8'd0,
+                         DUPLEX_FULL};
+        3'd5: rdata_o = hash_i ? RSS_HASH_TYPES : '0;
         default: rdata_o = '0;
       endcase
     end

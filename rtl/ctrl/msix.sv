@@ -7,6 +7,7 @@
 // one message. With MSI-X disabled nothing becomes pending. clear_i (device reset) forgets what is
 // pending; a message that was already offered to the write channel still leaves.
 // The table survives a virtio reset: it belongs to PCI. After rst_ni all vectors are masked.
+// Vectors from vectors_i on do not exist.
 module msix
   import nic_pkg::*;
 #(
@@ -18,6 +19,7 @@ module msix
   input  logic                  mask_i,    // Function Mask of the capability, registered
   input  logic                  master_i,  // Bus Master Enable, registered
   input  logic                  clear_i,
+  input  logic [5:0]            vectors_i, // 1..NumVectors, static
 
   /* verilator lint_off UNUSEDSIGNAL */
   input  reg_req_t              req_i,
@@ -38,26 +40,25 @@ module msix
   localparam int unsigned VectorW = $clog2(NumVectors);
 
   typedef struct packed {
-    logic        masked;
     logic [31:0] data;
     logic [63:0] addr;
   } entry_t;
 
   entry_t                table_q [NumVectors];
+  logic [NumVectors-1:0] masked_q;      // Vector Control
   logic [NumVectors-1:0] pending_q;
   logic                  sending_q;     // write_o is offered
   logic [VectorW-1:0]    vector_q;      // whose message it is
   word_write_t           message_q;
   logic [3:0]            unanswered_q;
 
-  logic [NumVectors-1:0] allowed, ready;
-  logic [VectorW-1:0]    pick;
+  wire [NumVectors-1:0] allowed = enable_i && master_i && !mask_i ? ~masked_q : '0;
+  wire [NumVectors-1:0] ready   = pending_q & allowed;
+  logic [VectorW-1:0]   pick;
   always_comb begin
     pick = '0;
-    for (int v = int'(NumVectors) - 1; v >= 0; v--) begin
-      allowed[v] = enable_i && master_i && !mask_i && !table_q[v].masked;
-      ready[v]   = pending_q[v] && allowed[v];
-      if (ready[v]) pick = VectorW'(v);
+    if (ready != '0) begin
+      for (int v = int'(NumVectors) - 1; v >= 0; v--) if (ready[v]) pick = VectorW'(v);
     end
   end
   wire withdraw = sending_q && !write_ready_i && !allowed[vector_q];
@@ -66,7 +67,7 @@ module msix
   wire in_table = req_i.addr[15:12] == BAR_MSIX_TABLE[15:12];
   wire in_pba   = req_i.addr[15:12] == BAR_MSIX_PBA[15:12];
   wire [7:0] index   = req_i.addr[11:4];
-  wire       present = index < 8'(NumVectors);
+  wire       present = index < 8'(vectors_i);
   entry_t entry;
   assign entry = table_q[index[VectorW-1:0]];
 
@@ -77,7 +78,7 @@ module msix
         2'd0: rdata_o = entry.addr[31:0];
         2'd1: rdata_o = entry.addr[63:32];
         2'd2: rdata_o = entry.data;
-        2'd3: rdata_o = {31'b0, entry.masked};
+        2'd3: rdata_o = {31'b0, masked_q[index[VectorW-1:0]]};
       endcase
     end else if (in_pba && req_i.addr[11:2] == '0) begin
       rdata_o = 32'(pending_q);
@@ -94,11 +95,12 @@ module msix
       pending_q    <= '0;
       sending_q    <= 1'b0;
       unanswered_q <= '0;
-      for (int unsigned v = 0; v < NumVectors; v++) table_q[v] <= '{masked: 1'b1, default: '0};
+      masked_q     <= '1;
+      for (int unsigned v = 0; v < NumVectors; v++) table_q[v] <= '0;
     end else begin
-      for (int unsigned v = 0; v < NumVectors; v++) begin
-        if (irq_i[v] && enable_i) pending_q[v] <= 1'b1;
-        else if (send && pick == VectorW'(v)) pending_q[v] <= 1'b0;
+      if (send) pending_q[pick] <= 1'b0;
+      if (irq_i != '0) begin
+        for (int unsigned v = 0; v < NumVectors; v++) if (irq_i[v]) pending_q[v] <= 1'b1;
       end
       if (withdraw) pending_q[vector_q] <= 1'b1;
       if (clear_i || !enable_i) pending_q <= '0;
@@ -124,7 +126,7 @@ module msix
               2'd0: table_q[index[VectorW-1:0]].addr[8*b +: 8]    <= req_i.data[8*b +: 8];
               2'd1: table_q[index[VectorW-1:0]].addr[32+8*b +: 8] <= req_i.data[8*b +: 8];
               2'd2: table_q[index[VectorW-1:0]].data[8*b +: 8]    <= req_i.data[8*b +: 8];
-              2'd3: if (b == 0) table_q[index[VectorW-1:0]].masked <= req_i.data[0];
+              2'd3: if (b == 0) masked_q[index[VectorW-1:0]] <= req_i.data[0];
             endcase
           end
         end

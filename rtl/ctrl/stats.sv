@@ -6,7 +6,6 @@
 module stats
   import nic_pkg::*;
 #(
-  parameter int unsigned QueuePairs    = 1,
   parameter int unsigned HostDataWidth = 128
 ) (
   input  logic                 clk_i,
@@ -17,6 +16,7 @@ module stats
   /* verilator lint_on UNUSEDSIGNAL */
   output logic [31:0]          rdata_o,
 
+  input  logic [3:0]           queue_pairs_i,  // static
   input  logic [NUM_STATS-1:0] count_i,
   input  logic [13:0]          rx_bytes_i,  // with count_i[STAT_RX_BYTES]
   input  logic [13:0]          tx_bytes_i   // with count_i[STAT_TX_BYTES]
@@ -44,7 +44,7 @@ module stats
         unique case (offset)
           VENDOR_MAGIC:   rdata_o = MAGIC;
           VENDOR_VERSION: rdata_o = VERSION;
-          VENDOR_BUILD:   rdata_o = {16'(HostDataWidth / 8), 16'(QueuePairs)};
+          VENDOR_BUILD:   rdata_o = {16'(HostDataWidth / 8), 12'b0, queue_pairs_i};
           default:        rdata_o = '0;
         endcase
       end

@@ -2,30 +2,36 @@
 //
 // Responses are taken in the cycle in which they come (rready = bready = 1: every client reserved
 // room) and shown to the clients one cycle later, so that no client's logic hangs on an input pin.
+// The registers for that sleep between responses, and with them all logic of the clients behind them.
 module dma_port
   import nic_pkg::*;
 #(
-  parameter int unsigned HostDataWidth = 128,
-  localparam int unsigned StrbW = HostDataWidth / 8
+  parameter  int unsigned QueuePairs    = 1,
+  parameter  int unsigned HostDataWidth = 128,
+  localparam int unsigned NumQueues     = 2 * QueuePairs + 1,
+  localparam int unsigned Readers       = 3 * NumQueues,
+  localparam int unsigned Words         = NumQueues + 2,
+  localparam int unsigned StrbW         = HostDataWidth / 8
 ) (
   input  logic                     clk_i,
   input  logic                     rst_ni,
 
   // Read clients, see dma_read
-  input  logic [63:0]              ar_addr_i [5],
-  input  logic [7:0]               ar_len_i  [5],
-  input  logic [4:0]               ar_valid_i,
-  output logic [4:0]               ar_ready_o,
-  output logic [4:0]               r_valid_o,
+  input  logic [63:0]              ar_addr_i [Readers],
+  input  logic [7:0]               ar_len_i  [Readers],
+  input  logic [Readers-1:0]       ar_valid_i,
+  output logic [Readers-1:0]       ar_ready_o,
+  output logic [Readers-1:0]       r_valid_o,
   output logic [HostDataWidth-1:0] r_data_o,
   output logic                     r_last_o,
   output logic                     r_error_o,
 
   // Write clients, see dma_write
-  input  word_write_t              word_i [3],
-  input  logic [2:0]               word_valid_i,
-  output logic [2:0]               word_ready_o,
-  output logic [2:0]               word_done_o,
+  input  word_write_t              word_i [Words],
+  input  logic [Words-1:0]         word_valid_i,
+  output logic [Words-1:0]         word_ready_o,
+  output logic [Words-1:0]         word_done_o,
+  input  logic [2:0]               aw_pair_i,
   input  logic [63:0]              aw_addr_i,
   input  logic [3:0]               aw_len_i,
   input  logic                     aw_valid_i,
@@ -34,11 +40,11 @@ module dma_port
   input  logic [StrbW-1:0]         w_strb_i,
   input  logic                     w_valid_i,
   output logic                     w_ready_o,
-  output logic                     burst_done_o,
+  output logic [QueuePairs-1:0]    burst_done_o,  // by pair
   output logic                     b_error_o,     // with word_done_o or burst_done_o
 
   // AXI4 master
-  output logic [3:0]               m_axi_awid_o,
+  output axi_id_t                  m_axi_awid_o,
   output logic [63:0]              m_axi_awaddr_o,
   output logic [7:0]               m_axi_awlen_o,
   output logic [2:0]               m_axi_awsize_o,
@@ -50,18 +56,18 @@ module dma_port
   output logic                     m_axi_wlast_o,
   output logic                     m_axi_wvalid_o,
   input  logic                     m_axi_wready_i,
-  input  logic [3:0]               m_axi_bid_i,
+  input  axi_id_t                  m_axi_bid_i,
   input  logic [1:0]               m_axi_bresp_i,
   input  logic                     m_axi_bvalid_i,
   output logic                     m_axi_bready_o,
-  output logic [3:0]               m_axi_arid_o,
+  output axi_id_t                  m_axi_arid_o,
   output logic [63:0]              m_axi_araddr_o,
   output logic [7:0]               m_axi_arlen_o,
   output logic [2:0]               m_axi_arsize_o,
   output logic [1:0]               m_axi_arburst_o,
   output logic                     m_axi_arvalid_o,
   input  logic                     m_axi_arready_i,
-  input  logic [3:0]               m_axi_rid_i,
+  input  axi_id_t                  m_axi_rid_i,
   input  logic [HostDataWidth-1:0] m_axi_rdata_i,
   input  logic [1:0]               m_axi_rresp_i,
   input  logic                     m_axi_rlast_i,
@@ -85,6 +91,7 @@ module dma_port
   );
 
   dma_read #(
+    .NumQueues    (NumQueues),
     .HostDataWidth(HostDataWidth)
   ) u_read (
     .clk_i (clk),
@@ -103,6 +110,7 @@ module dma_port
   );
 
   dma_write #(
+    .NumQueues    (NumQueues),
     .HostDataWidth(HostDataWidth)
   ) u_write (
     .clk_i (clk),
@@ -110,6 +118,7 @@ module dma_port
     .word_i,
     .word_valid_i,
     .word_ready_o,
+    .aw_pair_i,
     .aw_addr_i,
     .aw_len_i,
     .aw_valid_i,
@@ -132,35 +141,55 @@ module dma_port
     .busy_o(write_busy)
   );
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      r_valid_o    <= '0;
-      word_done_o  <= '0;
-      burst_done_o <= 1'b0;
-    end else begin
-      r_valid_o <= '0;
-      if (m_axi_rvalid_i) begin
-        r_valid_o[0] <= m_axi_rid_i == ID_RX_DESC;
-        r_valid_o[1] <= m_axi_rid_i == ID_TX_DESC;
-        r_valid_o[2] <= m_axi_rid_i == ID_RX_RING;
-        r_valid_o[3] <= m_axi_rid_i == ID_TX_RING;
-        r_valid_o[4] <= m_axi_rid_i == ID_TX_DATA;
-        r_data_o     <= m_axi_rdata_i;
-        r_last_o     <= m_axi_rlast_i;
-        r_error_o    <= m_axi_rresp_i != RESP_OKAY;
-      end
-      word_done_o  <= '0;
-      burst_done_o <= 1'b0;
-      if (m_axi_bvalid_i) begin
-        word_done_o[0] <= m_axi_bid_i == ID_MSIX;
-        word_done_o[1] <= m_axi_bid_i == ID_RX_RING;
-        word_done_o[2] <= m_axi_bid_i == ID_TX_RING;
-        burst_done_o   <= m_axi_bid_i == ID_RX_DATA;
-        b_error_o      <= m_axi_bresp_i != RESP_OKAY;
-      end
+  // ---- responses ------------------------------------------------------------------------------------
+  // The queue in an ID.
+  function automatic logic [7:0] queue_of(logic [4:0] queue);
+    return queue == ID_CTRL ? 8'(NumQueues - 1) : 8'(queue);
+  endfunction
+  wire [7:0] r_queue  = queue_of(m_axi_rid_i[4:0]);
+  wire [7:0] r_client = r_queue + (m_axi_rid_i[7:5] == ID_DESC ? 8'd0 :
+                                   m_axi_rid_i[7:5] == ID_RING ? 8'(NumQueues) : 8'(2 * NumQueues));
+  wire [7:0] b_queue  = queue_of(m_axi_bid_i[4:0]);
+
+  logic clk_r, clk_b;
+  wire  b_shown = word_done_o != '0 || burst_done_o != '0;
+  clock_gate u_gate_r (
+    .clk_i,
+    .en_i (!rst_ni || m_axi_rvalid_i || r_valid_o != '0),
+    .clk_o(clk_r)
+  );
+  clock_gate u_gate_b (
+    .clk_i,
+    .en_i (!rst_ni || m_axi_bvalid_i || b_shown),
+    .clk_o(clk_b)
+  );
+
+  always_ff @(posedge clk_r) begin
+    r_valid_o <= rst_ni && m_axi_rvalid_i ? Readers'(1) << r_client : '0;
+    if (m_axi_rvalid_i) begin
+      r_data_o  <= m_axi_rdata_i;
+      r_last_o  <= m_axi_rlast_i;
+      r_error_o <= m_axi_rresp_i != RESP_OKAY;
     end
   end
 
-  assign busy_o = read_busy || write_busy || r_valid_o != '0 || word_done_o != '0 || burst_done_o;
+  always_ff @(posedge clk_b) begin
+    word_done_o  <= '0;
+    burst_done_o <= '0;
+    if (rst_ni && m_axi_bvalid_i) begin
+      if (m_axi_bid_i == ID_MSIX) begin
+        word_done_o <= Words'(1);
+      end else if (m_axi_bid_i[7:5] == ID_RING) begin
+        word_done_o <= Words'(2) << b_queue;
+      end else if (m_axi_bid_i[4:0] == ID_CTRL) begin
+        word_done_o <= Words'(1) << (Words - 1);
+      end else begin
+        burst_done_o <= QueuePairs'(1) << b_queue[3:1];
+      end
+      b_error_o <= m_axi_bresp_i != RESP_OKAY;
+    end
+  end
+
+  assign busy_o = read_busy || write_busy || r_valid_o != '0 || b_shown;
 
 endmodule

@@ -1,7 +1,8 @@
 // AXI4 writes of the master: shares AW and W among the clients.
 //
-// Word clients write one beat of 4 or 8 bytes: MSI-X, both virtqueues. The receive DMA writes bursts,
-// and offers a burst only when all its beats are there, so W is never held up inside a burst.
+// Word clients write one beat of 1, 2, 4 or 8 bytes: MSI-X, each virtqueue, and the answers of the
+// control queue; round robin. The receive DMA writes bursts, and offers a burst only when all its beats
+// are there, so W is never held up inside a burst.
 // AW and W of one transaction enter the channel together and in the same order on both, so a write that
 // is issued later is never seen earlier on either: an MSI-X message stays behind the data that it
 // announces (PCI posted ordering). Word clients go first: each of their writes follows from a burst
@@ -9,18 +10,21 @@
 module dma_write
   import nic_pkg::*;
 #(
-  parameter int unsigned HostDataWidth = 128,
-  localparam int unsigned StrbW = HostDataWidth / 8
+  parameter  int unsigned NumQueues     = 3,
+  parameter  int unsigned HostDataWidth = 128,
+  localparam int unsigned StrbW         = HostDataWidth / 8,
+  localparam int unsigned Words         = NumQueues + 2
 ) (
   input  logic                     clk_i,
   input  logic                     rst_ni,
 
-  // Word clients: 0 MSI-X, 1 receive virtqueue, 2 transmit virtqueue
-  input  word_write_t              word_i [3],
-  input  logic [2:0]               word_valid_i,
-  output logic [2:0]               word_ready_o,
+  // Word clients: 0 MSI-X, 1 + q virtqueue q, the last: answers of the control queue
+  input  word_write_t              word_i [Words],
+  input  logic [Words-1:0]         word_valid_i,
+  output logic [Words-1:0]         word_ready_o,
 
   // Receive data bursts
+  input  logic [2:0]               aw_pair_i,      // whose
   input  logic [63:0]              aw_addr_i,
   input  logic [3:0]               aw_len_i,
   input  logic                     aw_valid_i,
@@ -32,7 +36,7 @@ module dma_write
   /* verilator lint_on UNUSEDSIGNAL */
   output logic                     w_ready_o,
 
-  output logic [3:0]               m_axi_awid_o,
+  output axi_id_t                  m_axi_awid_o,
   output logic [63:0]              m_axi_awaddr_o,
   output logic [7:0]               m_axi_awlen_o,
   output logic [2:0]               m_axi_awsize_o,
@@ -48,10 +52,11 @@ module dma_write
 );
 
   localparam logic [2:0] FULL_SIZE = 3'($clog2(StrbW));
-  localparam int unsigned WordsW   = $clog2(StrbW) - 2;  // address bits that choose 4 bytes of a beat
+  localparam int unsigned LaneW    = $clog2(StrbW);  // address bits inside a beat
+  localparam int unsigned IndexW   = $clog2(Words);
 
   typedef struct packed {
-    logic [3:0]  id;
+    axi_id_t     id;
     logic [63:0] addr;
     logic [3:0]  len;
     logic [2:0]  size;
@@ -69,35 +74,57 @@ module dma_write
   w_t   w, w_out;
   logic aw_push, aw_room, w_push, w_room;
 
-  logic [1:0]  pick;
-  word_write_t word;
-  always_comb begin
-    pick = word_valid_i[0] ? 2'd0 : word_valid_i[1] ? 2'd1 : 2'd2;
-    word = word_i[pick];
-  end
+  logic [Words-1:0]  choice;
+  logic [IndexW-1:0] pick;
+  word_write_t       word;
   wire word_any   = word_valid_i != '0;
   wire free       = !in_burst_q && aw_room && w_room;
   wire word_fire  = free && word_any;
   wire burst_fire = free && !word_any && aw_valid_i;
+  rr_arbiter #(
+    .Clients(Words)
+  ) u_arbiter (
+    .clk_i,
+    .rst_ni,
+    .valid_i(word_valid_i),
+    .take_i (word_fire),
+    .grant_o(choice),
+    .index_o(pick)
+  );
+  assign word         = word_i[pick];
+  assign word_ready_o = word_fire ? choice : '0;
+
+  // Virtqueue 0 is word client 1.
+  /* verilator lint_off UNUSEDSIGNAL */
+  wire [7:0] queue = 8'(pick) - 8'd1;
+  /* verilator lint_on UNUSEDSIGNAL */
+  axi_id_t word_id;
+  always_comb begin
+    if (pick == '0) word_id = ID_MSIX;
+    else if (queue == 8'(NumQueues)) word_id = {ID_DATA, ID_CTRL};
+    else if (queue == 8'(NumQueues - 1)) word_id = {ID_RING, ID_CTRL};
+    else word_id = {ID_RING, queue[4:0]};
+  end
+  logic [7:0] word_bytes;
+  always_comb begin
+    unique case (word.size[1:0])
+      2'd0: word_bytes = 8'h01;
+      2'd1: word_bytes = 8'h03;
+      2'd2: word_bytes = 8'h0f;
+      2'd3: word_bytes = 8'hff;
+    endcase
+  end
 
   always_comb begin
-    word_ready_o       = '0;
-    word_ready_o[pick] = word_fire;
-
-    aw = '{id: ID_RX_DATA, addr: aw_addr_i, len: aw_len_i, size: FULL_SIZE};
+    aw = '{id: {ID_DATA, 1'b0, aw_pair_i, 1'b0}, addr: aw_addr_i, len: aw_len_i, size: FULL_SIZE};
     w  = '{data: w_data_i, strb: w_strb_i, last: in_burst_q ? beats_q == '0 : aw_len_i == '0};
     if (word_fire) begin
-      aw.addr = word.addr;
-      aw.len  = '0;
-      aw.size = word.size;
-      unique case (pick)
-        2'd0:    aw.id = ID_MSIX;
-        2'd1:    aw.id = ID_RX_RING;
-        default: aw.id = ID_TX_RING;
-      endcase
-      w.data = {(HostDataWidth / 64) {word.data}};
-      w.strb = (word.size == 3'd2 ? StrbW'(4'hf) : StrbW'(8'hff)) << {word.addr[2 +: WordsW], 2'b0};
-      w.last = 1'b1;
+      aw = '{id: word_id, addr: word.addr, len: '0, size: word.size};
+      w  = '{
+        data: {(HostDataWidth / 64) {word.data}},
+        strb: StrbW'(word_bytes) << word.addr[LaneW-1:0],
+        last: 1'b1
+      };
     end
   end
 

@@ -29,7 +29,9 @@ module rx_dma
   output logic                     data_ready_o,
 
   // Virtqueue
-  input  vq_desc_t                 desc_i,
+  /* verilator lint_off UNUSEDSIGNAL */
+  input  vq_desc_t                 desc_i,         // the virtqueue checked its direction
+  /* verilator lint_on UNUSEDSIGNAL */
   input  logic                     desc_valid_i,
   output logic                     desc_ready_o,
   output vq_used_t                 used_o,

@@ -7,7 +7,7 @@ module virtqueue
   import nic_pkg::*;
 #(
   parameter int unsigned HostDataWidth = 128,
-  parameter bit          WriteDir      = 1'b0  // 1: receive queue, buffers that the device writes
+  parameter logic [1:0]  Direction     = VQ_READ  // vq_direction_e
 ) (
   input  logic                     clk_i,
   input  logic                     rst_ni,
@@ -93,7 +93,7 @@ module virtqueue
 
   vq_fetch #(
     .HostDataWidth(HostDataWidth),
-    .WriteDir     (WriteDir)
+    .Direction    (Direction)
   ) u_fetch (
     .clk_i(clk),
     .rst_ni,
@@ -122,7 +122,7 @@ module virtqueue
 
   vq_used #(
     .HostDataWidth(HostDataWidth),
-    .Batch        (!WriteDir)
+    .Batch        (Direction == VQ_READ)
   ) u_used (
     .clk_i(clk),
     .rst_ni,

@@ -4,7 +4,7 @@
 // is outstanding; cfg_i is otherwise static. A kick, or enabling, starts a burst read at the next
 // available position. All descriptors of the burst available: read on. Else tell the driver how to
 // wake the device (2.8.14), read once more to close the race, and sleep until the next kick.
-// Output: descriptors in ring order, valid/ready, chains whole and checked: direction as WriteDir
+// Output: descriptors in ring order, valid/ready, chains whole and checked: buffers as Direction
 // says, no indirect tables, at most cfg_i.size descriptors. A violation or an error response pulses
 // error_o and stops the queue until it is disabled.
 // The R channel is never held back: room in the FIFO is reserved before the read.
@@ -13,7 +13,7 @@ module vq_fetch
   import virtio_pkg::*;
 #(
   parameter int unsigned HostDataWidth = 128,
-  parameter bit          WriteDir      = 1'b0,  // 1: buffers that the device writes (receive)
+  parameter logic [1:0]  Direction     = VQ_READ,  // vq_direction_e
   parameter int unsigned FetchMax      = 16,    // descriptors per burst
   parameter int unsigned FifoDepth     = 32     // descriptors held, >= 2 * FetchMax
 ) (
@@ -63,6 +63,7 @@ module vq_fetch
   logic [15:0] idx_q;      // next ring position to fetch
   logic        wrap_q;     // avail wrap counter
   logic [15:0] chain_q;    // descriptors of the current chain so far
+  logic        wrote_q;    // one of them is written by the device
   logic [63:0] addr_q;
   logic [4:0]  count_q;    // descriptors asked for
   logic        event_out_q; // an event write awaits its response
@@ -112,7 +113,9 @@ module vq_fetch
   // 2.8.1: available = the AVAIL flag equals the wrap counter and the USED flag does not.
   wire available = desc.flags[DESC_F_AVAIL] == wrap_q && desc.flags[DESC_F_USED] != wrap_q;
   wire take      = desc_seen && cfg_i.enable && !stop_q && !error_q && !r_error_i && available;
-  wire illegal   = desc.flags[DESC_F_WRITE] != WriteDir || desc.flags[DESC_F_INDIRECT] ||
+  wire writes    = desc.flags[DESC_F_WRITE];
+  wire illegal   = (Direction == VQ_WRITE && !writes) || (Direction == VQ_READ && writes) ||
+                   (Direction == VQ_BOTH && wrote_q && !writes) || desc.flags[DESC_F_INDIRECT] ||
                    (desc.flags[DESC_F_NEXT] && chain_q + 16'd1 == cfg_i.size);
   wire push      = take && !illegal;
   wire room      = fifo_count <= CountW'(FifoDepth - FetchMax);
@@ -120,7 +123,9 @@ module vq_fetch
   wire fault     = r_valid_i && cfg_i.enable && !error_q && (r_error_i || (take && illegal));
 
   vq_desc_t push_desc;
-  assign push_desc = '{addr: desc.addr, len: desc.len, id: desc.id, next: desc.flags[DESC_F_NEXT]};
+  assign push_desc = '{
+    write: writes, addr: desc.addr, len: desc.len, id: desc.id, next: desc.flags[DESC_F_NEXT]
+  };
   assign fifo_flush = !cfg_i.enable;
 
   logic fifo_ready;
@@ -166,6 +171,7 @@ module vq_fetch
       idx_q       <= '0;
       wrap_q      <= 1'b1;
       chain_q     <= '0;
+      wrote_q     <= 1'b0;
       event_out_q <= 1'b0;
     end else begin
       if (kick_i) kick_q <= 1'b1;
@@ -176,6 +182,7 @@ module vq_fetch
         took_q  <= 1'b1;
         armed_q <= 1'b0;
         chain_q <= desc.flags[DESC_F_NEXT] ? chain_q + 16'd1 : 16'd0;
+        wrote_q <= desc.flags[DESC_F_NEXT] && writes;
         if (idx_q + 16'd1 == cfg_i.size) begin
           idx_q  <= '0;
           wrap_q <= !wrap_q;
@@ -191,6 +198,7 @@ module vq_fetch
             idx_q   <= '0;
             wrap_q  <= 1'b1;
             chain_q <= '0;
+            wrote_q <= 1'b0;
             armed_q <= 1'b0;
             recheck_q <= 1'b0;
             error_q <= 1'b0;

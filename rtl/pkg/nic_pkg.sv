@@ -8,7 +8,7 @@ package nic_pkg;
   // same, and a test compares both.
   localparam logic [15:0] BAR_COMMON_CFG = 16'h0000;  // virtio 4.1.4.3, 64 bytes
   localparam logic [15:0] BAR_ISR        = 16'h1000;  // virtio 4.1.4.5, 1 byte, cleared by a read
-  localparam logic [15:0] BAR_DEVICE_CFG = 16'h2000;  // virtio 5.1.4, 20 bytes
+  localparam logic [15:0] BAR_DEVICE_CFG = 16'h2000;  // virtio 5.1.4, 24 bytes
   localparam logic [15:0] BAR_NOTIFY     = 16'h3000;  // one 32-bit doorbell per queue
   localparam logic [15:0] BAR_MSIX_TABLE = 16'h4000;  // 16 bytes per vector
   localparam logic [15:0] BAR_MSIX_PBA   = 16'h5000;  // one bit per vector
@@ -86,14 +86,27 @@ package nic_pkg;
   // AXI4 response codes (AMBA AXI A3.4.4).
   localparam logic [1:0] RESP_OKAY   = 2'b00;
 
-  // AXI IDs of the master's clients. Transactions of different IDs may complete out of order.
-  localparam logic [3:0] ID_RX_DESC = 4'd0;  // read: receive descriptors
-  localparam logic [3:0] ID_TX_DESC = 4'd1;  // read: transmit descriptors
-  localparam logic [3:0] ID_RX_RING = 4'd2;  // event suppression of the receive queue, used write
-  localparam logic [3:0] ID_TX_RING = 4'd3;  // event suppression of the transmit queue, used write
-  localparam logic [3:0] ID_RX_DATA = 4'd4;  // write: receive buffers
-  localparam logic [3:0] ID_TX_DATA = 4'd5;  // read: transmit buffers
-  localparam logic [3:0] ID_MSIX    = 4'd6;  // write: MSI-X messages
+  // Queues. A pair is a receive and a transmit queue, numbers 2 * pair and 2 * pair + 1; the control
+  // queue is the last, whatever number the driver knows it by (see queue_place).
+  localparam int unsigned MAX_QUEUE_PAIRS = 8;
+
+  // AXI IDs of the master: {kind, queue}. Every queue has IDs of its own, so that a completion that
+  // does not come holds nobody else. Transactions of different IDs may complete out of order.
+  typedef logic [7:0] axi_id_t;
+  localparam logic [2:0] ID_DESC = 3'd0;     // read: descriptors
+  localparam logic [2:0] ID_RING = 3'd1;     // event suppression structures, used write
+  localparam logic [2:0] ID_DATA = 3'd2;     // buffers: write of receive, read of transmit queues
+  localparam axi_id_t    ID_MSIX = 8'h60;    // write: MSI-X messages
+  localparam logic [4:0] ID_CTRL = 5'd16;    // the control queue in the ID, whatever QueuePairs
+
+  // 5.1.2: the queue that a driver means by the number `index` when the control queue
+  // has the number 2 * pairs. Numbers behind it are of queues that cannot be used.
+  function automatic logic [4:0] queue_place(logic [4:0] index, logic [3:0] pairs,
+                                             logic [4:0] ctrl_queue);
+    if (index < {pairs, 1'b0}) return index;
+    if (index == {pairs, 1'b0}) return ctrl_queue;
+    return index - 5'd1;
+  endfunction
 
   // DMA data moves in bursts that start anywhere and end at a multiple of this many beats, so that
   // none crosses 4 KiB (AMBA AXI A3.4.1) at any HostDataWidth up to 2048.
@@ -110,6 +123,7 @@ package nic_pkg;
 
   // One descriptor as the fetcher hands it to a DMA engine.
   typedef struct packed {
+    logic        write; // the device writes this buffer
     logic [63:0] addr;  // bus address
     logic [31:0] len;   // bytes
     logic [15:0] id;    // Buffer ID, meaningful in the last descriptor of a chain
@@ -168,11 +182,15 @@ package nic_pkg;
     logic [31:0] max_usecs;
   } coal_cfg_t;
 
+  // Which buffers a virtqueue may hold: those that the device reads, those that it writes, or in each
+  // chain first the ones and then the others (2.8.17).
+  typedef enum logic [1:0] {VQ_READ, VQ_WRITE, VQ_BOTH} vq_direction_e;
+
   // A single-beat write of at most 8 bytes, naturally aligned.
   typedef struct packed {
     logic [63:0] addr;
-    logic [2:0]  size;  // log2 bytes, 2 or 3
-    logic [63:0] data;  // in the lane of addr[2]
+    logic [2:0]  size;  // log2 bytes, 0..3
+    logic [63:0] data;  // in the byte lanes of addr[2:0]
   } word_write_t;
 
 endpackage

@@ -23,16 +23,52 @@ package virtio_pkg;
   localparam int unsigned F_RING_RESET      = 40;
 
   // 5.1.3 Network device feature bits: bit positions.
-  localparam int unsigned F_NET_CSUM         = 0;
-  localparam int unsigned F_NET_GUEST_CSUM   = 1;
-  localparam int unsigned F_NET_MTU          = 3;
-  localparam int unsigned F_NET_MAC          = 5;
-  localparam int unsigned F_NET_HOST_TSO4    = 11;
-  localparam int unsigned F_NET_HOST_TSO6    = 12;
-  localparam int unsigned F_NET_HOST_ECN     = 13;
-  localparam int unsigned F_NET_STATUS       = 16;
-  localparam int unsigned F_NET_HOST_USO     = 56;
-  localparam int unsigned F_NET_SPEED_DUPLEX = 63;
+  localparam int unsigned F_NET_CSUM          = 0;
+  localparam int unsigned F_NET_GUEST_CSUM    = 1;
+  localparam int unsigned F_NET_MTU           = 3;
+  localparam int unsigned F_NET_MAC           = 5;
+  localparam int unsigned F_NET_GUEST_TSO4    = 7;
+  localparam int unsigned F_NET_GUEST_TSO6    = 8;
+  localparam int unsigned F_NET_HOST_TSO4     = 11;
+  localparam int unsigned F_NET_HOST_TSO6     = 12;
+  localparam int unsigned F_NET_HOST_ECN      = 13;
+  localparam int unsigned F_NET_MRG_RXBUF     = 15;
+  localparam int unsigned F_NET_STATUS        = 16;
+  localparam int unsigned F_NET_CTRL_VQ       = 17;
+  localparam int unsigned F_NET_CTRL_RX       = 18;
+  localparam int unsigned F_NET_CTRL_VLAN     = 19;
+  localparam int unsigned F_NET_MQ            = 22;
+  localparam int unsigned F_NET_CTRL_MAC_ADDR = 23;
+  localparam int unsigned F_NET_NOTF_COAL     = 53;
+  localparam int unsigned F_NET_HOST_USO      = 56;
+  localparam int unsigned F_NET_HASH_REPORT   = 57;
+  localparam int unsigned F_NET_RSS           = 60;
+  localparam int unsigned F_NET_SPEED_DUPLEX  = 63;
+
+  // 5.1.3.1: f without the features whose requirement it lacks. A requirement may be lost by that:
+  // applied twice, nothing is left to take away (ECN needs TSO, which needs CSUM).
+  function automatic logic [63:0] with_requirements(logic [63:0] f);
+    with_requirements = f;
+    if (!f[F_NET_GUEST_CSUM]) begin
+      with_requirements[F_NET_GUEST_TSO4] = 1'b0;
+      with_requirements[F_NET_GUEST_TSO6] = 1'b0;
+    end
+    if (!f[F_NET_CSUM]) begin
+      with_requirements[F_NET_HOST_TSO4] = 1'b0;
+      with_requirements[F_NET_HOST_TSO6] = 1'b0;
+      with_requirements[F_NET_HOST_USO]  = 1'b0;
+    end
+    if (!f[F_NET_HOST_TSO4] && !f[F_NET_HOST_TSO6]) with_requirements[F_NET_HOST_ECN] = 1'b0;
+    if (!f[F_NET_CTRL_VQ]) begin
+      with_requirements[F_NET_CTRL_RX]       = 1'b0;
+      with_requirements[F_NET_CTRL_VLAN]     = 1'b0;
+      with_requirements[F_NET_CTRL_MAC_ADDR] = 1'b0;
+      with_requirements[F_NET_MQ]            = 1'b0;
+      with_requirements[F_NET_RSS]           = 1'b0;
+      with_requirements[F_NET_HASH_REPORT]   = 1'b0;  // 5.1.4.1: configured through the queue
+      with_requirements[F_NET_NOTF_COAL]     = 1'b0;
+    end
+  endfunction
 
   // 2.8.13 The Virtqueue Descriptor Table (packed): descriptor flags, bit positions.
   localparam int unsigned DESC_F_NEXT     = 0;
@@ -71,5 +107,10 @@ package virtio_pkg;
 
   // 5.1.4: bits of virtio_net_config.status.
   localparam int unsigned NET_S_LINK_UP = 0;
+
+  // 5.1.4, 5.1.6.5.6.4: what the RSS fields of virtio_net_config say.
+  localparam logic [7:0]  RSS_MAX_KEY_SIZE     = 8'd40;    // bytes
+  localparam logic [15:0] RSS_MAX_TABLE_LENGTH = 16'd128;  // entries of the indirection table
+  localparam logic [31:0] RSS_HASH_TYPES       = 32'h1ff;  // VIRTIO_NET_RSS_HASH_TYPE_*: all
 
 endpackage

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hwmodel::{Access, DmaRecord};
+use hwmodel::{Access, BusClient, CTRL_QUEUE, DmaRecord};
 use stack::SkBuff;
 
 use super::{Journey, Layer, PacketKey, Ps};
@@ -13,14 +13,6 @@ const NET_HDR_BYTES: u64 = 12;
 const TX_QUEUE: u16 = 1;
 /// Bursts that are kept while they wait for their packet; older ones belong to none.
 const KEPT: usize = 4096;
-
-/// AXI IDs of the NIC's clients (`ID_*` in `rtl/pkg/nic_pkg.sv`).
-mod id {
-    pub const RX_RING: u8 = 2;
-    pub const TX_DESC: u8 = 1;
-    pub const RX_DATA: u8 = 4;
-    pub const TX_DATA: u8 = 5;
-}
 
 fn overlaps(burst: &DmaRecord, (from, to): (u64, u64)) -> bool {
     burst.iova < to && from < burst.iova + u64::from(burst.len)
@@ -67,11 +59,16 @@ pub struct BusLog {
 impl BusLog {
     /// A burst has ended.
     pub fn push(&mut self, burst: DmaRecord) {
-        let list = match (burst.id, burst.access) {
-            (id::RX_DATA, Access::Write) => &mut self.rx_data,
-            (id::TX_DATA, Access::Read) => &mut self.tx_data,
-            (id::RX_RING, Access::Write) => &mut self.used,
-            (id::TX_DESC, Access::Read) => &mut self.descriptors,
+        // Of a pair the first queue receives (virtio 5.1.2).
+        let receives = |queue: u8| queue.is_multiple_of(2);
+        let list = match (BusClient::of(burst.id), burst.access) {
+            (Some(BusClient::Data(CTRL_QUEUE) | BusClient::Ring(CTRL_QUEUE)), _) => return,
+            (Some(BusClient::Data(_)), Access::Write) => &mut self.rx_data,
+            (Some(BusClient::Data(_)), Access::Read) => &mut self.tx_data,
+            (Some(BusClient::Ring(queue)), Access::Write) if receives(queue) => &mut self.used,
+            (Some(BusClient::Descriptors(queue)), Access::Read) if !receives(queue) => {
+                &mut self.descriptors
+            }
             _ => return,
         };
         push_bounded(list, burst);

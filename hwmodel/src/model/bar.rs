@@ -15,12 +15,10 @@ use crate::{
     msix::{self, MsixMessage},
     pci::{
         BAR_COMMON_CFG, BAR_DEVICE_CFG, BAR_ISR, BAR_MSIX_PBA, BAR_MSIX_TABLE, BAR_NOTIFY,
-        BAR_VENDOR, COMMON_CFG_LEN, NOTIFY_OFF_MULTIPLIER,
+        BAR_VENDOR, COMMON_CFG_LEN, DEVICE_CFG_LEN, NOTIFY_OFF_MULTIPLIER,
     },
 };
 
-/// Bytes of `struct virtio_net_config` up to supported_hash_types (5.1.4).
-pub(super) const DEVICE_CFG_LEN: u32 = 24;
 /// How long a reset takes.
 const RESET_TIME: Ps = 200_000;
 

@@ -8,25 +8,27 @@ use crate::{
 };
 use std::sync::atomic::{Ordering, fence};
 
-/// Who does an access: the AXI IDs of the RTL's clients (`ID_*` in `rtl/pkg/nic_pkg.sv`), so that
-/// traces read alike.
+/// Who does an access: the AXI IDs of the RTL's clients, so that traces read alike. The queues of one
+/// kind share those of the first pair.
 pub(super) mod id {
+    use crate::counters::BusClient::{Data, Descriptors, Message, Ring};
+
     /// Read: receive descriptors.
-    pub const RX_DESC: u8 = 0;
+    pub const RX_DESC: u8 = Descriptors(0).id();
     /// Read: transmit descriptors.
-    pub const TX_DESC: u8 = 1;
+    pub const TX_DESC: u8 = Descriptors(1).id();
     /// Event suppression of receive queues, used write.
-    pub const RX_RING: u8 = 2;
+    pub const RX_RING: u8 = Ring(0).id();
     /// Event suppression of transmit queues, used write.
-    pub const TX_RING: u8 = 3;
+    pub const TX_RING: u8 = Ring(1).id();
     /// Write: receive buffers.
-    pub const RX_DATA: u8 = 4;
+    pub const RX_DATA: u8 = Data(0).id();
     /// Read: transmit buffers.
-    pub const TX_DATA: u8 = 5;
+    pub const TX_DATA: u8 = Data(1).id();
     /// Write: MSI-X messages that go to memory.
-    pub const MSIX: u8 = 6;
+    pub const MSIX: u8 = Message.id();
     /// All of the control queue.
-    pub const CTRL: u8 = 7;
+    pub const CTRL: u8 = Data(crate::counters::CTRL_QUEUE).id();
 }
 
 /// When an access is on the bus, and whose it is.

@@ -64,7 +64,10 @@ use crate::{
     iommu::IommuTable,
     memory::HostMemory,
     msix::MsixMessage,
-    pci::{BAR_NOTIFY, Effect, NOTIFY_OFF_MULTIPLIER, PciConfig, PciShape, check_access},
+    pci::{
+        BAR_NOTIFY, DEVICE_CFG_LEN, Effect, NOTIFY_OFF_MULTIPLIER, PciConfig, PciShape,
+        check_access,
+    },
     xgmii::WireFrame,
 };
 use std::collections::VecDeque;
@@ -107,7 +110,7 @@ impl ModelConfig {
         PciConfig::with_shape(&PciShape {
             vectors: queues + 1,
             notify_len: u32::from(queues) * NOTIFY_OFF_MULTIPLIER,
-            device_cfg_len: bar::DEVICE_CFG_LEN,
+            device_cfg_len: DEVICE_CFG_LEN,
         })
     }
 }

@@ -1,4 +1,11 @@
-use crate::{Ps, axi::AxiHostConfig, bridge::Straps, error::Error};
+use crate::{
+    Ps,
+    axi::AxiHostConfig,
+    bridge::{Straps, Variant},
+    error::Error,
+    model::MAX_QUEUE_PAIRS,
+    pci::{DEVICE_CFG_LEN, NOTIFY_OFF_MULTIPLIER, PciShape},
+};
 use std::{ops::Range, path::PathBuf};
 
 /// Options of a card and of the bus and memory around it.
@@ -10,6 +17,9 @@ pub struct NicConfig {
     pub mtu: u16,
     /// Virtio feature bits that may be offered; what the RTL lacks is not offered anyway.
     pub features: u64,
+    /// Receive and transmit queue pairs, 1..=8. One is simulated by RTL that was built for one, which is
+    /// faster.
+    pub queue_pairs: u16,
     /// The link is up at power-on.
     pub link_up: bool,
     /// How the host answers DMA.
@@ -38,6 +48,7 @@ impl Default for NicConfig {
             mac: [0x02, 0, 0, 0, 0, 0x01],
             mtu: 1500,
             features: u64::MAX,
+            queue_pairs: 1,
             link_up: true,
             axi: AxiHostConfig::default(),
             mmio_read_latency: 800_000,
@@ -70,7 +81,35 @@ impl NicConfig {
                 range: "the unicast addresses",
             });
         }
+        if !(1..=MAX_QUEUE_PAIRS).contains(&self.queue_pairs) {
+            let value = self.queue_pairs.into();
+            return Err(Error::Config {
+                name: "queue_pairs",
+                value,
+                range: "1..=8",
+            });
+        }
         Ok(())
+    }
+
+    /// Which build of the RTL serves this card.
+    pub(crate) fn variant(&self) -> Variant {
+        match (self.waves.is_some(), self.queue_pairs) {
+            (true, _) => Variant::Traced,
+            (false, 1) => Variant::Thin,
+            (false, _) => Variant::Full,
+        }
+    }
+
+    /// Configuration space of such a card: a vector for configuration changes, for the queues of each
+    /// pair and for the control queue.
+    pub(crate) fn shape(&self) -> PciShape {
+        let queues = 2 * self.queue_pairs + 1;
+        PciShape {
+            vectors: queues + 1,
+            notify_len: u32::from(queues) * NOTIFY_OFF_MULTIPLIER,
+            device_cfg_len: DEVICE_CFG_LEN,
+        }
     }
 
     pub(crate) fn straps(&self) -> Straps {
@@ -83,6 +122,7 @@ impl NicConfig {
             features: self.features,
             mac,
             mtu: self.mtu,
+            queue_pairs: self.queue_pairs as u8,
         }
     }
 }

@@ -304,11 +304,11 @@ fn a_failed_assertion_is_an_error() {
         rst_n: true,
         ..reset
     };
-    // ID_TX_DATA: a beat that the transmit DMA did not ask for.
+    // A beat that the transmit DMA did not ask for.
     let beat = PinsIn {
         m_axi_rvalid: true,
         m_axi_rlast: true,
-        m_axi_rid: 5,
+        m_axi_rid: crate::BusClient::Data(1).id(),
         ..run
     };
     let mut pins = vec![reset; 8];

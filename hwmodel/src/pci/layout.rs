@@ -33,8 +33,8 @@ pub const MSIX_CONTROL: usize = CAP_MSIX + 2;
 pub const MSIX_CONTROL_ENABLE: u16 = 1 << 15;
 /// Function Mask.
 pub const MSIX_CONTROL_MASK: u16 = 1 << 14;
-/// Vectors: configuration change, receive queue, transmit queue.
-pub const MSIX_VECTORS: u16 = 3;
+/// Vectors of a card with one queue pair: configuration change, receive, transmit, control queue.
+pub const MSIX_VECTORS: u16 = 4;
 /// VIRTIO_PCI_CAP_COMMON_CFG.
 pub const CAP_COMMON: usize = 0x90;
 /// VIRTIO_PCI_CAP_NOTIFY_CFG.
@@ -56,14 +56,14 @@ pub const COMMON_CFG_LEN: u32 = 0x3c;
 pub const BAR_ISR: u32 = 0x1000;
 /// Network device configuration (virtio 5.1.4).
 pub const BAR_DEVICE_CFG: u32 = 0x2000;
-/// Bytes of it, up to duplex and padding.
-pub const DEVICE_CFG_LEN: u32 = 20;
+/// Bytes of it, up to supported_hash_types.
+pub const DEVICE_CFG_LEN: u32 = 24;
 /// Doorbells (virtio 4.1.4.4).
 pub const BAR_NOTIFY: u32 = 0x3000;
 /// Bytes between doorbells.
 pub const NOTIFY_OFF_MULTIPLIER: u32 = 4;
-/// Bytes of the doorbells of one queue pair.
-pub const NOTIFY_LEN: u32 = 2 * NOTIFY_OFF_MULTIPLIER;
+/// Bytes of the doorbells of one queue pair and the control queue.
+pub const NOTIFY_LEN: u32 = 3 * NOTIFY_OFF_MULTIPLIER;
 /// MSI-X table.
 pub const BAR_MSIX_TABLE: u32 = 0x4000;
 /// MSI-X pending bits.

@@ -53,9 +53,9 @@ fn capability_list_holds_each_structure_once() {
         types,
         [
             (1, 0, 0x3c),
-            (2, 0x3000, 8),
+            (2, 0x3000, 12),
             (3, 0x1000, 1),
-            (4, 0x2000, 20),
+            (4, 0x2000, 24),
             (5, 0, 0)
         ]
     );

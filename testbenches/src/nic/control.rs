@@ -121,7 +121,8 @@ pub fn registers(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report) -> 
         }
         for (vector, wanted) in [
             (2, 2),
-            (3, 0xffff),
+            (3, 3), // the control queue's
+            (4, 0xffff),
             (0xffff, 0xffff),
             (0, 0),
             (0x100, 0xffff),
