@@ -99,8 +99,7 @@ module nic
   import virtio_pkg::*;
 
   localparam int unsigned NumQueues   = 2 * QueuePairs + 1;
-  localparam int unsigned RX          = 0;  // of the first pair
-  localparam int unsigned TX          = 1;
+  localparam int unsigned TX          = 1;  // of the first pair
   localparam int unsigned CTRL        = NumQueues - 1;
   localparam int unsigned HeaderBytes = 18;            // Ethernet header with one VLAN tag
   localparam int unsigned FcsBytes    = 4;
@@ -212,6 +211,7 @@ module nic
   logic [HostDataWidth/8-1:0] w_strb;
   logic [63:0]                aw_addr;
   logic [3:0]                 aw_len;
+  logic [2:0]                 aw_pair;
   logic [QueuePairs-1:0]      burst_done;
   logic r_last, r_error, aw_valid, aw_ready, w_valid, w_ready, b_error;
 
@@ -233,7 +233,7 @@ module nic
     .word_valid_i(word_valid),
     .word_ready_o(word_ready),
     .word_done_o (word_done),
-    .aw_pair_i   (3'd0),
+    .aw_pair_i   (aw_pair),
     .aw_addr_i   (aw_addr),
     .aw_len_i    (aw_len),
     .aw_valid_i  (aw_valid),
@@ -328,7 +328,7 @@ module nic
   // Queues without a data path: their chains stay where they are.
   logic [NumQueues-1:0] path_error, path_idle;
   for (genvar q = 0; q < int'(NumQueues); q++) begin : gen_unused
-    if (q >= 2) begin : gen_tie
+    if (q > int'(TX) && (q % 2 == 1 || q == int'(CTRL))) begin : gen_tie
       assign desc_ready[q] = 1'b0;
       assign used[q]       = '0;
       assign used_valid[q] = 1'b0;
@@ -345,39 +345,66 @@ module nic
   assign word_valid[Answer] = 1'b0;
 
   // ---- data paths -------------------------------------------------------------------------------------
+  // Receive queues, one behind the other.
+  vq_desc_t              rx_desc [QueuePairs];
+  vq_used_t              rx_used;
+  logic [15:0]           rx_size [QueuePairs];
+  logic [QueuePairs-1:0] rx_enable, rx_desc_valid, rx_desc_ready, rx_used_valid, rx_used_ready;
+  logic [QueuePairs-1:0] rx_error, rx_idle;
+  for (genvar p = 0; p < int'(QueuePairs); p++) begin : gen_rx
+    assign rx_desc[p]        = desc[2*p];
+    assign rx_size[p]        = vq_cfg[2*p].size;
+    assign rx_enable[p]      = vq_cfg[2*p].enable;
+    assign rx_desc_valid[p]  = desc_valid[2*p];
+    assign rx_used_ready[p]  = used_ready[2*p];
+    assign desc_ready[2*p]   = rx_desc_ready[p];
+    assign used[2*p]         = rx_used;
+    assign used_valid[2*p]   = rx_used_valid[p];
+    assign path_error[2*p]   = rx_error[p];
+    assign path_idle[2*p]    = rx_idle[p];
+  end
+
   rx_path #(
-    .HostDataWidth(HostDataWidth)
+    .QueuePairs   (QueuePairs),
+    .HostDataWidth(HostDataWidth),
+    .MaxQueueSize (MaxQueueSize)
   ) u_rx_path (
     .clk_i,
     .rst_ni,
-    .enable_i    (vq_cfg[RX].enable),
+    .enable_i    (rx_enable),
+    .forget_i    ('0),
+    .size_i      (rx_size),
     .guest_csum_i(features[F_NET_GUEST_CSUM]),
+    .mergeable_i  (features[F_NET_MRG_RXBUF]),
+    .hash_report_i(features[F_NET_HASH_REPORT]),
     .max_frame_i (max_frame_q + 16'(FcsBytes)),
     .xgmii_rxd_i,
     .xgmii_rxc_i,
-    .desc_i      (desc[RX]),
-    .desc_valid_i(desc_valid[RX]),
-    .desc_ready_o(desc_ready[RX]),
-    .used_o      (used[RX]),
-    .used_valid_o(used_valid[RX]),
-    .used_ready_i(used_ready[RX]),
+    .desc_i      (rx_desc),
+    .desc_valid_i(rx_desc_valid),
+    .desc_ready_o(rx_desc_ready),
+    .used_o      (rx_used),
+    .used_valid_o(rx_used_valid),
+    .used_ready_i(rx_used_ready),
     .aw_addr_o   (aw_addr),
     .aw_len_o    (aw_len),
+    .aw_pair_o   (aw_pair),
     .aw_valid_o  (aw_valid),
     .aw_ready_i  (aw_ready),
     .w_data_o    (w_data),
     .w_strb_o    (w_strb),
     .w_valid_o   (w_valid),
     .w_ready_i   (w_ready),
-    .b_valid_i   (burst_done[0]),
+    .b_valid_i   (burst_done),
     .b_error_i   (b_error),
     .mac_stat_o  (mac_rx_stat),
     .no_space_o  (count[STAT_RX_NO_SPACE]),
     .disabled_o  (count[STAT_RX_DISABLED]),
     .truncated_o (count[STAT_RX_TRUNCATED]),
+    .no_buffer_o (count[STAT_RX_NO_BUFFER]),
     .csum_o      (count[STAT_RX_CSUM_VALID]),
-    .error_o     (path_error[RX]),
-    .idle_o      (path_idle[RX]),
+    .error_o     (rx_error),
+    .idle_o      (rx_idle),
     .busy_o      (rx_busy)
   );
 
@@ -427,13 +454,13 @@ module nic
   assign count[STAT_TX_FRAMES]   = mac_tx_stat.sent;
   assign count[STAT_TX_BYTES]    = mac_tx_stat.sent;
   assign count[STAT_TX_UNDERRUN] = mac_tx_stat.underrun;
-  assign count[STAT_RX_BUFFERS]  = used_valid[RX] && used_ready[RX] && vq_cfg[RX].enable;
+  assign count[STAT_RX_BUFFERS]  = (rx_used_valid & rx_used_ready & rx_enable) != '0;
   assign count[STAT_TX_BUFFERS]  = used_valid[TX] && used_ready[TX] && vq_cfg[TX].enable;
   assign count[STAT_DMA_ERROR]   = (r_valid != '0 && r_error) ||
                                    ((word_done != '0 || burst_done != '0) && b_error);
 
   // Of features that are not here.
-  assign count[NUM_STATS-1:32'(STAT_DMA_ERROR)+1] = '0;
+  assign count[32'(STAT_CTRL_ERR):32'(STAT_RX_FILTERED)] = '0;
 
   assign busy_o  = ctrl_busy || dma_port_busy || vq_busy != '0 || rx_busy || tx_busy;
   assign timer_o = '1;  // nothing here wakes up by itself

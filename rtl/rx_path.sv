@@ -5,48 +5,57 @@
 module rx_path
   import nic_pkg::*;
 #(
-  parameter int unsigned HostDataWidth = 128
+  parameter int unsigned QueuePairs    = 1,
+  parameter int unsigned HostDataWidth = 128,
+  parameter int unsigned MaxQueueSize  = 1024
 ) (
   input  logic                       clk_i,
   input  logic                       rst_ni,
-  input  logic                       enable_i,        // receive queue enabled, device running
+  input  logic [QueuePairs-1:0]      enable_i,        // receive queues enabled, device running
+  input  logic [QueuePairs-1:0]      forget_i,        // see rx_return
+  input  logic [15:0]                size_i [QueuePairs],  // queue_size
   input  logic                       guest_csum_i,    // VIRTIO_NET_F_GUEST_CSUM negotiated
+  input  logic                       mergeable_i,     // VIRTIO_NET_F_MRG_RXBUF negotiated
+  input  logic                       hash_report_i,   // VIRTIO_NET_F_HASH_REPORT negotiated
   input  logic [15:0]                max_frame_i,     // bytes with FCS
 
   input  logic [63:0]                xgmii_rxd_i,
   input  logic [7:0]                 xgmii_rxc_i,
 
-  // Virtqueue
-  input  vq_desc_t                   desc_i,
-  input  logic                       desc_valid_i,
-  output logic                       desc_ready_o,
+  // Virtqueues, see rx_dma
+  input  vq_desc_t                   desc_i [QueuePairs],
+  input  logic [QueuePairs-1:0]      desc_valid_i,
+  output logic [QueuePairs-1:0]      desc_ready_o,
   output vq_used_t                   used_o,
-  output logic                       used_valid_o,
-  input  logic                       used_ready_i,
+  output logic [QueuePairs-1:0]      used_valid_o,
+  input  logic [QueuePairs-1:0]      used_ready_i,
 
   // Write bursts, see dma_write
   output logic [63:0]                aw_addr_o,
   output logic [3:0]                 aw_len_o,
+  output logic [2:0]                 aw_pair_o,
   output logic                       aw_valid_o,
   input  logic                       aw_ready_i,
   output logic [HostDataWidth-1:0]   w_data_o,
   output logic [HostDataWidth/8-1:0] w_strb_o,
   output logic                       w_valid_o,
   input  logic                       w_ready_i,
-  input  logic                       b_valid_i,
+  input  logic [QueuePairs-1:0]      b_valid_i,
   input  logic                       b_error_i,
 
   output mac_rx_stat_t               mac_stat_o,      // events
   output logic                       no_space_o,
   output logic                       disabled_o,
   output logic                       truncated_o,
+  output logic                       no_buffer_o,
   output logic                       csum_o,
-  output logic                       error_o,
-  output logic                       idle_o,          // nothing outstanding on AXI
+  output logic [QueuePairs-1:0]      error_o,
+  output logic [QueuePairs-1:0]      idle_o,          // nothing outstanding on AXI
   output logic                       busy_o
 );
 
   import xgmii_pkg::*;
+  import virtio_pkg::*;
 
   // ---- waking up ------------------------------------------------------------------------------------
   logic        clk, active_q, active2_q;
@@ -66,7 +75,7 @@ module rx_path
 
   clock_gate u_gate (
     .clk_i,
-    .en_i (!rst_ni || busy_o || b_valid_i),
+    .en_i (!rst_ni || busy_o || b_valid_i != '0),
     .clk_o(clk)
   );
   wire event_told = mac_stat_o.good || mac_stat_o.bad_fcs || mac_stat_o.runt ||
@@ -145,40 +154,54 @@ module rx_path
     .busy_o         (fifo_busy)
   );
 
+  rx_frame_t frame;
+  always_comb begin
+    frame     = '0;
+    frame.len = 17'(rx_meta_len);
+    frame.hdr.flags[NET_HDR_F_DATA_VALID] = rx_meta_csum && guest_csum_i;
+  end
+
   rx_dma #(
-    .HostDataWidth(HostDataWidth)
+    .QueuePairs   (QueuePairs),
+    .HostDataWidth(HostDataWidth),
+    .MaxQueueSize (MaxQueueSize)
   ) u_rx_dma (
     .clk_i(clk),
     .rst_ni,
-    .enable_i        (enable_i),
-    .meta_valid_i    (rx_meta_valid),
-    .meta_len_i      (rx_meta_len),
-    .meta_csum_i     (rx_meta_csum && guest_csum_i),
-    .meta_ready_o    (rx_meta_ready),
+    .enable_i,
+    .forget_i,
+    .size_i,
+    .mergeable_i,
+    .hash_report_i,
+    .frame_i         (frame),
+    .frame_valid_i   (rx_meta_valid),
+    .frame_ready_o   (rx_meta_ready),
     .data_valid_i    (rx_data_valid),
     .data_i          (rx_data),
     .data_ready_o    (rx_data_ready),
-    .desc_i          (desc_i),
-    .desc_valid_i    (desc_valid_i),
-    .desc_ready_o    (desc_ready_o),
-    .used_o          (used_o),
-    .used_valid_o    (used_valid_o),
-    .used_ready_i    (used_ready_i),
-    .aw_addr_o       (aw_addr_o),
-    .aw_len_o        (aw_len_o),
-    .aw_valid_o      (aw_valid_o),
-    .aw_ready_i      (aw_ready_i),
-    .w_data_o        (w_data_o),
-    .w_strb_o        (w_strb_o),
-    .w_valid_o       (w_valid_o),
-    .w_ready_i       (w_ready_i),
-    .b_valid_i       (b_valid_i),
-    .b_error_i       (b_error_i),
+    .desc_i,
+    .desc_valid_i,
+    .desc_ready_o,
+    .used_o,
+    .used_valid_o,
+    .used_ready_i,
+    .aw_addr_o,
+    .aw_len_o,
+    .aw_pair_o,
+    .aw_valid_o,
+    .aw_ready_i,
+    .w_data_o,
+    .w_strb_o,
+    .w_valid_o,
+    .w_ready_i,
+    .b_valid_i,
+    .b_error_i,
     .stat_disabled_o (disabled_o),
     .stat_truncated_o(truncated_o),
+    .stat_no_buffer_o(no_buffer_o),
     .stat_csum_o     (csum_o),
-    .error_o         (error_o),
-    .idle_o          (idle_o),
+    .error_o,
+    .idle_o,
     .busy_o          (dma_busy)
   );
 

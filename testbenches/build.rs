@@ -118,6 +118,9 @@ fn table() -> Vec<Block> {
             .output("gso_o", 1)
             .output("segment_o", 1)
             .output("busy_o", 1),
+        rx_dma("rx_dma", 1, 128),
+        rx_dma("rx_dma_64", 4, 64),
+        rx_dma("rx_dma_512", 3, 512),
         virtqueue("virtqueue_rx", true, 128),
         virtqueue("virtqueue_tx", false, 128),
         virtqueue("virtqueue_rx_256", true, 256),
@@ -157,6 +160,52 @@ fn packet_fifo(name: &str, flush_keeps_open: bool) -> Block {
         .output("busy_o", 1)
 }
 
+/// `rx_dma` with short rings and a short patience; the data port is last, so that all widths have the
+/// other ports at the same places for the same number of queues.
+fn rx_dma(name: &str, pairs: u32, width: u32) -> Block {
+    Block::new("rx_dma")
+        .named(name)
+        .parameter("QueuePairs", &pairs.to_string())
+        .parameter("HostDataWidth", &width.to_string())
+        .parameter("MaxQueueSize", "64")
+        .parameter("StarveCycles", "200")
+        .input("enable_i", pairs)
+        .input("forget_i", pairs)
+        .input("mergeable_i", 1)
+        .input("hash_report_i", 1)
+        .input("frame_i", 148) // rx_frame_t
+        .input("frame_valid_i", 1)
+        .input("data_valid_i", 1)
+        .input("data_i", 64)
+        .input("desc_valid_i", pairs)
+        .input("used_ready_i", pairs)
+        .input("aw_ready_i", 1)
+        .input("w_ready_i", 1)
+        .input("b_valid_i", pairs)
+        .input("b_error_i", 1)
+        .input_array("size_i", 16, pairs)
+        .input_array("desc_i", 114, pairs) // vq_desc_t
+        .output("frame_ready_o", 1)
+        .output("data_ready_o", 1)
+        .output("desc_ready_o", pairs)
+        .output("used_o", 65) // vq_used_t
+        .output("used_valid_o", pairs)
+        .output("aw_addr_o", 64)
+        .output("aw_len_o", 4)
+        .output("aw_pair_o", 3)
+        .output("aw_valid_o", 1)
+        .output("w_valid_o", 1)
+        .output("stat_disabled_o", 1)
+        .output("stat_truncated_o", 1)
+        .output("stat_no_buffer_o", 1)
+        .output("stat_csum_o", 1)
+        .output("error_o", pairs)
+        .output("idle_o", pairs)
+        .output("busy_o", 1)
+        .output("w_strb_o", width / 8)
+        .output("w_data_o", width)
+}
+
 /// `virtqueue` as a receive (`write_dir`) or transmit queue; `r_data_i` is last, so that all widths
 /// have the other ports at the same places.
 fn virtqueue(name: &str, write_dir: bool, width: u32) -> Block {
@@ -169,7 +218,7 @@ fn virtqueue(name: &str, write_dir: bool, width: u32) -> Block {
         .input("in_order_i", 1)
         .input("kick_i", 1)
         .input("desc_ready_i", 1)
-        .input("used_i", 64) // vq_used_t
+        .input("used_i", 65) // vq_used_t
         .input("used_valid_i", 1)
         .input("desc_ar_ready_i", 1)
         .input("desc_r_valid_i", 1)

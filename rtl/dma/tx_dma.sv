@@ -194,7 +194,7 @@ module tx_dma
     .ready_i(used_ready_i),
     .count_o(used_count)
   );
-  assign used_o = '{id: used_word[31:16], len: '0, ndesc: used_word[15:0]};
+  assign used_o = '{more: 1'b0, id: used_word[31:16], len: '0, ndesc: used_word[15:0]};
   assign stat_empty_o = take && chain_end && total == '0;
 
   // tkeep of a last word from its byte count.

@@ -4,9 +4,12 @@
 // of must already have been acknowledged on AXI. Each becomes one 8-byte write of {len, id, flags},
 // a single beat, so that the driver never sees half of it (virtio 2.8.13). With Batch and in_order_i
 // chains that wait while a write is blocked are merged into one used descriptor (2.8.8, IN_ORDER).
+// Chains joined by `more` become visible together (5.1.6.4.1): the first one's used descriptor, which
+// the driver meets first, is written when those of all others have been acknowledged.
 // After used descriptors are acknowledged the driver event suppression structure is read (2.8.14)
 // and irq_o pulses if the driver wants to know. That read comes behind the write responses: it is
 // the store-load barrier that pairs with the driver's between enabling events and looking at the ring.
+// A refused write pulses error_o; nothing is written after it.
 // cfg_i.enable = 0: chains offered are discarded, position returns to 0, wrap counter to 1.
 module vq_used
   import nic_pkg::*;
@@ -58,6 +61,15 @@ module vq_used
   logic [7:0]  issued_q;        // used writes issued, modulo 256
   logic [7:0]  acked_q;         // used writes acknowledged, modulo 256
 
+  // The first of chains that belong together, not yet shown to the driver.
+  logic        group_q;         // it waits for the others
+  logic        close_q;         // the others are written
+  logic        failed_q;        // a write was refused: nothing more, the queue will be stopped
+  logic [15:0] head_id_q;
+  logic [31:0] head_len_q;
+  logic [15:0] head_idx_q;
+  logic        head_wrap_q;
+
   state_e      state_q;
   logic        dirty_q;         // used descriptors were written since the last look
   logic [16:0] since_q;         // ring entries used since the last look, saturating
@@ -68,31 +80,34 @@ module vq_used
 
   // ---- used descriptors -----------------------------------------------------------------------
   wire  in_flight_full = (issued_q - acked_q) == 8'd64;
-  wire  write_fire     = write_valid_o && write_ready_i;
+  wire  head_hold      = pending_valid_q && pending_q.more && !group_q && !close_q;  // no write yet
+  wire  head_fire      = close_q && write_valid_o && write_ready_i;
+  wire  pending_fire   = cfg_i.enable && (head_hold || (!close_q && write_valid_o && write_ready_i));
   // Never more than one lap in a batch, whatever the driver does.
   wire [16:0] batch    = {1'b0, pending_q.ndesc} + {1'b0, used_i.ndesc};
-  wire  merge          = Batch && in_order_i && pending_valid_q && !write_fire &&
+  wire  merge          = Batch && in_order_i && pending_valid_q && !pending_fire &&
                          batch <= {1'b0, cfg_i.size};
-  assign used_ready_o  = !cfg_i.enable || !pending_valid_q || write_fire || merge;
+  assign used_ready_o  = !cfg_i.enable || !pending_valid_q || pending_fire || merge;
 
   // 2.8.13: used = both flags equal to the used wrap counter; WRITE tells that len is valid.
   logic [15:0] flags;
   always_comb begin
     flags               = '0;
-    flags[DESC_F_AVAIL] = wrap_q;
-    flags[DESC_F_USED]  = wrap_q;
+    flags[DESC_F_AVAIL] = close_q ? head_wrap_q : wrap_q;
+    flags[DESC_F_USED]  = close_q ? head_wrap_q : wrap_q;
     flags[DESC_F_WRITE] = !Batch;
   end
   assign write_o = '{
-    addr: cfg_i.desc + {44'b0, idx_q, 4'b1000},
+    addr: cfg_i.desc + {44'b0, close_q ? head_idx_q : idx_q, 4'b1000},
     size: 3'd3,
-    data: {flags, pending_q.id, pending_q.len}
+    data: close_q ? {flags, head_id_q, head_len_q} : {flags, pending_q.id, pending_q.len}
   };
-  assign write_valid_o = pending_valid_q && cfg_i.enable && !in_flight_full;
+  assign write_valid_o = cfg_i.enable && !failed_q && (close_q ? issued_q == acked_q
+                                                  : pending_valid_q && !head_hold && !in_flight_full);
 
   wire [16:0] idx_sum  = {1'b0, idx_q} + {1'b0, pending_q.ndesc};
   wire        idx_over = idx_sum >= {1'b0, cfg_i.size};
-  wire [17:0] since_sum = {1'b0, since_q} + (write_fire ? {2'b0, pending_q.ndesc} : 18'd0);
+  wire [17:0] since_sum = {1'b0, since_q} + (pending_fire ? {2'b0, pending_q.ndesc} : 18'd0);
 
   // ---- notification ---------------------------------------------------------------------------
   /* verilator lint_off UNUSEDSIGNAL */
@@ -120,12 +135,15 @@ module vq_used
   assign error_o    = cfg_i.enable && ((write_done_i && write_error_i) || (read_done && r_error_i));
 
   assign idle_o = issued_q == acked_q && state_q != REQUEST && state_q != DATA;
-  assign busy_o = !idle_o || state_q != IDLE || pending_valid_q || dirty_q ||
-                  (!cfg_i.enable && (idx_q != '0 || !wrap_q));
+  assign busy_o = !idle_o || state_q != IDLE || pending_valid_q || close_q || dirty_q ||
+                  (!cfg_i.enable && (idx_q != '0 || !wrap_q || failed_q));
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       pending_valid_q <= 1'b0;
+      group_q         <= 1'b0;
+      close_q         <= 1'b0;
+      failed_q        <= 1'b0;
       idx_q           <= '0;
       wrap_q          <= 1'b1;
       issued_q        <= '0;
@@ -138,36 +156,52 @@ module vq_used
 
       if (!cfg_i.enable) begin
         pending_valid_q <= 1'b0;
+        group_q         <= 1'b0;
+        close_q         <= 1'b0;
+        failed_q        <= 1'b0;
         idx_q           <= '0;
         wrap_q          <= 1'b1;
         dirty_q         <= 1'b0;
         since_q         <= '0;
       end else begin
+        if (write_done_i && write_error_i) failed_q <= 1'b1;
         if (used_valid_i && used_ready_o) begin
           pending_valid_q <= 1'b1;
           pending_q       <= used_i;
           if (merge) pending_q.ndesc <= batch[15:0];
-        end else if (write_fire) begin
+        end else if (pending_fire) begin
           pending_valid_q <= 1'b0;
         end
-        if (write_fire) begin
+        if (pending_fire) begin
+          idx_q   <= idx_over ? 16'(idx_sum - {1'b0, cfg_i.size}) : idx_sum[15:0];
+          wrap_q  <= wrap_q ^ idx_over;
+          since_q <= since_sum[17] ? '1 : since_sum[16:0];
+          group_q <= pending_q.more;
+          close_q <= group_q && !pending_q.more;
+        end
+        if (pending_fire && head_hold) begin
+          head_id_q   <= pending_q.id;
+          head_len_q  <= pending_q.len;
+          head_idx_q  <= idx_q;
+          head_wrap_q <= wrap_q;
+        end
+        if (head_fire) close_q <= 1'b0;
+        if (head_fire || (pending_fire && !head_hold)) begin
           issued_q <= issued_q + 8'd1;
           dirty_q  <= 1'b1;
-          idx_q    <= idx_over ? 16'(idx_sum - {1'b0, cfg_i.size}) : idx_sum[15:0];
-          wrap_q   <= wrap_q ^ idx_over;
-          since_q  <= since_sum[17] ? '1 : since_sum[16:0];
         end
       end
 
       unique case (state_q)
         IDLE: begin
-          if (cfg_i.enable && dirty_q) begin
+          // Not while used descriptors are written that the driver cannot reach yet.
+          if (cfg_i.enable && dirty_q && !group_q && !close_q && !head_hold) begin
             new_idx_q  <= idx_q;
             new_wrap_q <= wrap_q;
             span_q     <= since_q;
             target_q   <= issued_q;
-            since_q    <= write_fire ? {1'b0, pending_q.ndesc} : '0;
-            dirty_q    <= write_fire;
+            since_q    <= pending_fire ? {1'b0, pending_q.ndesc} : '0;
+            dirty_q    <= pending_fire;
             state_q    <= WAIT_WRITES;
           end
         end

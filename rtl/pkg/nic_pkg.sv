@@ -53,9 +53,10 @@ package nic_pkg;
     STAT_TX_GSO        = 5'd21,  // chains that asked for segmentation and got it
     STAT_TX_SEGMENTS   = 5'd22,  // frames that segmentation made
     STAT_CTRL_OK       = 5'd23,  // control commands answered with VIRTIO_NET_OK
-    STAT_CTRL_ERR      = 5'd24   // control commands answered with VIRTIO_NET_ERR
+    STAT_CTRL_ERR      = 5'd24,  // control commands answered with VIRTIO_NET_ERR
+    STAT_RX_NO_BUFFER  = 5'd25   // dropped: its queue was without buffers, and others must go on
   } stat_e;
-  localparam int unsigned NUM_STATS = 25;
+  localparam int unsigned NUM_STATS = 26;
 
   // One-cycle events of the receive MAC; bytes counts the frame without FCS and is valid with good.
   typedef struct packed {
@@ -132,6 +133,7 @@ package nic_pkg;
 
   // A finished chain on its way to the used ring.
   typedef struct packed {
+    logic        more;   // the next chain belongs to the same frame: shown to the driver together
     logic [15:0] id;     // Buffer ID
     logic [31:0] len;    // bytes written to the buffer
     logic [15:0] ndesc;  // ring entries that the chain took

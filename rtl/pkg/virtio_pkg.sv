@@ -94,7 +94,8 @@ package virtio_pkg;
   localparam logic [15:0] MSI_NO_VECTOR = 16'hffff;
 
   // 5.1.6: struct virtio_net_hdr, bytes (num_buffers is always there with VERSION_1).
-  localparam int unsigned NET_HDR_BYTES = 12;
+  localparam int unsigned NET_HDR_BYTES      = 12;
+  localparam int unsigned NET_HDR_HASH_BYTES = 20;  // with VIRTIO_NET_F_HASH_REPORT
   localparam int unsigned NET_HDR_F_NEEDS_CSUM = 0;  // bit in flags
   localparam int unsigned NET_HDR_F_DATA_VALID = 1;  // bit in flags
 

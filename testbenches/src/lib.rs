@@ -12,6 +12,7 @@ pub mod mac;
 pub mod nic;
 pub mod packet_fifo;
 pub mod ring;
+pub mod rx_dma;
 pub mod seg;
 mod testbench;
 pub mod virtqueue;
@@ -29,6 +30,7 @@ pub const TESTBENCHES: &[Testbench] = &[
     seg::TX_SEG,
     seg::TX_SEG_RATE,
     packet_fifo::PACKET_FIFO,
+    rx_dma::RX_DMA,
     deadline::DEADLINE,
     virtqueue::VIRTQUEUE,
     #[cfg(feature = "nic")]

@@ -22,6 +22,7 @@ fn virtqueue() {
             "timeouts",
             "used descriptors saved",
             "errors",
+            "joined chains",
         ] {
             assert!(report.count(what) > 0, "seed {seed}: no {what}");
         }

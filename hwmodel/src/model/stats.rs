@@ -74,6 +74,8 @@ stats! {
     CtrlOk = 23, "STAT_CTRL_OK";
     /// Control commands answered with VIRTIO_NET_ERR.
     CtrlErr = 24, "STAT_CTRL_ERR";
+    /// Dropped: its queue was without buffers, and others must go on.
+    RxNoBuffer = 25, "STAT_RX_NO_BUFFER";
 }
 
 /// The counters, and the latch that keeps both halves of one together. A virtio device reset leaves

@@ -55,6 +55,14 @@ impl Block {
         self
     }
 
+    /// `count` inputs that are one port, an unpacked array; the constant is the first one's.
+    #[must_use]
+    pub fn input_array(mut self, port: &str, width: u32, count: u32) -> Self {
+        self.inputs
+            .extend((0..count).map(|i| (format!("{port}[{i}]"), width)));
+        self
+    }
+
     fn check(&self) -> Result<(), Error> {
         match self
             .inputs
@@ -161,15 +169,22 @@ fn rust_constants(block: &Block) -> String {
         );
         let mut word = 0;
         for (port, width) in ports {
-            let _ = writeln!(
-                text,
-                "    /// `{port}`, {width} bits: index of its (lowest) word."
-            );
-            let _ = writeln!(
-                text,
-                "    pub const {}: usize = {word};",
-                port.to_uppercase()
-            );
+            // Of an array the first element.
+            if let Some(port) = match port.split_once('[') {
+                None => Some(port.as_str()),
+                Some((array, "0]")) => Some(array),
+                Some(_) => None,
+            } {
+                let _ = writeln!(
+                    text,
+                    "    /// `{port}`, {width} bits: index of its (lowest) word."
+                );
+                let _ = writeln!(
+                    text,
+                    "    pub const {}: usize = {word};",
+                    port.to_uppercase()
+                );
+            }
             word += words(*width);
         }
         let function = if side == "IN" { "inputs" } else { "outputs" };

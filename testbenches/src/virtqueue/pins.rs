@@ -18,6 +18,8 @@ pub struct UsedChain {
     pub id: u16,
     pub len: u32,
     pub ndesc: u16,
+    /// The next chain belongs to the same frame.
+    pub more: bool,
 }
 
 /// `word_write_t`.
@@ -38,8 +40,9 @@ pub fn set_config(inputs: &mut [u64], ring: &RingConfig, enable: bool) {
 }
 
 impl UsedChain {
-    pub fn word(self) -> u64 {
-        u64::from(self.id) << 48 | u64::from(self.len) << 16 | u64::from(self.ndesc)
+    pub fn words(self) -> [u64; 2] {
+        let low = u64::from(self.id) << 48 | u64::from(self.len) << 16 | u64::from(self.ndesc);
+        [low, self.more.into()]
     }
 }
 

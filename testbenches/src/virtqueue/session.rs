@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     block::{Block, Stopped, virtqueue_rx as p},
-    ring::{DESC_F_INDIRECT, DESC_F_WRITE, DriverRing, Prepared, RingConfig},
+    ring::{self, DESC_F_INDIRECT, DESC_F_WRITE, DriverRing, Prepared, RingConfig},
     testbench::Report,
 };
 use rand::{RngExt, seq::IndexedRandom};
@@ -58,6 +58,14 @@ impl Ending {
 pub enum Failure {
     Stopped(Stopped),
     Mismatch(String),
+}
+
+/// Chains of one frame that are being used.
+struct Group {
+    /// The first, and its position: the driver sees it when all others are there.
+    head: (UsedChain, u64),
+    written: Vec<pins::WordWrite>,
+    closed: bool,
 }
 
 /// Cycles after which something that must happen has not: far above any latency of [`Timing`].
@@ -125,6 +133,11 @@ pub struct Session<'a> {
     engine: VecDeque<(UsedChain, u64)>,
     offered: bool,
     returned: VecDeque<UsedChain>,
+    group: Option<Group>,
+    /// Probability that two chains are one frame.
+    join: f64,
+    /// Positions whose chains were written, those of an open group included.
+    position: u64,
     issued: u64,
     /// Used positions issued when the newest event read was asked for, and when older ones came.
     issued_asked: u64,
@@ -202,6 +215,9 @@ impl<'a> Session<'a> {
             engine: VecDeque::new(),
             offered: false,
             returned: VecDeque::new(),
+            group: None,
+            join: *[0.0, 0.2, 0.8].choose(rng).unwrap_or(&0.0),
+            position: 0,
             issued: 0,
             issued_asked: 0,
             issued_looks: [0; 2],
@@ -271,9 +287,10 @@ impl<'a> Session<'a> {
         self.inputs[p::DESC_READY_I] = u64::from(self.rng.random_bool(self.desc_ready));
         if let Some((chain, due)) = self.engine.front() {
             self.offered |= *due <= self.now;
-            self.inputs[p::USED_I] = chain.word();
+            self.inputs[p::USED_I..p::USED_I + 2].copy_from_slice(&chain.words());
         } else {
             self.inputs[p::USED_I] = self.rng.random();
+            self.inputs[p::USED_I + 1] = self.rng.random_range(0..2);
         }
         self.inputs[p::USED_VALID_I] = u64::from(self.offered);
         self.axi.drive(self.now, &mut self.inputs, self.rng);
@@ -337,11 +354,21 @@ impl<'a> Session<'a> {
             };
             let ndesc = self.current.len() as u16;
             let delay = self.rng.random_range(1..=self.engine_delay);
+            // A chain that is not offered yet may turn out to be one frame with this one.
+            let waiting = self.engine.len() > usize::from(self.offered);
+            if self.variant.write
+                && waiting
+                && self.rng.random_bool(self.join)
+                && let Some((before, _)) = self.engine.back_mut()
+            {
+                before.more = true;
+            }
             self.engine.push_back((
                 UsedChain {
                     id: got.id,
                     len,
                     ndesc,
+                    more: false,
                 },
                 self.now + delay,
             ));
@@ -350,56 +377,94 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// A used descriptor on its way to memory: the oldest returned chain's, or a batch of them.
+    /// A used descriptor on its way to memory: the oldest returned chain's, or a batch of them, or one
+    /// of a frame of several, whose first comes last (5.1.6.4.1).
     fn check_used(&mut self, write: pins::WordWrite) -> Result<(), String> {
-        let ring = self.ring.config();
-        let (offset, lap) = (
-            self.issued % u64::from(ring.size),
-            self.issued / u64::from(ring.size),
-        );
-        let addr = ring.desc + 16 * offset + 8;
-        if write.addr != addr {
-            return Err(format!(
-                "used descriptor written to {:#x}, not {addr:#x}",
-                write.addr
-            ));
+        if self.group.is_none() && self.returned.front().is_some_and(|chain| chain.more) {
+            let head = self.returned.pop_front();
+            self.group = head.map(|chain| Group {
+                head: (chain, self.position),
+                written: Vec::new(),
+                closed: false,
+            });
+            self.position += head.map_or(0, |chain| u64::from(chain.ndesc));
         }
-        let id = (write.data >> 32) as u16;
-        let batch = match self.returned.iter().position(|c| c.id == id) {
-            Some(older) if older == 0 || (self.in_order && !self.variant.write) => older,
-            other => {
-                return Err(format!(
-                    "used id {id:#06x}: place {other:?} among the returned"
-                ));
+        match self.group.take() {
+            Some(group) if group.closed => {
+                self.report.add("joined chains", group.written.len() as u64);
+                for other in &group.written {
+                    let mut bytes = [0; 8];
+                    ring::Memory::read(&self.axi.memory, other.addr, &mut bytes);
+                    if u64::from_le_bytes(bytes) != other.data {
+                        return Err(format!("the first of a frame before {other:x?}"));
+                    }
+                }
+                self.expect_used(write, group.head.0, group.head.1)?;
+                self.issued = self.position;
             }
-        };
-        if batch != 0 {
-            self.report.add("used descriptors saved", batch as u64);
+            Some(mut group) => {
+                let chain = self.returned.pop_front();
+                let chain = chain.ok_or("used: the frame's next chain was not returned")?;
+                self.expect_used(write, chain, self.position)?;
+                self.position += u64::from(chain.ndesc);
+                group.written.push(write);
+                group.closed = !chain.more;
+                self.group = Some(group);
+            }
+            None => {
+                let id = (write.data >> 32) as u16;
+                let batch = match self.returned.iter().position(|c| c.id == id) {
+                    Some(older) if older == 0 || (self.in_order && !self.variant.write) => older,
+                    other => {
+                        return Err(format!(
+                            "used id {id:#06x}: place {other:?} among the returned"
+                        ));
+                    }
+                };
+                if batch != 0 {
+                    self.report.add("used descriptors saved", batch as u64);
+                }
+                let (mut last, at) = (None, self.position);
+                for chain in self.returned.drain(..=batch) {
+                    last = Some(chain);
+                    self.position += u64::from(chain.ndesc);
+                }
+                if let Some(chain) = last {
+                    self.expect_used(write, chain, at)?;
+                }
+                self.issued = self.position;
+            }
         }
-        let mut expected = UsedChain {
-            id,
-            len: 0,
-            ndesc: 0,
-        };
-        for chain in self.returned.drain(..=batch) {
-            expected.len = chain.len;
-            self.issued += u64::from(chain.ndesc);
-        }
-        let wrap = if lap % 2 == 0 { 0x8080 } else { 0 };
-        let flags = wrap
-            | if self.variant.write {
-                u64::from(DESC_F_WRITE)
+        self.last_progress = self.now;
+        Ok(())
+    }
+
+    /// `write` must tell of `chain` at the free-running `position`.
+    fn expect_used(
+        &self,
+        write: pins::WordWrite,
+        chain: UsedChain,
+        position: u64,
+    ) -> Result<(), String> {
+        let ring = self.ring.config();
+        let size = u64::from(ring.size);
+        let direction = if self.variant.write { DESC_F_WRITE } else { 0 };
+        let flags = u64::from(direction)
+            | if (position / size).is_multiple_of(2) {
+                0x8080
             } else {
                 0
             };
-        let data = flags << 48 | u64::from(id) << 32 | u64::from(expected.len);
-        if write.data != data {
+        let expected = pins::WordWrite {
+            addr: ring.desc + 16 * (position % size) + 8,
+            size: 3,
+            data: flags << 48 | u64::from(chain.id) << 32 | u64::from(chain.len),
+        };
+        if write != expected {
             return Err(format!(
-                "used descriptor {:#x}, expected {data:#x}",
-                write.data
+                "used descriptor {write:x?}, expected {expected:x?}"
             ));
         }
-        self.last_progress = self.now;
         Ok(())
     }
 
