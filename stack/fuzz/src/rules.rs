@@ -45,11 +45,28 @@ fn accepted(data: &[u8], apply: fn(&mut Nft, &str) -> Result<String, stack::nft:
     if let Err(e) = again.apply(&listed, 0) {
         panic!("{e}: a list that is not read:\n{listed}");
     }
-    assert_eq!(again.list(0, false), listed, "a list is not read as itself");
+    assert_eq!(
+        unbraced(&again.list(0, false)),
+        unbraced(&listed),
+        "a list is not read as itself"
+    );
     pass_packets(&mut nft);
     // Whatever packets changed is listed.
     nft.list(1, false);
     nft.list(u64::MAX, true);
+}
+
+/// A list with `{ x }` as `x`: nft too lists a set of equal elements as one element in braces, and takes that for the element alone.
+fn unbraced(list: &str) -> String {
+    let line = |line: &str| {
+        let braces = line.split_once("{ ").and_then(|(before, rest)| {
+            let (inner, after) = rest.split_once(" }")?;
+            let one = !inner.contains([',', ':', '{']) && !before.contains("elements =");
+            one.then(|| format!("{before}{inner}{after}"))
+        });
+        braces.unwrap_or_else(|| line.to_owned())
+    };
+    list.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Every base chain sees some ordinary packets, and some that end too soon.

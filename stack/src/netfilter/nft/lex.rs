@@ -161,6 +161,11 @@ impl Lexer {
         if self.rest().get(len + 1) != Some(&'"') {
             return Err(self.error("the string is not closed"));
         }
+        if let Some(nul) = inner.chars().position(|c| c == '\0') {
+            // It would end the string for the kernel, and not for the rest of the text.
+            self.advance(nul + 1);
+            return Err(self.error("a string cannot hold a NUL"));
+        }
         self.tokens.push(Token {
             kind: Kind::Quoted,
             text: inner,
@@ -307,5 +312,9 @@ mod tests {
             "2:2: \"\\\"\": the string is not closed"
         );
         assert_eq!(lex("ip ä").unwrap_err().column, 4);
+        assert_eq!(
+            lex("a \"x\0*\"").unwrap_err().to_string(),
+            "1:5: \"\\0\": a string cannot hold a NUL"
+        );
     }
 }
