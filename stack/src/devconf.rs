@@ -95,6 +95,10 @@ pub(crate) struct Ipv4Conf {
     pub shared_media: i32,
     /// Source-routed packets are taken; both. They are refused here whatever it says.
     pub accept_source_route: i32,
+    /// Redirects are believed: either on a host, both where packets are sent on.
+    pub accept_redirects: i32,
+    /// Without shared media: only redirects to gateways of default routes; either.
+    pub secure_redirects: i32,
     /// Martians are logged; there is no log, drops are traced.
     pub log_martians: i32,
 }
@@ -114,6 +118,8 @@ impl Default for Ipv4Conf {
             send_redirects: 1,
             shared_media: 1,
             accept_source_route: 0,
+            accept_redirects: 1,
+            secure_redirects: 1,
             log_martians: 0,
         }
     }
@@ -126,6 +132,15 @@ pub(crate) struct Ipv6Conf {
     pub forwarding: i32,
     /// Hop limit of packets made here.
     pub hop_limit: i32,
+    /// New addresses are first looked for on the link (RFC 4862 5.4): below 1 they are not; the larger of both. Linux starts with 1 for devices; here
+    /// it is 0, so that an address can be used at once and nothing is sent that nobody asked for.
+    pub accept_dad: i32,
+    /// Solicitations before an address counts as free.
+    pub dad_transmits: i32,
+    /// They carry a number by which their sender knows them again (RFC 7527); either.
+    pub enhanced_dad: i32,
+    /// Redirects are believed where packets are not sent on; the device's own.
+    pub accept_redirects: i32,
 }
 
 impl Default for Ipv6Conf {
@@ -133,6 +148,10 @@ impl Default for Ipv6Conf {
         Self {
             forwarding: 0,
             hop_limit: 64,
+            accept_dad: 0,
+            dad_transmits: 1,
+            enhanced_dad: 1,
+            accept_redirects: 1,
         }
     }
 }
@@ -143,6 +162,9 @@ impl Stack {
         self.ipv4_conf.get_mut(scope).forwarding = on;
         if scope == Scope::All {
             self.ipv4_conf.default.forwarding = on;
+            // A router does not let others tell it the way.
+            self.ipv4_conf.all.accept_redirects = i32::from(on == 0);
+            self.ipv4_conf.default.accept_redirects = i32::from(on == 0);
             for dev in self.ipv4_conf.devices_mut() {
                 dev.forwarding = on;
             }
@@ -189,6 +211,12 @@ macro_rules! conf {
     };
 }
 
+macro_rules! conf6 {
+    ($field:ident) => {
+        conf!(ipv6_conf, "net.ipv6.conf", $field)
+    };
+}
+
 macro_rules! conf4 {
     ($field:ident) => {
         conf!(ipv4_conf, "net.ipv4.conf", $field)
@@ -222,6 +250,8 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
     conf4!(send_redirects),
     conf4!(shared_media),
     conf4!(accept_source_route),
+    conf4!(accept_redirects),
+    conf4!(secure_redirects),
     conf4!(log_martians),
     Sysctl::int(
         "net.ipv6.conf.*.forwarding",
@@ -235,4 +265,8 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
         |stack, scope| i64::from(stack.ipv6_conf.get(scope).hop_limit),
         |stack, scope, value| stack.ipv6_conf.get_mut(scope).hop_limit = value as i32,
     ),
+    conf6!(accept_dad),
+    conf6!(dad_transmits),
+    conf6!(enhanced_dad),
+    conf6!(accept_redirects),
 ];

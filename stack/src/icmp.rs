@@ -93,6 +93,15 @@ impl Stack {
                 self.icmp_frag_needed(&skb);
                 self.consume_skb(skb, Consume::Icmp);
             }
+            REDIRECT if skb.len() < ICMP_HLEN + IPV4_HLEN => {
+                self.kfree_skb(skb, DropReason::PktTooSmall)
+            }
+            REDIRECT => {
+                if let IpAddr::V4(router) = flow.src {
+                    self.icmp_redirect(&skb, router);
+                }
+                self.consume_skb(skb, Consume::Icmp);
+            }
             _ => self.consume_skb(skb, Consume::Icmp),
         }
     }

@@ -1,6 +1,7 @@
 //! Addresses of devices, and the routes that come with them (net/ipv4/devinet.c, net/ipv6/addrconf.c).
 
 use crate::addr::{IpCidr, link_local};
+use crate::dad::Dad;
 use crate::error::StackError;
 use crate::fib::{
     Mode, Nexthop, RT_TABLE_LOCAL, RT_TABLE_MAIN, RTPROT_KERNEL, RouteSpec, RouteType, Scope,
@@ -22,6 +23,10 @@ pub(crate) struct IfAddr {
     pub secondary: bool,
     /// IPv4: the broadcast address that was given with it.
     pub broadcast: Option<Ipv4Addr>,
+    /// IPv6: whether it is this host's alone.
+    pub dad: Dad,
+    /// IPv6: it is used without asking (`IFA_F_NODAD`).
+    pub nodad: bool,
 }
 
 impl IfAddr {
@@ -39,6 +44,8 @@ impl IfAddr {
             scope,
             secondary: false,
             broadcast: None,
+            dad: Dad::Done,
+            nodad: false,
         }
     }
 
@@ -91,9 +98,24 @@ impl Stack {
     pub(crate) fn install_ifa(&mut self, ifa: IfAddr) {
         let mut ifa = ifa;
         ifa.secondary = ifa.v4().is_some() && self.addrs.iter().any(|a| a.same_network(&ifa));
+        self.addrconf_dad_begin(&mut ifa);
         self.link_ifa(ifa);
-        let source = self.primary_of(&ifa);
-        for route in ifa_routes(&ifa, source) {
+        self.install_ifa_routes(&ifa, |_| true);
+    }
+
+    /// The address is known to be free: now it is this host's (`addrconf_dad_completed()`).
+    pub(crate) fn install_ifa_local(&mut self, ifa: &IfAddr) {
+        self.install_ifa_routes(ifa, |route| route.kind == RouteType::Local);
+    }
+
+    fn install_ifa_routes(&mut self, ifa: &IfAddr, which: fn(&RouteSpec) -> bool) {
+        let source = self.primary_of(ifa);
+        let routes = ifa_routes(ifa, source);
+        for route in routes.into_iter().filter(which) {
+            // Until it is known to be free, its network is reached but nothing is taken in for it.
+            if ifa.dad.is_tentative() && route.kind == RouteType::Local {
+                continue;
+            }
             // Other devices may have the same network: theirs come first.
             let mode = match route.table {
                 RT_TABLE_LOCAL if route.dst.address().is_ipv4() => Mode::Append,
@@ -155,6 +177,7 @@ impl Stack {
             .position(|a| a.dev == ifindex && a.cidr == cidr)
             .ok_or(StackError::AddressNotAvailable(cidr.address()))?;
         let gone = self.addrs.remove(at);
+        self.addrconf_dad_stop(&gone);
         if gone.v4().is_some() && !gone.secondary {
             while let Some(at) = self
                 .addrs
@@ -228,11 +251,22 @@ impl Stack {
             .any(|ifa| holds(&ifa) && (b.is_unspecified() || ifa.cidr.contains(b.into())))
     }
 
-    /// Whether `address` is one of `dev`'s own.
+    /// Whether `address` is one of `dev`'s own, and free to be used.
     pub(crate) fn has_addr(&self, dev: IfIndex, address: Ipv6Addr) -> bool {
-        self.addrs
-            .iter()
-            .any(|a| a.dev == dev && a.cidr.address() == IpAddr::V6(address))
+        self.ifa_v6(dev, address)
+            .is_some_and(|a| !a.dad.is_tentative())
+    }
+
+    /// `ipv6_get_ifaddr()`: the address of `dev`, whatever its state.
+    pub(crate) fn ifa_v6(&self, dev: IfIndex, address: Ipv6Addr) -> Option<&IfAddr> {
+        let mut addrs = self.addrs.iter();
+        addrs.find(|a| a.dev == dev && a.cidr.address() == IpAddr::V6(address))
+    }
+
+    /// [`ifa_v6`](Self::ifa_v6), to be changed.
+    pub(crate) fn ifa_v6_mut(&mut self, dev: IfIndex, address: Ipv6Addr) -> Option<&mut IfAddr> {
+        let mut addrs = self.addrs.iter_mut();
+        addrs.find(|a| a.dev == dev && a.cidr.address() == IpAddr::V6(address))
     }
 }
 

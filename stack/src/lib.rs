@@ -29,8 +29,8 @@
 //! Routes, rules, addresses and neighbours are configured by lines as they are typed: [`Stack::ip`], [`Stack::sysctl`].
 //!
 //! What a received packet can meet and this stack does not have: raw sockets, IGMP and MLD (only the all-hosts group, all nodes and the
-//! solicited-node groups are joined), router advertisements and redirects (validated, then ignored; IPv4 routers send redirects, IPv6
-//! routers do not), duplicate address detection for own addresses. Loose and strict source routes are refused.
+//! solicited-node groups are joined), router advertisements (validated, then ignored; IPv4 routers send redirects, IPv6
+//! routers do not). Loose and strict source routes are refused.
 #![deny(missing_docs)]
 
 pub mod addr;
@@ -38,6 +38,7 @@ mod arp;
 pub mod bpf;
 pub mod checksum;
 pub mod command;
+mod dad;
 mod devconf;
 pub mod drop_reason;
 pub mod error;
@@ -62,6 +63,7 @@ pub mod page_pool;
 mod ping;
 mod pmtu;
 mod reassembly;
+mod redirect;
 mod sched;
 pub mod skb;
 pub mod socket;

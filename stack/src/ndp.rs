@@ -1,7 +1,8 @@
-//! Neighbour discovery (RFC 4861): solicitations and advertisements. Router solicitations, router advertisements and redirects are
-//! validated and then ignored; duplicate address detection (RFC 4862) is not done for own addresses, but answered.
+//! Neighbour discovery (RFC 4861): solicitations, advertisements and redirects. Router solicitations and router advertisements are
+//! validated and then ignored.
 
 use crate::addr::solicited_node;
+use crate::dad::Dad;
 use crate::drop_reason::DropReason;
 use crate::fib::{Route, RouteType};
 use crate::ipv4::Flow;
@@ -17,6 +18,7 @@ const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+const REDIRECT: u8 = 137;
 
 /// Bytes of a solicitation or advertisement before its options.
 const ND_HLEN: usize = 24;
@@ -24,6 +26,10 @@ const ND_HLEN: usize = 24;
 const OPT_SOURCE_LL: u8 = 1;
 /// Option: target link-layer address.
 const OPT_TARGET_LL: u8 = 2;
+/// Option: the packet that was redirected.
+const OPT_REDIRECTED: u8 = 4;
+/// Option: nonce (RFC 3971 5.3.2).
+const OPT_NONCE: u8 = 14;
 /// Flags of advertisements (RFC 4861 4.4).
 const NA_ROUTER: u8 = 0x80;
 const NA_SOLICITED: u8 = 0x40;
@@ -36,6 +42,10 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 struct Options {
     source_ll: Option<[u8; 6]>,
     target_ll: Option<[u8; 6]>,
+    /// As a number, big endian.
+    nonce: Option<u64>,
+    /// Whether a packet is quoted.
+    redirected: bool,
 }
 
 impl Options {
@@ -54,12 +64,19 @@ impl Options {
             match kind {
                 OPT_SOURCE_LL => options.source_ll = mac,
                 OPT_TARGET_LL => options.target_ll = mac,
+                OPT_NONCE => options.nonce = mac.map(nonce_of),
+                OPT_REDIRECTED => options.redirected = true,
                 _ => {}
             }
             bytes = &bytes[option.len()..];
         }
         Some(options)
     }
+}
+
+/// A nonce as a number.
+fn nonce_of([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
 /// The address at bytes 8 to 23 of a message.
@@ -108,8 +125,59 @@ impl Stack {
                     .map(|_| ())
                     .ok_or(DropReason::Ipv6NdiscBadOptions)
             }
+            REDIRECT => self.ndisc_redirect_rcv(skb, src),
             _ => Ok(()),
         }
+    }
+
+    /// `ndisc_redirect_rcv()`: RFC 4861 8.1, and whether the packet that it quotes is this host's.
+    fn ndisc_redirect_rcv(&mut self, skb: &SkBuff, src: Ipv6Addr) -> Result<(), DropReason> {
+        let message = skb.data();
+        let gateway = target(message).ok_or(DropReason::PktTooSmall)?;
+        let dst = message.get(24..40).and_then(|b| b.first_chunk::<16>());
+        let dst = Ipv6Addr::from(*dst.ok_or(DropReason::PktTooSmall)?);
+        if !src.is_unicast_link_local() {
+            return Err(DropReason::NotSpecified);
+        }
+        let options = Options::parse(&message[40..]).ok_or(DropReason::Ipv6NdiscBadOptions)?;
+        let on_link = gateway == dst;
+        if dst.is_multicast() || !(on_link || gateway.is_unicast_link_local()) {
+            return Err(DropReason::NotSpecified);
+        }
+        let (target_ll, dev) = (options.target_ll, skb.dev);
+        if options.redirected && !self.redirect_quotes_own(&message[40..]) {
+            return Ok(());
+        }
+        if self.rt6_do_redirect(dev, src, gateway, dst) {
+            let update = NeighUpdate {
+                mac: target_ll,
+                state: NudState::Stale,
+                overrides: true,
+                weak_override: true,
+                create: true,
+            };
+            self.neigh_update(dev, gateway.into(), update);
+            if let Some(neigh) = self.neighbours.get_mut(dev, gateway.into()) {
+                neigh.router |= !on_link;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the packet in the redirected-header option, among these options, came from an address of this host.
+    fn redirect_quotes_own(&self, mut options: &[u8]) -> bool {
+        while let [kind, len, ..] = *options {
+            let len = usize::from(len) * 8;
+            let (Some(option), true) = (options.get(..len), len > 0) else {
+                return false;
+            };
+            if kind == OPT_REDIRECTED {
+                let quoted = option.get(8..).and_then(Ipv6Header::new);
+                return quoted.is_some_and(|h| self.fib.is_local(h.saddr().into()));
+            }
+            options = &options[len..];
+        }
+        false
     }
 
     /// `ndisc_recv_ns()`: RFC 4861 7.1.1 and 7.2.3.
@@ -135,8 +203,20 @@ impl Stack {
         if dad && options.source_ll.is_some() {
             return Err(DropReason::NotSpecified);
         }
-        if !self.has_addr(skb.dev, wanted) {
-            return Err(DropReason::Ipv6NdiscNsOtherHost);
+        match self.ifa_v6(skb.dev, wanted).map(|ifa| ifa.dad) {
+            None => return Err(DropReason::Ipv6NdiscNsOtherHost),
+            Some(Dad::Done) => {}
+            Some(state) => {
+                // RFC 4862 5.4.3: another host asks for it too, unless it is this one's own question that came back (RFC 7527 4.2).
+                let own = match state {
+                    Dad::Probing { nonce, .. } => nonce != 0 && options.nonce == Some(nonce),
+                    _ => false,
+                };
+                if dad && !own {
+                    self.addrconf_dad_failure(skb.dev, wanted);
+                }
+                return Err(DropReason::NotSpecified);
+            }
         }
         if dad {
             // Somebody wants our address: everybody is told that it is taken.
@@ -173,8 +253,9 @@ impl Stack {
             .get(ND_HLEN..)
             .and_then(Options::parse)
             .ok_or(DropReason::Ipv6NdiscBadOptions)?;
-        // Somebody else claims our address; there is nothing to do about it but to say that this is so.
-        if self.has_addr(skb.dev, about) {
+        // Somebody else claims our address. While it is tentative it is not ours; else there is nothing to do about it.
+        if self.ifa_v6(skb.dev, about).is_some() {
+            self.addrconf_dad_failure(skb.dev, about);
             return Err(DropReason::NotSpecified);
         }
         let update = NeighUpdate {
@@ -204,7 +285,11 @@ impl Stack {
         if self.ipv6_conf.all.forwarding != 0 {
             flags |= NA_ROUTER;
         }
-        let message = (NEIGHBOUR_ADVERTISEMENT, flags, address, OPT_TARGET_LL);
+        let Some(mac) = self.device(cause.dev).map(|d| d.mac) else {
+            return;
+        };
+        let option = Some((OPT_TARGET_LL, mac));
+        let message = (NEIGHBOUR_ADVERTISEMENT, flags, address, option);
         self.ndisc_send(cause.dev, message, address, dst, cause);
     }
 
@@ -233,28 +318,32 @@ impl Stack {
         } else {
             solicited_node(wanted)
         };
-        let none = SkBuff::default();
-        self.ndisc_send(
-            dev,
-            (NEIGHBOUR_SOLICITATION, 0, wanted, OPT_SOURCE_LL),
-            own,
-            dst,
-            &none,
-        );
+        let Some(mac) = self.device(dev).map(|d| d.mac) else {
+            return;
+        };
+        let option = Some((OPT_SOURCE_LL, mac));
+        let message = (NEIGHBOUR_SOLICITATION, 0, wanted, option);
+        self.ndisc_send(dev, message, own, dst, &SkBuff::default());
     }
 
-    /// Builds and sends a message: (type, flags, target, kind of the option with our MAC address).
+    /// `ndisc_send_ns()` of [`dad`](crate::dad): who has `address`? From nobody yet (RFC 4862 5.4.2). `nonce`: 48 bits, 0: none.
+    pub(crate) fn ndisc_send_dad_ns(&mut self, dev: IfIndex, address: Ipv6Addr, nonce: u64) {
+        let [_, _, nonce @ ..] = nonce.to_be_bytes();
+        let option = (nonce != [0; 6]).then_some((OPT_NONCE, nonce));
+        let message = (NEIGHBOUR_SOLICITATION, 0, address, option);
+        let (from, to) = (Ipv6Addr::UNSPECIFIED, solicited_node(address));
+        self.ndisc_send(dev, message, from, to, &SkBuff::default());
+    }
+
+    /// Builds and sends a message: (type, flags, target, an option of six bytes).
     fn ndisc_send(
         &mut self,
         dev: IfIndex,
-        (kind, flags, about, option): (u8, u8, Ipv6Addr, u8),
+        (kind, flags, about, option): (u8, u8, Ipv6Addr, Option<(u8, [u8; 6])>),
         src: Ipv6Addr,
         dst: Ipv6Addr,
         cause: &SkBuff,
     ) {
-        let Some(mac) = self.device(dev).map(|d| d.mac) else {
-            return;
-        };
         let Some(mut skb) = self.alloc_skb(dev, IPV6_HLEN, ND_HLEN + 8) else {
             return;
         };
@@ -262,9 +351,13 @@ impl Stack {
         message[0] = kind;
         message[4] = flags;
         message[8..ND_HLEN].copy_from_slice(&about.octets());
-        message[ND_HLEN..ND_HLEN + 2].copy_from_slice(&[option, 1]);
-        message[ND_HLEN + 2..].copy_from_slice(&mac);
-        if skb.put_slice(&message).is_none() {
+        let mut len = ND_HLEN;
+        if let Some((option, value)) = option {
+            message[ND_HLEN..ND_HLEN + 2].copy_from_slice(&[option, 1]);
+            message[ND_HLEN + 2..].copy_from_slice(&value);
+            len += 8;
+        }
+        if skb.put_slice(&message[..len]).is_none() {
             return self.kfree_skb(skb, DropReason::NoMem);
         }
         skb.parent = cause.id;

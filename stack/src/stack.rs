@@ -16,6 +16,7 @@ use crate::netfilter::nft::{Nft, NftHooks};
 use crate::page_pool::PagePool;
 use crate::pmtu::PathMtu;
 use crate::reassembly::FragQueues;
+use crate::redirect::Redirects;
 use crate::sched::tc::TcState;
 use crate::sched::{Mirrored, TxQueue};
 use crate::skb::{IfIndex, NET_SKB_PAD, PacketId, PktType, SkBuff};
@@ -131,6 +132,7 @@ pub struct Stack {
     pub(crate) neigh_gc_runs: bool,
     pub(crate) frags: FragQueues,
     pub(crate) pmtu: PathMtu,
+    pub(crate) redirects: Redirects,
     pub(crate) icmp_limiter: IcmpLimiter,
     /// Last IPv4 identification used.
     pub(crate) ip_id: u16,
@@ -177,6 +179,7 @@ impl Stack {
             neigh_gc_runs: false,
             frags: FragQueues::default(),
             pmtu: PathMtu::default(),
+            redirects: Redirects::default(),
             icmp_limiter: IcmpLimiter::default(),
             ip_id: 0,
             stats: StackStats::default(),
@@ -210,8 +213,8 @@ impl Stack {
         stack
     }
 
-    /// Adds a device and brings it up. With IPv6 it gets its link-local address (EUI-64 of the MAC address). Duplicate address
-    /// detection and router solicitation are not done: nothing is sent.
+    /// Adds a device and brings it up. With IPv6 it gets its link-local address (EUI-64 of the MAC address), at once unless
+    /// `net.ipv6.conf.default.accept_dad` was set: then it is tentative first. Routers are not solicited.
     pub fn add_device(&mut self, name: &str, ops: Box<dyn NetDeviceOps>) -> IfIndex {
         let index = self.register_device(name, ops);
         if self.config.ipv6 {
@@ -318,6 +321,7 @@ impl Stack {
         while let Some(key) = self.timers.take_due(self.now) {
             match key {
                 TimerKey::Neighbour(dev, address) => self.neigh_timer(dev, address),
+                TimerKey::Dad(dev, address) => self.dad_timer(dev, address),
                 TimerKey::NeighGc => self.neigh_gc(),
                 TimerKey::Fragments(key) => self.frag_expire(key),
                 TimerKey::TxRetry(dev) => self.tx_retry_timer(dev),

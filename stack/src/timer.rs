@@ -5,13 +5,15 @@ use crate::reassembly::FragKey;
 use crate::skb::IfIndex;
 use crate::tcp::{TcpSocketId, TcpTimer};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// What is due. The order among things due at the same time is the order of this type, the same in every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TimerKey {
     /// A neighbour's state changes or a solicitation is repeated.
     Neighbour(IfIndex, IpAddr),
+    /// A tentative address is asked for, or becomes this host's.
+    Dad(IfIndex, Ipv6Addr),
     /// Neighbours that nobody needs are looked for.
     NeighGc,
     /// A datagram's fragments did not all come in time.

@@ -4,6 +4,7 @@ use super::parse::{mac, refusal};
 use super::{Family, Output, choose};
 use crate::addr::IpCidr;
 use crate::command::Words;
+use crate::dad::Dad;
 use crate::fib::{Scope, names};
 use crate::inetaddr::IfAddr;
 use crate::skb::IfIndex;
@@ -80,9 +81,12 @@ impl Stack {
                         },
                     };
                 }
-                // There are no lifetimes, and no duplicate address detection that could be left out.
-                "nodad" | "noprefixroute" | "valid_lft" | "preferred_lft" | "peer" | "label"
-                | "anycast" => return Err(word.error("is not supported here")),
+                // For IPv4, iproute2 only warns.
+                "nodad" => ifa.nodad = cidr.address().is_ipv6(),
+                // There are no lifetimes.
+                "noprefixroute" | "valid_lft" | "preferred_lft" | "peer" | "label" | "anycast" => {
+                    return Err(word.error("is not supported here"));
+                }
                 _ => return Err(word.error("unknown word of an address")),
             }
         }
@@ -159,7 +163,16 @@ impl Stack {
                     Scope::UNIVERSE => "global".into(),
                     scope => names::scope_name(scope),
                 };
-                let _ = writeln!(out, "    inet6 {} scope {scope} ", ifa.cidr);
+                let _ = write!(out, "    inet6 {} scope {scope} ", ifa.cidr);
+                // iproute2's order.
+                for (is, flag) in [
+                    (ifa.nodad, "nodad "),
+                    (ifa.dad == Dad::Failed, "dadfailed "),
+                    (ifa.dad.is_tentative(), "tentative "),
+                ] {
+                    out += if is { flag } else { "" };
+                }
+                out.push('\n');
                 out += LIFETIME;
             }
         }

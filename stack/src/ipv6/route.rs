@@ -260,6 +260,7 @@ impl Stack {
             .or(preferred)
             .or_else(|| self.ipv6_select_addr(route.oif, daddr))
             .ok_or_else(unreachable)?;
+        self.redirects.apply(&mut route, daddr.into(), self.now);
         Ok((route, source))
     }
 
@@ -299,7 +300,8 @@ impl Stack {
     /// `ipv6_dev_get_saddr()`: RFC 6724 5, rules 1 (same address), 2 (scope), 5 (outgoing device) and 8 (longest common prefix).
     pub(crate) fn ipv6_select_addr(&self, oif: IfIndex, daddr: Ipv6Addr) -> Option<Ipv6Addr> {
         let wanted = scope_of(daddr);
-        let candidates = self.addrs.iter().filter_map(|a| match a.cidr.address() {
+        let usable = self.addrs.iter().filter(|a| !a.dad.is_tentative());
+        let candidates = usable.filter_map(|a| match a.cidr.address() {
             // Link-local sources only make sense on their own link; for link-local destinations so do all others.
             IpAddr::V6(own)
                 if a.dev == oif || (!own.is_unicast_link_local() && wanted > SCOPE_LINK) =>

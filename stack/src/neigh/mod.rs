@@ -140,21 +140,42 @@ impl Stack {
         neigh.state.is_valid().then_some(neigh.mac)
     }
 
+    /// `neigh_event_send()` without a packet: whether the neighbour may be used; it is asked when it is not known.
+    pub(crate) fn neigh_event_send(&mut self, dev: IfIndex, address: IpAddr) -> bool {
+        if self.neigh_resolve(dev, address).is_some() {
+            return true;
+        }
+        if self.neigh_create(dev, address).is_some() {
+            self.neigh_ask(dev, address);
+        }
+        false
+    }
+
+    /// Starts asking if nobody did yet.
+    fn neigh_ask(&mut self, dev: IfIndex, address: IpAddr) {
+        let (now, parms) = (self.now, self.neigh_conf.of(dev, address));
+        let Some(neigh) = self.neighbours.get_mut(dev, address) else {
+            return;
+        };
+        if neigh.state == NudState::Incomplete {
+            return;
+        }
+        neigh.state = NudState::Incomplete;
+        // Linux counts as if the unicast probes had been used up: there is no address to send them to.
+        neigh.probes = parms.ucast_solicit;
+        neigh.updated = now;
+        self.neigh_set_timer(dev, address, Some(now + parms.retrans_time));
+        self.neigh_probe(dev, address);
+    }
+
     /// Keeps the packet until the neighbour answers; starts asking if nobody did yet.
     fn neigh_enqueue(&mut self, mut skb: SkBuff, address: IpAddr) {
         // The solicitation needs a page too, and so does all other traffic.
         skb.detach_if_scarce();
-        let (dev, now) = (skb.dev, self.now);
+        let dev = skb.dev;
         let parms = self.neigh_conf.of(dev, address);
-        let Some(neigh) = self.neigh_create(dev, address) else {
+        if self.neigh_create(dev, address).is_none() {
             return self.kfree_skb(skb, DropReason::NeighCreateFail);
-        };
-        let start = neigh.state != NudState::Incomplete;
-        if start {
-            neigh.state = NudState::Incomplete;
-            // Linux counts as if the unicast probes had been used up: there is no address to send them to.
-            neigh.probes = parms.ucast_solicit;
-            neigh.updated = now;
         }
         self.trace(&skb, Stage::NeighbourQueue);
         let Some(neigh) = self.neighbours.get_mut(dev, address) else {
@@ -172,10 +193,7 @@ impl Stack {
             neigh.queue_bytes -= oldest.truesize();
             self.kfree_skb(oldest, DropReason::NeighQueueFull);
         }
-        if start {
-            self.neigh_set_timer(dev, address, Some(now + parms.retrans_time));
-            self.neigh_probe(dev, address);
-        }
+        self.neigh_ask(dev, address);
     }
 
     fn neigh_set_timer(&mut self, dev: IfIndex, address: IpAddr, at: Option<Ps>) {

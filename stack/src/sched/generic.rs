@@ -367,7 +367,7 @@ impl Stack {
     pub(crate) fn attach_default_qdisc(&mut self, dev: IfIndex) {
         let config = match dev {
             IfIndex::LO => QdiscConfig::Noqueue,
-            _ => QdiscConfig::FqCodel(Default::default()),
+            _ => self.tc.default_qdisc.config(),
         };
         // Default options are never refused.
         if let Ok(root) = self.qdisc_create(dev, &config, Handle::NONE, Handle::ROOT) {

@@ -8,13 +8,14 @@
 //!                                └ filters choose the class
 //! ```
 //!
-//! [`Stack::tc`](crate::Stack::tc) takes the lines that people type after `tc`. A device starts with `fq_codel`, the loopback device
-//! with `noqueue`. `generic` moves packets between stack, qdisc and driver; `qdisc` says what a kind of qdisc has to do; `store` holds the
+//! [`Stack::tc`](crate::Stack::tc) takes the lines that people type after `tc`. A device starts with `net.core.default_qdisc`, which is `fq_codel`,
+//! the loopback device with `noqueue`. `generic` moves packets between stack, qdisc and driver; `qdisc` says what a kind of qdisc has to do; `store` holds the
 //! packets of a device's queues, so that nothing is allocated or copied while they move from queue to queue.
 
 mod act;
 mod cls;
 mod codel;
+mod default;
 mod ecn;
 mod fifo;
 mod flow_hash;
@@ -37,6 +38,7 @@ pub(crate) mod tc;
 mod testing;
 
 pub use cls::bpf::{BpfVerdict, TcProgram};
+pub(crate) use default::DEFAULT_QDISC;
 pub(crate) use generic::TxQueue;
 pub(crate) use ifb::TX_QUEUE_LEN as IFB_TX_QUEUE_LEN;
 pub(crate) use ingress::Clsact;

@@ -104,13 +104,8 @@ impl Stack {
                 value = Some(words.expect("a value")?.text);
             }
             let name = canonical(key);
-            let (sysctl, scope) = self.find_sysctl(&name, word)?;
-            if let Some(value) = value {
-                self.write_sysctl(sysctl, scope, value)
-                    .map_err(|problem| word.error(problem))?;
-            }
+            let now = self.read_or_write(&name, value, word)?;
             if !(quiet && value.is_some()) {
-                let now = (sysctl.get)(self, scope);
                 let _ = match values_only {
                     true => writeln!(out, "{now}"),
                     false => writeln!(out, "{name} = {now}"),
@@ -121,6 +116,29 @@ impl Stack {
                 None => return Ok(out),
             }
         }
+    }
+
+    /// The value that the key has now, after it was set to `value` if there is one.
+    fn read_or_write(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+        word: Word<'_>,
+    ) -> Result<String, CommandError> {
+        // The only one that is no number.
+        if name == crate::sched::DEFAULT_QDISC {
+            if let Some(value) = value {
+                self.set_default_qdisc(value)
+                    .map_err(|problem| word.error(problem))?;
+            }
+            return Ok(self.default_qdisc().to_owned());
+        }
+        let (sysctl, scope) = self.find_sysctl(name, word)?;
+        if let Some(value) = value {
+            self.write_sysctl(sysctl, scope, value)
+                .map_err(|problem| word.error(problem))?;
+        }
+        Ok((sysctl.get)(self, scope).to_string())
     }
 
     fn find_sysctl(
@@ -200,6 +218,11 @@ mod tests {
             "net.ipv4.conf.lo.rp_filter = 2\nnet.ipv4.conf.all.rp_filter = 1\n"
         );
         assert_eq!(run("-n net.ipv4.conf.default.rp_filter"), "0\n");
+        assert_eq!(run("-n net.core.default_qdisc"), "fq_codel\n");
+        assert_eq!(
+            run("-w net.core.default_qdisc=pfifo_fast"),
+            "net.core.default_qdisc = pfifo_fast\n"
+        );
     }
 
     #[test]
@@ -218,6 +241,10 @@ mod tests {
         assert_eq!(say("-q"), "1:3: end of line: a key is missing");
         let wrong = say("net.ipv6.conf.lo.hop_limit=0");
         assert!(wrong.ends_with("0 is not within 1 to 255"), "{wrong}");
+        assert_eq!(
+            say("net.core.default_qdisc=htb"),
+            r#"1:1: "net.core.default_qdisc=htb": "htb" is no qdisc that needs no options (fq_codel, pfifo_fast, pfifo, bfifo, noqueue)"#
+        );
         assert!(say("net.ipv4.ip_forward=yes").ends_with(r#""yes" is not a number"#));
     }
 

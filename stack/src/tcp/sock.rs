@@ -189,7 +189,7 @@ impl TcpTable {
         self.socks.get(&id)
     }
 
-    pub(super) fn lookup_established(&self, pair: &Pair) -> Option<TcpSocketId> {
+    pub fn lookup_established(&self, pair: &Pair) -> Option<TcpSocketId> {
         self.established.get(pair).copied()
     }
 

@@ -2,9 +2,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod dad;
 mod datagrams;
 mod forwarding;
 mod neighbours;
+mod redirects;
 mod routing;
 
 use common::{Host, MAC, PEER, SEC, Wire, frame};

@@ -203,6 +203,8 @@ impl Stack {
             return Err(invalid);
         }
         route.src = Some(source.into());
+        self.redirects
+            .apply(&mut route, flow.daddr.into(), self.now);
         Ok((route, source))
     }
 

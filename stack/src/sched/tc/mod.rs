@@ -13,6 +13,7 @@ pub(crate) mod units;
 use super::act::ActionKind;
 use super::cls::FilterIds;
 use super::cls::bpf::SharedProgram;
+use super::default::DefaultQdisc;
 use super::fq_codel::FqCodelConfig;
 use super::handle::Handle;
 use super::htb::{HtbClassConfig, HtbConfig};
@@ -189,6 +190,7 @@ pub(crate) struct TcState {
     pub ids: FilterIds,
     /// Programs for `bpf` filters, by name.
     pub programs: BTreeMap<String, SharedProgram>,
+    pub default_qdisc: DefaultQdisc,
 }
 
 /// What is to be done with an object.
