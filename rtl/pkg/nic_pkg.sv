@@ -163,10 +163,6 @@ package nic_pkg;
   typedef struct packed {
     logic promisc;
     logic allmulti;
-    logic alluni;
-    logic nomulti;
-    logic nouni;
-    logic nobcast;
   } rx_mode_t;
 
   // Receive-side scaling and hash report (5.1.6.5.6.4, 5.1.6.5.7.4); key and table are beside it.
@@ -187,6 +183,32 @@ package nic_pkg;
   // Which buffers a virtqueue may hold: those that the device reads, those that it writes, or in each
   // chain first the ones and then the others (2.8.17).
   typedef enum logic [1:0] {VQ_READ, VQ_WRITE, VQ_BOTH} vq_direction_e;
+
+  // What the control queue has set (5.1.6.5), as registers.
+  typedef struct packed {
+    rx_mode_t    mode;
+    logic [47:0] mac;      // bits 7:0 = first octet
+    logic [3:0]  pairs;    // in use without RSS, 1..8 (5.1.6.5.6)
+    rss_cfg_t    rss;
+    coal_cfg_t   rx_coal;
+    coal_cfg_t   tx_coal;
+  } ctrl_cfg_t;
+
+  // What it puts into tables that others keep; each *_we and mac_set lasts a cycle.
+  typedef struct packed {
+    logic            mac_we;
+    logic [5:0]      mac_index;  // bit 5: of the multicast addresses
+    logic [47:0]     mac;
+    logic            mac_set;    // the table is whole: count and all hold
+    logic [1:0][5:0] mac_count;  // unicast [0] and multicast [1] addresses, 0..32
+    logic [1:0]      mac_all;    // there were more: all of that kind pass
+    logic            vlan_we;
+    logic            vlan_on;
+    logic [11:0]     vlan_id;
+    logic            rss_we;     // indirection table
+    logic [6:0]      rss_index;
+    logic [2:0]      rss_pair;
+  } ctrl_write_t;
 
   // A single-beat write of at most 8 bytes, naturally aligned.
   typedef struct packed {

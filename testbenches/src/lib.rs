@@ -3,7 +3,9 @@
 
 pub mod axis;
 pub mod block;
+pub mod checkers;
 pub mod csum;
+pub mod ctrl_vq;
 pub mod deadline;
 pub mod frames;
 pub mod inet;
@@ -16,6 +18,7 @@ pub mod rx_dma;
 pub mod seg;
 mod testbench;
 pub mod virtqueue;
+pub mod vq_moderation;
 
 pub use testbench::{Error, Options, Report, Testbench};
 
@@ -31,8 +34,13 @@ pub const TESTBENCHES: &[Testbench] = &[
     seg::TX_SEG_RATE,
     packet_fifo::PACKET_FIFO,
     rx_dma::RX_DMA,
+    checkers::AXIS_CHECKER,
+    checkers::AXIL_CHECKER,
+    checkers::AXI4_CHECKER,
     deadline::DEADLINE,
+    ctrl_vq::CTRL_VQ,
     virtqueue::VIRTQUEUE,
+    vq_moderation::VQ_MODERATION,
     #[cfg(feature = "nic")]
     nic::NIC_CONTROL,
     #[cfg(feature = "nic")]

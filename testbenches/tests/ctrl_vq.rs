@@ -1,0 +1,25 @@
+//! The control queue's commands.
+
+use testbenches::{Options, ctrl_vq::CTRL_VQ};
+
+#[test]
+fn ctrl_vq() {
+    let options = Options::default();
+    let report = (CTRL_VQ.run)(&options).unwrap_or_else(|e| panic!("ctrl_vq: {e}"));
+    println!("ctrl_vq, seed {}: {report}", options.seed);
+    for case in [
+        "PROMISC",
+        "ALLMULTI",
+        "MAC_TABLE",
+        "MAC_ADDR",
+        "VLAN",
+        "PAIRS",
+        "RSS",
+        "HASH",
+        "COAL",
+        "refused commands",
+        "cut off",
+    ] {
+        assert!(report.count(case) > 20, "too little of: {case}");
+    }
+}
