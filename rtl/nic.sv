@@ -148,6 +148,8 @@ module nic
   logic [Words-1:0]       word_valid, word_ready, word_done;
   /* verilator lint_on UNUSEDSIGNAL */
 
+  logic b_error;  // with the pulse of a write's response
+
   ctrl #(
     .QueuePairs   (QueuePairs),
     .HostDataWidth(HostDataWidth),
@@ -213,7 +215,7 @@ module nic
   logic [3:0]                 aw_len;
   logic [2:0]                 aw_pair;
   logic [QueuePairs-1:0]      burst_done;
-  logic r_last, r_error, aw_valid, aw_ready, w_valid, w_ready, b_error;
+  logic r_last, r_error, aw_valid, aw_ready, w_valid, w_ready;
 
   dma_port #(
     .QueuePairs   (QueuePairs),

@@ -210,6 +210,11 @@ module rx_dma
   assign frame_ready_o = start || refuse;
   assign data_ready_o  = (step && pop && hdr_word_q == '0) || (state_q == DROP && words_q != '0);
 
+  /* verilator lint_off UNUSEDSIGNAL */
+  vq_desc_t desc;
+  /* verilator lint_on UNUSEDSIGNAL */
+  assign desc = desc_i[start ? next_pair : pair_q];
+
   wire desc_fire = state_q == DESC && enabled && ready;     // in the middle of a frame
   wire skip_fire = (state_q == SKIP || state_q == RESYNC) && enabled && desc_valid_i[pair_q];
   always_comb begin
@@ -218,10 +223,6 @@ module rx_dma
     else if (desc_fire || skip_fire) desc_ready_o[pair_q] = 1'b1;
   end
 
-  /* verilator lint_off UNUSEDSIGNAL */
-  vq_desc_t desc;
-  /* verilator lint_on UNUSEDSIGNAL */
-  assign desc = desc_i[start ? next_pair : pair_q];
   wire [LenW-1:0] total     = LenW'(frame_i.len) +
                               (hash_report_i ? LenW'(NET_HDR_HASH_BYTES) : LenW'(NET_HDR_BYTES));
   wire [14:0]     words     = 15'((frame_i.len + 17'd7) >> 3);
@@ -247,6 +248,10 @@ module rx_dma
                     (skip_end && state_q == RESYNC);
   wire void_push  = short_end || empty_short || give_up || abandon ||
                     (skip_end && state_q == RESYNC);
+
+  // A frame that was written but can no longer be told to the driver is counted as the others are; not
+  // in the cycle of another one, so that none is lost to the counter.
+  wire drop_disabled = (refuse && !next_enabled) || abandon;
 
   rx_return #(
     .QueuePairs(QueuePairs),
@@ -275,9 +280,6 @@ module rx_dma
     .busy_o       (return_busy)
   );
 
-  // A frame that was written but can no longer be told to the driver is counted as the others are; not
-  // in the cycle of another one, so that none is lost to the counter.
-  wire  drop_disabled     = (refuse && !next_enabled) || abandon;
   assign stat_disabled_o  = drop_disabled || return_drop;
   assign stat_truncated_o = short_end || empty_short;
   assign stat_no_buffer_o = give_up || (refuse && next_enabled);
