@@ -17,6 +17,9 @@ pub const VQ_MODERATION: Testbench = Testbench {
 /// Cycles that the timer of the bench is late at the most.
 const LATE: u64 = 33;
 
+/// Near the end of 48 bits, so that every run passes it.
+const START: u64 = (1 << 48) - 50_000;
+
 fn run(options: &Options) -> Result<Report, Error> {
     let seed = options.seed;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -26,7 +29,6 @@ fn run(options: &Options) -> Result<Report, Error> {
     if let Some(path) = &options.waves {
         block.open_waves(path).map_err(stopped)?;
     }
-    let mut now: u64 = (1 << 48) - 50_000;
     let (mut max_packets, mut max_usecs) = (0u32, 0u32);
     // Packets since the last look, and when the first came.
     let (mut packets, mut first) = (0u64, 0u64);
@@ -36,7 +38,8 @@ fn run(options: &Options) -> Result<Report, Error> {
     let mut timer: Option<u64> = None;
     // The queue was let look in the cycle before and did not.
     let mut free = false;
-    for _ in 0..300_000 * u64::from(options.effort) {
+    let cycles = 300_000 * u64::from(options.effort);
+    for now in START..START + cycles {
         let enable = !rng.random_bool(0.0005);
         if rng.random_bool(0.002) {
             max_packets = *[0, 1, 2, 15, 1000, u32::MAX].choose(&mut rng).unwrap_or(&0);
@@ -76,7 +79,8 @@ fn run(options: &Options) -> Result<Report, Error> {
             ),
         };
         let hold = o[port::HOLD_O] == 1;
-        if !hold && !may_look && !(packets == 0 && steady < 2) {
+        // Without a packet it does not matter until the limits have been the same for a cycle.
+        if !(hold || may_look || packets == 0 && steady < 2) {
             return Err(mismatch("let go too early".into()));
         }
         if hold && (off || full || late) {
@@ -105,7 +109,6 @@ fn run(options: &Options) -> Result<Report, Error> {
             packets += arriving;
         }
         steady += 1;
-        now += 1;
     }
     report.cycles = block.cycle();
     Ok(report)

@@ -75,7 +75,11 @@ pub const SUBJECT: Subject = Subject {
             |pins, rng| invent(pins, rng, R),
             "read response to nothing",
         ),
-        ("exclusive response", exclusive, "exclusive"),
+        (
+            "exclusive response",
+            |pins, rng| exclusive(pins, rng),
+            "exclusive",
+        ),
         ("no answer", silence, "no answer"),
     ],
 };
@@ -161,7 +165,7 @@ fn invent(pins: &mut [Pins], rng: &mut ChaCha8Rng, channel: Channel) -> Option<(
     Some(())
 }
 
-fn exclusive(pins: &mut Vec<Pins>, rng: &mut ChaCha8Rng) -> Option<()> {
+fn exclusive(pins: &mut [Pins], rng: &mut ChaCha8Rng) -> Option<()> {
     let at = place(pins, rng, |at| {
         pins[at][p::BVALID_I] == 1 && !waited(pins, at, B)
     })?;

@@ -12,7 +12,11 @@ pub const SUBJECT: Subject = Subject {
     block: p::NAME,
     legal,
     rules: &[
-        ("tvalid withdrawn", withdraw, "tvalid withdrawn"),
+        (
+            "tvalid withdrawn",
+            |pins, rng| withdraw(pins, rng),
+            "tvalid withdrawn",
+        ),
         (
             "tdata changed",
             |pins, rng| change(pins, rng, p::TDATA_I, 1),
@@ -38,7 +42,11 @@ pub const SUBJECT: Subject = Subject {
             |pins, rng| keep(pins, rng, 0),
             "not contiguous",
         ),
-        ("partial beat inside", partial, "partial beat"),
+        (
+            "partial beat inside",
+            |pins, rng| partial(pins, rng),
+            "partial beat",
+        ),
         ("no tready", stall, "no tready"),
     ],
 };
@@ -82,7 +90,7 @@ fn waited(pins: &[Pins], at: usize) -> bool {
     pins[at - 1][p::TVALID_I] == 1 && pins[at - 1][p::TREADY_I] == 0
 }
 
-fn withdraw(pins: &mut Vec<Pins>, rng: &mut ChaCha8Rng) -> Option<()> {
+fn withdraw(pins: &mut [Pins], rng: &mut ChaCha8Rng) -> Option<()> {
     let at = place(pins, rng, |at| waited(pins, at))?;
     pins[at][p::TVALID_I] = 0;
     Some(())
@@ -106,7 +114,7 @@ fn keep(pins: &mut [Pins], rng: &mut ChaCha8Rng, keep: u64) -> Option<()> {
     Some(())
 }
 
-fn partial(pins: &mut Vec<Pins>, rng: &mut ChaCha8Rng) -> Option<()> {
+fn partial(pins: &mut [Pins], rng: &mut ChaCha8Rng) -> Option<()> {
     let inside = |at: usize| pins[at][p::TVALID_I] == 1 && pins[at][p::TLAST_I] == 0;
     let at = place(pins, rng, |at| inside(at) && !waited(pins, at))?;
     pins[at][p::TKEEP_I] = 0x0f;
