@@ -20,6 +20,10 @@ fn error(text: &str) -> String {
 fn words_are_named_with_their_place() {
     for (text, expected) in [
         (
+            "define a = $",
+            "1:12: \"$\": expected the name of a definition",
+        ),
+        (
             "add rule ip t in frobnicate 5",
             "1:18: \"frobnicate\": is no statement or expression",
         ),

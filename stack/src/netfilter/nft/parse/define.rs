@@ -1,6 +1,6 @@
 //! `define NAME = …` and `$NAME`: replaced before anything is parsed.
 
-use crate::netfilter::nft::error::NftError;
+use crate::netfilter::nft::error::{NftError, Pos};
 use crate::netfilter::nft::lex::{Kind, Token};
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Result<Vec<Token>, NftError> {
             }
             match tokens.get(at) {
                 Some(t) if t.is("=") => at += 1,
-                other => return Err(position(other).error("expected = after the name")),
+                _ => return Err(position(&tokens, at).error("expected = after the name")),
             }
             let end = value_end(&tokens, at);
             let mut value = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Result<Vec<Token>, NftError> {
                 value.push(token);
             }
             if value.is_empty() {
-                return Err(position(tokens.get(at)).error("the definition has no value"));
+                return Err(position(&tokens, at).error("the definition has no value"));
             }
             defines.insert(name, value);
             at = end;
@@ -63,14 +63,16 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Result<Vec<Token>, NftError> {
     Ok(out)
 }
 
-fn position(token: Option<&Token>) -> crate::netfilter::nft::error::Pos {
+/// Where token `at` stands; the last one when there are not so many: a value may end with its line.
+fn position(tokens: &[Token], at: usize) -> Pos {
+    let token = tokens.get(at).or(tokens.last());
     token.map(Token::pos).unwrap_or_default()
 }
 
 fn word(tokens: &[Token], at: usize) -> Result<String, NftError> {
     match tokens.get(at) {
         Some(t) if t.kind == Kind::Word => Ok(t.text.clone()),
-        other => Err(position(other).error("expected the name of a definition")),
+        _ => Err(position(tokens, at).error("expected the name of a definition")),
     }
 }
 
