@@ -379,6 +379,70 @@ fn what_a_verifier_refuses_is_stopped() {
     }
 }
 
+/// One program for each way out of its memory (bounds.c): it is stopped there, the frame is lost, and nothing else happened.
+#[test]
+fn whatever_leaves_its_memory_is_stopped() {
+    let elf = object("bounds");
+    for section in common::LEAVES_ITS_MEMORY {
+        let mut host = host("bounds", section);
+        let pool = host.wire.borrow().pool.clone();
+        let frame = udp(1, 1, &[250, 1, 2]);
+        host.receive([frame.clone(), frame]);
+        let expected = XdpStats {
+            faults: 2,
+            ..XdpStats::default()
+        };
+        assert_eq!(host.xdp(), expected, "{section}");
+        assert!(host.sent().is_empty(), "{section}");
+        assert_eq!(host.stack.drop_count(DropReason::NotSpecified), 2);
+        assert_eq!(host.value("array", &[1, 0, 0, 0]), Some(vec![0; 16]));
+        assert_eq!(host.value("hash", &[0; 4]), None, "{section}");
+        host.assert_balanced();
+        assert_eq!(pool.available(), pool.count());
+        // The program may be used again, and others.
+        host.stack
+            .xdp_attach(host.dev, &elf, "xdp/inside")
+            .expect("attached");
+        host.receive([udp(1, 1, &[0])]);
+        assert_eq!(host.xdp().pass, 1);
+    }
+}
+
+/// The neighbour of all those stays inside; its maps are an array, a hash and a device map with any numbers as keys.
+#[test]
+fn whatever_stays_in_its_memory_runs() {
+    let mut host = host("bounds", "xdp/inside");
+    // Byte 14 is 0x45: slot 1 of the array, then the device map, which has nothing at 5 yet.
+    let frame = udp(1, 1, &[14]);
+    host.receive([frame.clone()]);
+    assert_eq!((host.xdp().tx, host.sent()), (1, vec![frame.clone()]));
+    let mut value = vec![0; 16];
+    value[5] = 0x45;
+    assert_eq!(host.value("array", &[1, 0, 0, 0]), Some(value));
+    let other = Wire::new([2, 0, 0, 0, 0, 0x0c]);
+    let dev = host.stack.add_device("eth1", Box::new(Rc::clone(&other)));
+    host.set("devices", 5, dev.0);
+    host.receive([frame.clone()]);
+    assert_eq!(other.borrow().tx, [frame]);
+    // The last byte is inside, the next one is not; too short a frame has none.
+    host.receive([udp(1, 1, &[42]), udp(1, 1, &[43]), udp(1, 1, b"")]);
+    let expected = XdpStats {
+        tx: 1,
+        redirect: 1,
+        pass: 1,
+        aborted: 1,
+        drop: 1,
+        ..XdpStats::default()
+    };
+    assert_eq!(host.xdp(), expected);
+    let kinds: Vec<MapKind> = {
+        let maps = host.stack.xdp_maps(host.dev).expect("a program");
+        maps.borrow().iter().map(|m| m.spec().kind).collect()
+    };
+    assert_eq!(kinds, [MapKind::Array, MapKind::Hash, MapKind::DevMapHash]);
+    host.assert_balanced();
+}
+
 #[test]
 fn objects_that_cannot_be_loaded_say_why() {
     let mut host = Host::new(StackConfig::default());

@@ -119,6 +119,26 @@ impl NetDeviceOps for Wire {
     }
 }
 
+/// Sections of tests/data/bpf/bounds.c whose programs leave their memory.
+pub const LEAVES_ITS_MEMORY: [&str; 16] = [
+    "xdp/read_end",
+    "xdp/read_across",
+    "xdp/read_before",
+    "xdp/write_end",
+    "xdp/write_before",
+    "xdp/stack_above",
+    "xdp/stack_below",
+    "xdp/write_context",
+    "xdp/read_context",
+    "xdp/array_end",
+    "xdp/null",
+    "xdp/helper_key",
+    "xdp/helper_value",
+    "xdp/helper_map",
+    "xdp/number",
+    "xdp/moved",
+];
+
 /// The MAC address of the host under test.
 pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x0b];
 /// The MAC address of its neighbour.
