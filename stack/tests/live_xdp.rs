@@ -46,6 +46,9 @@ fn loader(test: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A verdict, and the frame after the run.
+type Outcome = (i32, Vec<u8>);
+
 /// What the kernel says to frames: verdict and bytes of each; `None` when it refuses the program.
 fn kernel(
     loader: &Path,
@@ -53,7 +56,7 @@ fn kernel(
     section: &str,
     kind: &str,
     frames: &[Vec<u8>],
-) -> Result<Option<Vec<(i32, Vec<u8>)>>, String> {
+) -> Result<Option<Vec<Outcome>>, String> {
     let mut child = Command::new(loader)
         .arg(data(object))
         .args([section, kind])
