@@ -14,7 +14,8 @@ module nic
 #(
   parameter int unsigned QueuePairs    = 1,    // 1..8, beside the control queue
   parameter int unsigned HostDataWidth = 128,  // bits, 64..512
-  parameter int unsigned MaxQueueSize  = 1024  // descriptors, what queue_size reads after reset
+  parameter int unsigned MaxQueueSize  = 1024, // descriptors, what queue_size reads after reset
+  parameter int unsigned WatchPeriod   = 65536 // cycles: completions may take so long, not twice as long
 ) (
   input  logic                       clk_i,
   input  logic                       rst_ni,
@@ -99,7 +100,6 @@ module nic
   import virtio_pkg::*;
 
   localparam int unsigned NumQueues   = 2 * QueuePairs + 1;
-  localparam int unsigned TX          = 1;  // of the first pair
   localparam int unsigned CTRL        = NumQueues - 1;
   localparam int unsigned HeaderBytes = 18;            // Ethernet header with one VLAN tag
   localparam int unsigned FcsBytes    = 4;
@@ -136,6 +136,8 @@ module nic
   /* verilator lint_on UNUSEDSIGNAL */
   logic [NumQueues-1:0] kick, vq_irq, vq_error, vq_idle, vq_busy;
   logic [NUM_STATS-1:0] count;
+  logic [NumQueues:0]   lost;   // by queue, then MSI-X
+  logic [3:0]           rx_buffers, tx_buffers, tx_malformed;
   logic                 ctrl_busy, dma_port_busy, rx_busy, tx_busy;
   mac_rx_stat_t         mac_rx_stat;
   mac_tx_stat_t         mac_tx_stat;
@@ -188,6 +190,7 @@ module nic
     .queue_irq_i      (vq_irq),
     .queue_error_i    (vq_error),
     .queue_idle_i     (vq_idle),
+    .lost_i           (lost),
     .write_o          (word[0]),
     .write_valid_o    (word_valid[0]),
     .write_ready_i    (word_ready[0]),
@@ -196,6 +199,9 @@ module nic
     .count_i          (count),
     .rx_bytes_i       (mac_rx_stat.bytes),
     .tx_bytes_i       (mac_tx_stat.bytes),
+    .rx_buffers_i     (rx_buffers),
+    .tx_buffers_i     (tx_buffers),
+    .tx_malformed_i   (tx_malformed),
     .busy_o           (ctrl_busy)
   );
 
@@ -219,7 +225,8 @@ module nic
 
   dma_port #(
     .QueuePairs   (QueuePairs),
-    .HostDataWidth(HostDataWidth)
+    .HostDataWidth(HostDataWidth),
+    .WatchPeriod  (WatchPeriod)
   ) u_dma_port (
     .clk_i,
     .rst_ni,
@@ -275,6 +282,7 @@ module nic
     .m_axi_rlast_i,
     .m_axi_rvalid_i,
     .m_axi_rready_o,
+    .lost_o      (lost),
     .busy_o      (dma_port_busy)
   );
 
@@ -327,17 +335,18 @@ module nic
     assign ar_len[EVENT+q] = '0;
   end
 
-  // Queues without a data path: their chains stay where they are.
   logic [NumQueues-1:0] path_error, path_idle;
+
+  // The control queue has no data path: its chains stay where they are. Receive queues read no data.
   for (genvar q = 0; q < int'(NumQueues); q++) begin : gen_unused
-    if (q > int'(TX) && (q % 2 == 1 || q == int'(CTRL))) begin : gen_tie
+    if (q == int'(CTRL)) begin : gen_tie
       assign desc_ready[q] = 1'b0;
       assign used[q]       = '0;
       assign used_valid[q] = 1'b0;
       assign path_error[q] = 1'b0;
       assign path_idle[q]  = 1'b1;
     end
-    if (q != int'(TX)) begin : gen_no_data
+    if (q % 2 == 0) begin : gen_no_reads
       assign ar_addr[DATA+q]  = '0;
       assign ar_len[DATA+q]   = '0;
       assign ar_valid[DATA+q] = 1'b0;
@@ -410,36 +419,62 @@ module nic
     .busy_o      (rx_busy)
   );
 
-  logic [3:0] tx_ar_len;
-  assign ar_len[DATA+TX] = {4'b0, tx_ar_len};
+  // Transmit queues, by pair
+  vq_desc_t              tx_desc [QueuePairs];
+  vq_used_t              tx_used [QueuePairs];
+  logic [63:0]           tx_ar_addr [QueuePairs];
+  logic [3:0]            tx_ar_len [QueuePairs];
+  logic [QueuePairs-1:0] tx_enable, tx_desc_valid, tx_desc_ready, tx_used_valid, tx_used_ready,
+                         tx_ar_valid, tx_ar_ready, tx_r_valid, tx_empty, tx_error, tx_idle;
+  logic                  bad_frame;
+  for (genvar p = 0; p < int'(QueuePairs); p++) begin : gen_tx
+    localparam int Q = 2 * p + 1;
+    assign tx_enable[p]     = vq_cfg[Q].enable;
+    assign tx_desc[p]       = desc[Q];
+    assign tx_desc_valid[p] = desc_valid[Q];
+    assign desc_ready[Q]    = tx_desc_ready[p];
+    assign used[Q]          = tx_used[p];
+    assign used_valid[Q]    = tx_used_valid[p];
+    assign tx_used_ready[p] = used_ready[Q];
+    assign ar_addr[DATA+Q]  = tx_ar_addr[p];
+    assign ar_len[DATA+Q]   = {4'b0, tx_ar_len[p]};
+    assign ar_valid[DATA+Q] = tx_ar_valid[p];
+    assign tx_ar_ready[p]   = ar_ready[DATA+Q];
+    assign tx_r_valid[p]    = r_valid[DATA+Q];
+    assign path_error[Q]    = tx_error[p];
+    assign path_idle[Q]     = tx_idle[p];
+  end
+
   tx_path #(
+    .QueuePairs   (QueuePairs),
     .HostDataWidth(HostDataWidth)
   ) u_tx_path (
     .clk_i,
     .rst_ni,
-    .enable_i    (vq_cfg[TX].enable),
+    .enable_i    (tx_enable),
     .csum_en_i   (features[F_NET_CSUM]),
     .max_frame_i (max_frame_q),
-    .desc_i      (desc[TX]),
-    .desc_valid_i(desc_valid[TX]),
-    .desc_ready_o(desc_ready[TX]),
-    .used_o      (used[TX]),
-    .used_valid_o(used_valid[TX]),
-    .used_ready_i(used_ready[TX]),
-    .ar_addr_o   (ar_addr[DATA+TX]),
+    .desc_i      (tx_desc),
+    .desc_valid_i(tx_desc_valid),
+    .desc_ready_o(tx_desc_ready),
+    .used_o      (tx_used),
+    .used_valid_o(tx_used_valid),
+    .used_ready_i(tx_used_ready),
+    .ar_addr_o   (tx_ar_addr),
     .ar_len_o    (tx_ar_len),
-    .ar_valid_o  (ar_valid[DATA+TX]),
-    .ar_ready_i  (ar_ready[DATA+TX]),
+    .ar_valid_o  (tx_ar_valid),
+    .ar_ready_i  (tx_ar_ready),
     .r_data_i    (r_data),
     .r_error_i   (r_error),
-    .r_valid_i   (r_valid[DATA+TX]),
+    .r_valid_i   (tx_r_valid),
     .xgmii_txd_o,
     .xgmii_txc_o,
     .mac_stat_o  (mac_tx_stat),
-    .malformed_o (count[STAT_TX_MALFORMED]),
+    .malformed_o (bad_frame),
+    .empty_o     (tx_empty),
     .csum_o      (count[STAT_TX_CSUM]),
-    .error_o     (path_error[TX]),
-    .idle_o      (path_idle[TX]),
+    .error_o     (tx_error),
+    .idle_o      (tx_idle),
     .busy_o      (tx_busy)
   );
 
@@ -456,15 +491,34 @@ module nic
   assign count[STAT_TX_FRAMES]   = mac_tx_stat.sent;
   assign count[STAT_TX_BYTES]    = mac_tx_stat.sent;
   assign count[STAT_TX_UNDERRUN] = mac_tx_stat.underrun;
-  assign count[STAT_RX_BUFFERS]  = (rx_used_valid & rx_used_ready & rx_enable) != '0;
-  assign count[STAT_TX_BUFFERS]  = used_valid[TX] && used_ready[TX] && vq_cfg[TX].enable;
+  assign count[STAT_RX_BUFFERS]   = rx_buffers != '0;
+  assign count[STAT_TX_BUFFERS]   = tx_buffers != '0;
+  assign count[STAT_TX_MALFORMED] = tx_malformed != '0;
+
+  // Of queues that may do so in the same cycle.
+  wire [NumQueues-1:0] returned = used_valid & used_ready;
+  always_comb begin
+    rx_buffers   = '0;
+    tx_buffers   = '0;
+    tx_malformed = {3'b0, bad_frame};
+    if (returned != '0 || tx_empty != '0) begin
+      for (int unsigned p = 0; p < QueuePairs; p++) begin
+        rx_buffers   += 4'(returned[2*p] && vq_cfg[2*p].enable);
+        tx_buffers   += 4'(returned[2*p+1] && vq_cfg[2*p+1].enable);
+        tx_malformed += 4'(tx_empty[p]);
+      end
+    end
+  end
+
   assign count[STAT_DMA_ERROR]   = (r_valid != '0 && r_error) ||
                                    ((word_done != '0 || burst_done != '0) && b_error);
 
   // Of features that are not here.
   assign count[32'(STAT_CTRL_ERR):32'(STAT_RX_FILTERED)] = '0;
 
-  assign busy_o  = ctrl_busy || dma_port_busy || vq_busy != '0 || rx_busy || tx_busy;
+  // A ring that waits for completions that do not come does nothing.
+  assign busy_o  = ctrl_busy || dma_port_busy || (vq_busy & ~lost[NumQueues-1:0]) != '0 || rx_busy ||
+                   tx_busy;
   assign timer_o = '1;  // nothing here wakes up by itself
 
 `ifndef SYNTHESIS

@@ -222,6 +222,19 @@ fn table() -> Vec<Block> {
             .output("timer_clear_o", 1)
             .input("due_i", 1)
             .output("busy_o", 1),
+        Block::new("dma_watch")
+            .parameter("Clients", "4")
+            .parameter("Period", "64")
+            .input("read_i", 1)
+            .input("read_client_i", 2)
+            .input("write_i", 1)
+            .input("write_client_i", 2)
+            .input("read_done_i", 1)
+            .input("read_done_client_i", 2)
+            .input("write_done_i", 1)
+            .input("write_done_client_i", 2)
+            .output("lost_o", 4)
+            .output("busy_o", 1),
         virtqueue("virtqueue_rx", true, 128),
         virtqueue("virtqueue_tx", false, 128),
         virtqueue("virtqueue_rx_256", true, 256),

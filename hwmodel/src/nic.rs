@@ -167,6 +167,14 @@ impl Nic {
         self.reset()
     }
 
+    /// A fault of the host: from now on DMA bursts that begin at a bus address in `ranges` are accepted
+    /// but never answered, nor are those behind them with the same AXI ID, until another call takes
+    /// the address out (with `&[]` all come late) or the function is reset.
+    pub fn set_unanswered(&mut self, ranges: &[std::ops::Range<u64>]) {
+        self.axi.set_unanswered(self.now, ranges);
+        self.settle = SETTLE_CYCLES;
+    }
+
     /// Gives the buffer of a received frame back, so that later frames need no new one.
     pub fn recycle(&mut self, bytes: Vec<u8>) {
         self.sink.recycle(bytes);

@@ -12,6 +12,10 @@
 // (2.4.1: the driver waits for that). queue_reset does the same for one queue (2.6.1).
 // queue_error_i[q] stops queue q for good, sets DEVICE_NEEDS_RESET and notifies (2.1.2). So do a
 // refused MSI-X message and enabling a queue whose size is 0 or above MaxQueueSize.
+// lost_i: completions of a queue, or of MSI-X (the last bit), have not come for so long that a reset
+// does not wait for them. This stops the queue as an error does, and for MSI-X sets DEVICE_NEEDS_RESET.
+// A reset therefore ends in a bounded time, but a queue whose completions are still missing then
+// is stopped again when it is enabled: it could not tell them from new ones.
 // Bus Master Enable does not stop the queues: requests are refused outside then, which is an error.
 module common_cfg
   import nic_pkg::*;
@@ -40,6 +44,7 @@ module common_cfg
   input  logic                 device_error_i,    // an MSI-X message was refused, pulse
   input  logic [NumQueues-1:0] queue_idle_i,
   input  logic                 device_idle_i,     // MSI-X writes have been answered
+  input  logic [NumQueues:0]   lost_i,
 
   output logic [63:0]          driver_features_o,
   output logic [3:0]           pairs_o,           // in front of the control queue's number
@@ -172,19 +177,28 @@ module common_cfg
   end
 
   // A message of the queue may be on its way too.
-  wire reset_queue_idle = queue_idle_i[reset_queue] && device_idle_i;
-  wire all_idle   = (&queue_idle_i) && device_idle_i;
+  wire messages_idle    = device_idle_i || lost_i[NumQueues];
+  wire [NumQueues-1:0] settled = queue_idle_i | lost_i[NumQueues-1:0];
+  wire reset_queue_idle = settled[reset_queue] && messages_idle;
+  wire all_idle   = (&settled) && messages_idle;
   wire reset_done = resetting_q && all_idle && (32'(quiet_q) == QuietCycles - 1);
   assign reset_done_o = reset_done;
   assign busy_o       = resetting_q || any_queue_reset;
 
   wire bad_size  = write && offset == 6'h1c && queue_ok && wdata[0] && !cur.enable && !size_legal;
-  wire new_error = queue_error_i != '0 || device_error_i || bad_size;
+  logic [NumQueues-1:0] failed;  // a queue at work lost its completions, or began before they came
+  always_comb begin
+    for (int unsigned q = 0; q < NumQueues; q++) failed[q] = queue_o[q].enable && lost_i[q];
+  end
+  logic lost_messages_q;
+  wire new_error = queue_error_i != '0 || device_error_i || bad_size || failed != '0 ||
+                   (lost_i[NumQueues] && !lost_messages_q);
   assign config_irq_o = driver_ok && ((new_error && !status_q[STATUS_DEVICE_NEEDS_RESET]) ||
                                       config_change_i);
 
   // ---- state -----------------------------------------------------------------------------------------
   always_ff @(posedge clk_i) begin
+    lost_messages_q <= rst_ni && lost_i[NumQueues];
     if (!rst_ni || reset_done) begin
       device_feature_select_q <= '0;
       driver_feature_select_q <= '0;
@@ -254,7 +268,7 @@ module common_cfg
       end
 
       for (int unsigned q = 0; q < NumQueues; q++) begin
-        if (queue_error_i[q]) queue_q[q].stopped <= 1'b1;
+        if (queue_error_i[q] || failed[q]) queue_q[q].stopped <= 1'b1;
       end
       if (new_error) status_q[STATUS_DEVICE_NEEDS_RESET] <= 1'b1;
     end

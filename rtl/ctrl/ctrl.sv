@@ -52,6 +52,8 @@ module ctrl
   input  logic [NumQueues-1:0] queue_irq_i,    // pulses
   input  logic [NumQueues-1:0] queue_error_i,  // pulses
   input  logic [NumQueues-1:0] queue_idle_i,
+  // Completions that do not come, of each queue and of MSI-X: nobody waits for them any longer
+  input  logic [NumQueues:0]   lost_i,
 
   // MSI-X messages
   output word_write_t          write_o,
@@ -64,6 +66,9 @@ module ctrl
   input  logic [NUM_STATS-1:0] count_i,
   input  logic [13:0]          rx_bytes_i,
   input  logic [13:0]          tx_bytes_i,
+  input  logic [3:0]           rx_buffers_i,
+  input  logic [3:0]           tx_buffers_i,
+  input  logic [3:0]           tx_malformed_i,
 
   output logic                 busy_o
 );
@@ -92,11 +97,17 @@ module ctrl
     else {bus_master_q, msix_enable_q, msix_mask_q, link_q} <= levels;
   end
 
+  logic [NumQueues:0] lost_q;
+  wire  lost_change = lost_i != lost_q;
+  always_ff @(posedge clk) lost_q <= rst_ni ? lost_i : '0;
+
   wire awake = access_q || axil_busy;
-  wire busy  = awake || common_busy || device_busy || msix_busy || level_change_q;
+  wire busy  = awake || common_busy || device_busy || (msix_busy && !lost_i[NumQueues]) ||
+               level_change_q;
   clock_gate u_gate (
     .clk_i,
-    .en_i (!rst_ni || busy || queue_irq_i != '0 || queue_error_i != '0 || write_done_i),
+    .en_i (!rst_ni || busy || queue_irq_i != '0 || queue_error_i != '0 || write_done_i ||
+           lost_change),
     .clk_o(clk)
   );
   clock_gate u_gate_stats (
@@ -128,7 +139,7 @@ module ctrl
     .rresp_o,
     .rvalid_o,
     .rready_i,
-    .messages_idle_i(msix_idle),
+    .messages_idle_i(msix_idle || lost_i[NumQueues]),
     .req_o  (req),
     .rdata_i(rdata_common | rdata_device | rdata_msix | rdata_stats),
     .busy_o (axil_busy)
@@ -161,6 +172,7 @@ module ctrl
     .device_error_i   (write_done_i && write_error_i),
     .queue_idle_i,
     .device_idle_i    (msix_idle),
+    .lost_i,
     .driver_features_o,
     .pairs_o          (pairs),
     .config_irq_o     (config_irq),
@@ -233,7 +245,10 @@ module ctrl
     .queue_pairs_i,
     .count_i,
     .rx_bytes_i,
-    .tx_bytes_i
+    .tx_bytes_i,
+    .rx_buffers_i,
+    .tx_buffers_i,
+    .tx_malformed_i
   );
 
 endmodule

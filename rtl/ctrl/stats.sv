@@ -1,6 +1,6 @@
 // Vendor region of BAR0: build information and 64-bit statistics counters (nic_pkg::stat_e).
 //
-// count_i[s] pulses add one to counter s, the two byte counters add the lengths given with them.
+// count_i[s] pulses add one to counter s; those whose amount is given beside it add that.
 // The driver reads a counter as two 32-bit halves, low half first: reading the low half latches the
 // high half of the same counter, so that the pair fits together.
 module stats
@@ -19,7 +19,11 @@ module stats
   input  logic [3:0]           queue_pairs_i,  // static
   input  logic [NUM_STATS-1:0] count_i,
   input  logic [13:0]          rx_bytes_i,  // with count_i[STAT_RX_BYTES]
-  input  logic [13:0]          tx_bytes_i   // with count_i[STAT_TX_BYTES]
+  input  logic [13:0]          tx_bytes_i,  // with count_i[STAT_TX_BYTES]
+  // What several queues may tell in one cycle, each with its bit of count_i
+  input  logic [3:0]           rx_buffers_i,
+  input  logic [3:0]           tx_buffers_i,
+  input  logic [3:0]           tx_malformed_i
 );
 
   localparam int unsigned IndexW = $clog2(NUM_STATS);
@@ -58,8 +62,14 @@ module stats
     end else if (count_i != '0) begin
       for (int unsigned s = 0; s < NUM_STATS; s++) begin
         if (count_i[s]) begin
-          counter_q[s] <= counter_q[s] + (s == 32'(STAT_RX_BYTES) ? 64'(rx_bytes_i) :
-                                          s == 32'(STAT_TX_BYTES) ? 64'(tx_bytes_i) : 64'd1);
+          unique case (s)
+            32'(STAT_RX_BYTES):     counter_q[s] <= counter_q[s] + 64'(rx_bytes_i);
+            32'(STAT_TX_BYTES):     counter_q[s] <= counter_q[s] + 64'(tx_bytes_i);
+            32'(STAT_RX_BUFFERS):   counter_q[s] <= counter_q[s] + 64'(rx_buffers_i);
+            32'(STAT_TX_BUFFERS):   counter_q[s] <= counter_q[s] + 64'(tx_buffers_i);
+            32'(STAT_TX_MALFORMED): counter_q[s] <= counter_q[s] + 64'(tx_malformed_i);
+            default:                counter_q[s] <= counter_q[s] + 64'd1;
+          endcase
         end
       end
     end

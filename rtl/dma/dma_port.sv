@@ -3,11 +3,14 @@
 // Responses are taken in the cycle in which they come (rready = bready = 1: every client reserved
 // room) and shown to the clients one cycle later, so that no client's logic hangs on an input pin.
 // The registers for that sleep between responses, and with them all logic of the clients behind them.
+// lost_o: completions of a queue (or, the last bit, of MSI-X) have not come for a long time, see
+// dma_watch.
 module dma_port
   import nic_pkg::*;
 #(
   parameter  int unsigned QueuePairs    = 1,
   parameter  int unsigned HostDataWidth = 128,
+  parameter  int unsigned WatchPeriod   = 65536,  // cycles, see dma_watch
   localparam int unsigned NumQueues     = 2 * QueuePairs + 1,
   localparam int unsigned Readers       = 3 * NumQueues,
   localparam int unsigned Words         = NumQueues + 2,
@@ -74,9 +77,13 @@ module dma_port
   input  logic                     m_axi_rvalid_i,
   output logic                     m_axi_rready_o,
 
+  output logic [NumQueues:0]       lost_o,
   output logic                     busy_o
 );
 
+  localparam int unsigned ClientW = $clog2(NumQueues + 1);
+
+  logic watch_busy;
   logic read_busy, write_busy, clk;
 
   assign m_axi_arburst_o = 2'b01;  // INCR
@@ -164,6 +171,28 @@ module dma_port
     .clk_o(clk_b)
   );
 
+  // ---- what is outstanding --------------------------------------------------------------------------
+  function automatic logic [ClientW-1:0] watched(axi_id_t id);
+    return id == ID_MSIX ? ClientW'(NumQueues) : ClientW'(queue_of(id[4:0]));
+  endfunction
+  dma_watch #(
+    .Clients(NumQueues + 1),
+    .Period (WatchPeriod)
+  ) u_watch (
+    .clk_i,
+    .rst_ni,
+    .read_i             (m_axi_arvalid_o && m_axi_arready_i),
+    .read_client_i      (watched(m_axi_arid_o)),
+    .write_i            (m_axi_awvalid_o && m_axi_awready_i),
+    .write_client_i     (watched(m_axi_awid_o)),
+    .read_done_i        (m_axi_rvalid_i && m_axi_rlast_i),
+    .read_done_client_i (watched(m_axi_rid_i)),
+    .write_done_i       (m_axi_bvalid_i),
+    .write_done_client_i(watched(m_axi_bid_i)),
+    .lost_o,
+    .busy_o             (watch_busy)
+  );
+
   always_ff @(posedge clk_r) begin
     r_valid_o <= rst_ni && m_axi_rvalid_i ? Readers'(1) << r_client : '0;
     if (m_axi_rvalid_i) begin
@@ -190,6 +219,6 @@ module dma_port
     end
   end
 
-  assign busy_o = read_busy || write_busy || r_valid_o != '0 || b_shown;
+  assign busy_o = read_busy || write_busy || r_valid_o != '0 || b_shown || watch_busy;
 
 endmodule

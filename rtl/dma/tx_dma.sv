@@ -8,13 +8,16 @@
 // are issued, so the R channel is never held back. They use one AXI ID: data comes in order.
 // A descriptor longer than MAX_DESC_BYTES cannot be part of a legal frame, and it would keep the
 // device busy for long: it stops the queue (error_o), as an error response does.
-// enable_i = 0: no new reads; what arrives is discarded; a packet that was begun is left unfinished
-// (the receiver of the stream is flushed together with this block).
+// A packet is offered when all of it has arrived, so that whoever takes it does not wait for memory; one
+// that is larger or in more pieces than fits when half of the buffer is full, or 32 bursts are asked for.
+// enable_i = 0: no new reads, and what arrives is discarded; a packet that was begun ends with an
+// abort: a last beat with tuser. When all reads have been answered the block may be enabled again,
+// and begins when the abort has been taken. The block sleeps while it has nothing to do.
 module tx_dma
   import nic_pkg::*;
 #(
   parameter int unsigned HostDataWidth = 128,
-  parameter int unsigned ReadBeats     = 128  // beats in flight or waiting, a power of two
+  parameter int unsigned ReadBeats     = 256  // beats in flight or waiting, a power of two
 ) (
   input  logic                     clk_i,
   input  logic                     rst_ni,
@@ -43,9 +46,9 @@ module tx_dma
   output logic [7:0]               m_axis_tkeep_o,
   output logic                     m_axis_tvalid_o,
   output logic                     m_axis_tlast_o,
+  output logic                     m_axis_tuser_o,  // with tlast: not all of the packet has come
   input  logic                     m_axis_tready_i,
 
-  output logic                     flush_o,       // disabled and quiet: forget the unfinished packet, pulse
   output logic                     stat_empty_o,  // pulse
   output logic                     error_o,       // pulse
   output logic                     idle_o,        // nothing outstanding on AXI
@@ -57,6 +60,7 @@ module tx_dma
   localparam int unsigned LaneW  = BeatW > 3 ? BeatW - 3 : 1; // 64-bit lanes inside a beat
   localparam int unsigned BurstW = BeatW + $clog2(BURST_BEATS);
   localparam int unsigned CountW = $clog2(ReadBeats) + 1;
+  localparam int unsigned SeqW   = CountW + 1;                // of beats in a row
   localparam int unsigned MAX_DESC_BYTES = 131071;            // 17 bits
 
   typedef struct packed {
@@ -66,6 +70,17 @@ module tx_dma
     logic [15:0]       id;
     logic [15:0]       ndesc;
   } burst_t;
+
+  logic clk;
+  clock_gate u_gate (
+    .clk_i,
+    .en_i (!rst_ni || busy_o || r_valid_i),
+    .clk_o(clk)
+  );
+
+  // After enable_i = 0 everything is given up before the queue goes on.
+  logic drain_q, flush;
+  wire  active = enable_i && !drain_q;
 
   // ---- read requests ------------------------------------------------------------------------------
   typedef enum logic [1:0] {DESC, SPLIT, REQUEST} state_e;
@@ -97,8 +112,8 @@ module tx_dma
     id:    id_q,
     ndesc: ndesc_q
   };
-  assign ctx_push     = state_q == SPLIT && enable_i && room && ctx_ready;
-  assign desc_ready_o = state_q == DESC && enable_i;
+  assign ctx_push     = state_q == SPLIT && active && room && ctx_ready;
+  assign desc_ready_o = state_q == DESC && active;
   assign ar_valid_o   = state_q == REQUEST;
   assign ar_len_o     = beats_q;
 
@@ -108,16 +123,15 @@ module tx_dma
   // ---- read data --------------------------------------------------------------------------------------
   /* verilator lint_off UNUSEDSIGNAL */
   logic [5:0]        ctx_count;
-  logic [CountW-1:0] beat_count;
   /* verilator lint_on UNUSEDSIGNAL */
+  logic [CountW-1:0] beat_count;
   logic [HostDataWidth-1:0] beat;
   logic beat_valid, beat_pop, beat_ready;
-  logic flush;
   fifo #(
     .Width($bits(burst_t)),
     .Depth(32)
   ) u_ctx (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .flush_i(flush),
     .data_i (burst),
@@ -132,7 +146,7 @@ module tx_dma
     .Width(HostDataWidth),
     .Depth(ReadBeats)
   ) u_beats (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .flush_i(flush),
     .data_i (r_data_i),
@@ -144,6 +158,35 @@ module tx_dma
     .count_o(beat_count)
   );
 
+  // ---- packets that can be offered -------------------------------------------------------------------
+  // Beats are counted when they are asked for and when they arrive; a packet is whole when as many
+  // have arrived as were asked for up to its end.
+  logic [SeqW-1:0] asked_q, arrived_q, end_seq;
+  logic            end_valid, chain_end, take, offered_q;
+  /* verilator lint_off UNUSEDSIGNAL */
+  logic            end_ready;  // there are no more ends than bursts
+  logic [5:0]      end_count;
+  wire  [SeqW-1:0] ahead = arrived_q - end_seq;
+  /* verilator lint_on UNUSEDSIGNAL */
+  wire  [SeqW-1:0] asked = asked_q + (left_q != '0 ? SeqW'(beats) + SeqW'(1) : '0);
+  fifo #(
+    .Width(SeqW),
+    .Depth(32)
+  ) u_ends (
+    .clk_i(clk),
+    .rst_ni,
+    .flush_i(flush),
+    .data_i (asked),
+    .valid_i(ctx_push && burst.last),
+    .ready_o(end_ready),
+    .data_o (end_seq),
+    .valid_o(end_valid),
+    .ready_i(take && chain_end),
+    .count_o(end_count)
+  );
+  wire whole = end_valid && !ahead[SeqW-1];
+  wire offer = offered_q || whole || beat_count >= CountW'(ReadBeats / 2) || !ctx_ready;
+
   // ---- unpack: one 64-bit lane per cycle, packed against the bytes that are held ---------------------
   logic            started_q;  // the head burst has been begun: pos_q and todo_q are its
   logic [BeatW-1:0] pos_q;
@@ -153,7 +196,7 @@ module tx_dma
   wire [3:0]       avail = 4'd8 - {1'b0, pos[2:0]};
   wire [3:0]       n    = (todo < (BurstW + 1)'(avail)) ? todo[3:0] : avail;
   wire             burst_end = todo == (BurstW + 1)'(n);
-  wire             chain_end = burst_end && ctx.last;
+  assign           chain_end = burst_end && ctx.last;
   wire [LaneW-1:0] word = HostDataWidth == 64 ? '0 : pos[BeatW-1 -: LaneW];
   wire [63:0]      lanes = beat[word*64 +: 64];
   wire [63:0]      chunk = (lanes >> {pos[2:0], 3'b0}) & (n[3] ? '1 : ~({64{1'b1}} << {n[2:0], 3'b0}));
@@ -169,8 +212,8 @@ module tx_dma
   // A word leaves when more follow than it can hold, or when the chain ends.
   wire emit_word = total > 5'd8 || (chain_end && total != '0);
   logic out_ready, used_ready;
-  wire take = ctx_valid && !tail_q && (n == '0 || beat_valid) && enable_i &&
-              (!emit_word || out_ready) && (!chain_end || used_ready);
+  assign take = ctx_valid && offer && !tail_q && (n == '0 || beat_valid) && active &&
+                (!emit_word || out_ready) && (!chain_end || used_ready);
   assign ctx_pop  = take && burst_end;
   assign beat_pop = take && n != '0 && (burst_end || ((&word || HostDataWidth == 64) && n == avail));
 
@@ -183,7 +226,7 @@ module tx_dma
     .Width(32),
     .Depth(8)
   ) u_used (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .flush_i(flush),
     .data_i ({ctx.id, ctx.ndesc}),
@@ -198,42 +241,48 @@ module tx_dma
   assign stat_empty_o = take && chain_end && total == '0;
 
   // tkeep of a last word from its byte count.
+  logic       sent_q;    // words of an unfinished packet have left
+  wire        abort     = !active && sent_q && !tail_q;
   wire [3:0]  out_bytes = tail_q ? fill_q : (total > 5'd8 ? 4'd8 : total[3:0]);
-  wire        out_last  = tail_q || (chain_end && total <= 5'd8);
-  wire        out_valid = (take && emit_word) || tail_q;
+  wire        out_last  = tail_q || abort || (chain_end && total <= 5'd8);
+  wire        out_valid = (take && emit_word) || tail_q || abort;
   fifo #(
-    .Width(73),
+    .Width(74),
     .Depth(2)
   ) u_out (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
-    .flush_i(flush),
-    .data_i ({out_last, ~(8'hff << out_bytes), tail_q ? acc_q : low}),
+    .flush_i(1'b0),
+    .data_i ({abort, out_last, ~(8'hff << out_bytes), tail_q ? acc_q : low}),
     .valid_i(out_valid),
     .ready_o(out_ready),
-    .data_o ({m_axis_tlast_o, m_axis_tkeep_o, m_axis_tdata_o}),
+    .data_o ({m_axis_tuser_o, m_axis_tlast_o, m_axis_tkeep_o, m_axis_tdata_o}),
     .valid_o(m_axis_tvalid_o),
     .ready_i(m_axis_tready_i),
     .count_o(out_count)
   );
 
-  logic flushed_q;               // the flush has been passed on
-
   // ---- outstanding reads -----------------------------------------------------------------------------
   logic [CountW-1:0] awaited_q;  // beats asked for and not yet arrived
+  wire held = ctx_valid || beat_valid || reserved_q != '0 || fill_q != '0 || sent_q || ndesc_q != '0;
   assign idle_o  = awaited_q == '0 && state_q != REQUEST;
-  assign flush   = !enable_i && idle_o;
-  assign flush_o = flush && !flushed_q;
-  assign error_o = enable_i && ((r_valid_i && r_error_i) || (desc_fire && too_long));
-  assign busy_o  = !idle_o || flush_o || (state_q == DESC && desc_valid_i && enable_i) ||
-                   (state_q == SPLIT && (ctx_push || !enable_i)) ||
+  assign flush   = !active && idle_o && !sent_q && !tail_q;
+  assign error_o = active && ((r_valid_i && r_error_i) || (desc_fire && too_long));
+  // Disabled, and only reads are missing: their data wakes it.
+  assign busy_o  = state_q == REQUEST || (active && awaited_q != '0) ||
+                   (state_q == DESC && desc_valid_i && enable_i) ||
+                   (state_q == SPLIT && (ctx_push || !active)) ||
                    take || out_valid || used_valid_o || m_axis_tvalid_o ||
-                   (!enable_i && (ctx_valid || beat_valid || reserved_q != '0 || fill_q != '0));
+                   (enable_i ? drain_q && idle_o : held && (idle_o || !drain_q));
 
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (!rst_ni) begin
       state_q    <= DESC;
-      flushed_q  <= 1'b0;
+      drain_q    <= 1'b0;
+      sent_q     <= 1'b0;
+      offered_q  <= 1'b0;
+      asked_q    <= '0;
+      arrived_q  <= '0;
       ndesc_q    <= '0;
       reserved_q <= '0;
       awaited_q  <= '0;
@@ -241,7 +290,8 @@ module tx_dma
       fill_q     <= '0;
       tail_q     <= 1'b0;
     end else begin
-      flushed_q <= flush;
+      drain_q <= !enable_i || (drain_q && !flush);
+      if (out_valid && out_ready) sent_q <= !out_last;
       unique case (state_q)
         DESC: begin
           if (desc_fire && !too_long) begin
@@ -255,7 +305,7 @@ module tx_dma
           end
         end
         SPLIT: begin
-          if (!enable_i) begin
+          if (!active) begin
             state_q <= DESC;
           end else if (ctx_push) begin
             ar_addr_q <= addr_q;
@@ -272,7 +322,7 @@ module tx_dma
         end
         REQUEST: begin
           if (ar_ready_i) begin
-            if (left_q != '0 && enable_i) begin
+            if (left_q != '0 && active) begin
               state_q <= SPLIT;
             end else begin
               state_q <= DESC;
@@ -287,9 +337,14 @@ module tx_dma
         reserved_q <= '0;
         started_q  <= 1'b0;
         fill_q     <= '0;
-        tail_q     <= 1'b0;
+        offered_q  <= 1'b0;
+        asked_q    <= '0;
+        arrived_q  <= '0;
         ndesc_q    <= '0;
       end else begin
+        if (ctx_push) asked_q <= asked;
+        if (r_valid_i) arrived_q <= arrived_q + SeqW'(1);
+        if (take) offered_q <= !chain_end;
         if ((ctx_push && left_q != '0) || beat_pop) begin
           reserved_q <= reserved_q + ((ctx_push && left_q != '0) ? CountW'(beats) + CountW'(1) : '0)
                         - CountW'(beat_pop);
@@ -323,7 +378,7 @@ module tx_dma
   end
 
 `ifndef SYNTHESIS
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (rst_ni) begin
       assert (!r_valid_i || beat_ready)
       else $fatal(1, "tx_dma: read data without room");

@@ -7,6 +7,7 @@ pub mod checkers;
 pub mod csum;
 pub mod ctrl_vq;
 pub mod deadline;
+pub mod dma_watch;
 pub mod frames;
 pub mod inet;
 pub mod mac;
@@ -39,6 +40,7 @@ pub const TESTBENCHES: &[Testbench] = &[
     checkers::AXI4_CHECKER,
     deadline::DEADLINE,
     ctrl_vq::CTRL_VQ,
+    dma_watch::DMA_WATCH,
     virtqueue::VIRTQUEUE,
     vq_moderation::VQ_MODERATION,
     #[cfg(feature = "nic")]

@@ -354,8 +354,8 @@ const RATE_SIZES: [usize; 5] = [64, 128, 512, 1518, 9018];
 fn run_rate(options: &Options) -> Result<Report, Error> {
     let seed = options.seed;
     let mut report = Report::default();
-    println!("  bytes  direction        Mframe/s   of 10 Gb/s   dropped");
-    for (number, size) in RATE_SIZES.into_iter().enumerate() {
+    println!("  bytes  queues  direction        Mframe/s   of 10 Gb/s   dropped");
+    for (number, (size, pairs)) in RATE_SIZES.into_iter().map(|size| (size, 1)).enumerate() {
         let frames = (400_000 / size as u64).clamp(150, 2000) * u64::from(options.effort);
         for (name, rx, tx) in [
             ("receive", frames, 0),
@@ -364,11 +364,12 @@ fn run_rate(options: &Options) -> Result<Report, Error> {
         ] {
             let config = NicConfig {
                 mtu: 9202,
+                queue_pairs: pairs,
                 seed,
                 ..NicConfig::default()
             };
             let mut host = power_on(options, number, config)?;
-            let rates = rate::measure(&mut host, size - 4, rx, tx)
+            let rates = rate::measure(&mut host, size - 4, [rx, tx], pairs.into())
                 .map_err(|fail| mismatch(seed, host.nic.now(), name, &fail))?;
             for (way, rate) in ["in ", "out"]
                 .into_iter()
@@ -376,7 +377,7 @@ fn run_rate(options: &Options) -> Result<Report, Error> {
                 .filter(|(_, r)| r.frames > 0.)
             {
                 println!(
-                    "  {size:>5}  {name:<8} {way}  {:>12.3}   {:>9.1} %   {:>7}",
+                    "  {size:>5}  {pairs:>6}  {name:<8} {way}  {:>12.3}   {:>9.1} %   {:>7}",
                     rate.frames / 1e6,
                     rate.share * 100.,
                     rate.lost

@@ -24,7 +24,7 @@ use crate::{
 };
 use burst::Burst;
 use read::Reader;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 use write::Writer;
 
 /// OKAY (AMBA AXI A3.4.4).
@@ -86,6 +86,13 @@ pub(crate) struct AxiHost {
     wake: Ps,
     /// For the window that is open.
     responses: Vec<Response>,
+    /// Some addresses get no answers, or did not: every cycle is decided on its own.
+    faulty: bool,
+}
+
+/// Whether `addr` is in one of `ranges`.
+fn hits(ranges: &[Range<u64>], addr: u64) -> bool {
+    ranges.iter().any(|range| range.contains(&addr))
 }
 
 impl AxiHost {
@@ -96,8 +103,19 @@ impl AxiHost {
             seed,
             wake: 0,
             responses: Vec::new(),
+            faulty: false,
             config,
         }
+    }
+
+    /// From now on bursts that begin at a bus address in `ranges` are accepted but get no data and no
+    /// response, nor do those that come behind them with their AXI ID. What no longer is among them is
+    /// answered at last.
+    pub(crate) fn set_unanswered(&mut self, now: Ps, ranges: &[Range<u64>]) {
+        self.reader.set_unanswered(now, ranges);
+        self.writer.set_unanswered(ranges);
+        self.faulty = true;
+        self.wake = 0;
     }
 
     /// Forgets what is in flight, as a reset of the chip does. Write data that was accepted stays.
@@ -105,6 +123,7 @@ impl AxiHost {
         self.writer.settle(Ps::MAX, now, host);
         self.reader = Reader::default();
         self.writer = Writer::default();
+        self.faulty = false;
         self.wake = 0;
     }
 
@@ -165,6 +184,9 @@ impl AxiHost {
         memory: &HostMemory,
     ) -> Option<Ps> {
         self.responses.clear();
+        if self.faulty {
+            return None;
+        }
         if self.config.is_random() {
             // Each cycle's answers are drawn anew: none may be due, and nothing may be taken.
             (window.take_aw, window.take_ar, window.open) = (0, 0, 0);

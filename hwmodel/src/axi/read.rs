@@ -9,7 +9,7 @@ use crate::{
     iommu::{Access, Refusal},
     rng::Rng,
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 /// A read burst in flight.
 #[derive(Debug)]
@@ -35,6 +35,10 @@ pub(super) struct Reader {
     presented: bool,
     /// An address that was valid without ready in the cycle before.
     held: Option<Burst>,
+    /// Bursts to these bus addresses get no data.
+    unanswered: Vec<Range<u64>>,
+    /// Those bursts, and what came behind them with their IDs, oldest first.
+    withheld: VecDeque<Read>,
 }
 
 impl Reader {
@@ -180,13 +184,32 @@ impl Reader {
         host: &mut Host<'_>,
     ) -> Result<(), Violation> {
         burst.check()?;
-        self.pending.push_back(Read {
+        self.queue(Read {
             burst,
             at: now,
             due,
             phys: host.translate(burst.addr & !(BEAT - 1), burst, Access::Read),
         });
         Ok(())
+    }
+
+    /// Bursts of one ID keep their order (AMBA AXI A5.3): behind one without data none of it has any.
+    fn queue(&mut self, read: Read) {
+        let behind = self.withheld.iter().any(|w| w.burst.id == read.burst.id);
+        if behind || super::hits(&self.unanswered, read.burst.addr) {
+            self.withheld.push_back(read);
+        } else {
+            self.pending.push_back(read);
+        }
+    }
+
+    /// [`super::AxiHost::set_unanswered`].
+    pub(super) fn set_unanswered(&mut self, now: Ps, ranges: &[Range<u64>]) {
+        self.unanswered = ranges.to_vec();
+        for read in std::mem::take(&mut self.withheld) {
+            let due = read.due.max(now);
+            self.queue(Read { due, ..read });
+        }
     }
 
     /// Puts the next beat on the pins, if one is due.
@@ -259,11 +282,11 @@ impl Reader {
                 .filter(|read| read.due <= now)
                 .map(|_| 0);
         }
-        let mut seen = 0u16;
+        let mut seen = 0u128;
         let mut chosen = None;
         let mut candidates = 0;
         for (index, read) in self.pending.iter().enumerate() {
-            let id = 1 << (read.burst.id & 15);
+            let id = 1 << (read.burst.id & 127);
             if seen & id == 0 && read.due <= now {
                 candidates += 1;
                 if rng.below(candidates) == 0 {

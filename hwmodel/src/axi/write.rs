@@ -11,7 +11,7 @@ use crate::{
     msix::{self, MsixMessage},
     rng::Rng,
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 /// A write burst whose data has not all arrived.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +85,11 @@ pub(super) struct Writer {
     held_aw: Option<Burst>,
     held_w: Option<WriteBeat>,
     newest_due: Ps,
+    /// Bursts to these bus addresses get no response.
+    unanswered: Vec<Range<u64>>,
+    /// Bus address, ID and code of the responses that are not given, and of those that came behind them
+    /// with their IDs, oldest first.
+    withheld: VecDeque<(u64, u8, u8)>,
 }
 
 impl Writer {
@@ -373,7 +378,7 @@ impl Writer {
             Target::Msix if message.is_none() => Some(Refusal::NotMapped),
             target => refusal(target),
         };
-        self.responses.push_back((burst.id, response(refused)));
+        self.answer(burst.addr, burst.id, response(refused));
         if let Some(message) = message {
             host.counters.msix_messages += 1;
             host.messages.push_back(message);
@@ -387,6 +392,24 @@ impl Writer {
                 len: bytes,
                 refused,
             });
+        }
+    }
+
+    /// Responses of one ID keep their order (AMBA AXI A5.3).
+    fn answer(&mut self, addr: u64, id: u8, code: u8) {
+        let behind = self.withheld.iter().any(|&(_, other, _)| other == id);
+        if behind || super::hits(&self.unanswered, addr) {
+            self.withheld.push_back((addr, id, code));
+        } else {
+            self.responses.push_back((id, code));
+        }
+    }
+
+    /// [`super::AxiHost::set_unanswered`].
+    pub(super) fn set_unanswered(&mut self, ranges: &[Range<u64>]) {
+        self.unanswered = ranges.to_vec();
+        for (addr, id, code) in std::mem::take(&mut self.withheld) {
+            self.answer(addr, id, code);
         }
     }
 

@@ -304,7 +304,7 @@ fn a_failed_assertion_is_an_error() {
         rst_n: true,
         ..reset
     };
-    // A beat that the transmit DMA did not ask for.
+    // A beat that nobody asked for.
     let beat = PinsIn {
         m_axi_rvalid: true,
         m_axi_rlast: true,
@@ -320,8 +320,8 @@ fn a_failed_assertion_is_an_error() {
         panic!("{result:?}")
     };
     assert!((16 * CYCLE_PS..26 * CYCLE_PS).contains(&at), "{at} ps");
-    assert!(message.contains("tx_dma: read data"), "{message}");
-    assert!(message.contains("nic.u_tx_path.u_tx_dma"), "{message}");
+    assert!(message.contains("dma_watch: read data"), "{message}");
+    assert!(message.contains("nic.u_dma_port.u_watch"), "{message}");
     assert!(
         crate::BareModel::new(&NicConfig::default())
             .replay(&pins[..16], false)

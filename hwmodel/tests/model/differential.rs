@@ -12,8 +12,6 @@ use hwmodel::{
     xgmii::Faults,
 };
 
-const RX: u16 = 0;
-const TX: u16 = 1;
 /// Counters that both have: those that the RTL's package lists.
 const COUNTERS: u32 = Stat::DmaError as u32 + 1;
 
@@ -40,12 +38,12 @@ impl Rng {
 /// One thing that a driver or the wire does.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Receive buffers: the lengths of each one's parts.
-    Buffers(Vec<Vec<u32>>),
+    /// Receive buffers of a queue: the lengths of each one's parts.
+    Buffers(u16, Vec<Vec<u32>>),
     /// A frame to the card.
     Wire(Vec<u8>, bool, Faults),
-    /// A frame from the card: header and bytes, in parts of at most so many bytes.
-    Send([u8; 12], Vec<u8>, usize),
+    /// A frame from the card: queue, header and bytes, in parts of at most so many bytes.
+    Send(u16, [u8; 12], Vec<u8>, usize),
     Link(bool),
     ResetQueue(u16),
 }
@@ -80,7 +78,7 @@ fn incoming(rng: &mut Rng) -> Step {
     Step::Wire(frame, !rng.chance(1), faults)
 }
 
-fn outgoing(rng: &mut Rng, gso: bool) -> Step {
+fn outgoing(rng: &mut Rng, gso: bool, pairs: u16) -> Step {
     let spec = packet(rng, if gso { 30_000 } else { 1440 });
     let size = if gso { 100 + rng.below(1300) as u16 } else { 0 };
     let (mut hdr, mut frame) = match rng.below(5) {
@@ -93,17 +91,21 @@ fn outgoing(rng: &mut Rng, gso: bool) -> Step {
     if rng.chance(1) {
         frame.truncate(rng.below(80) as usize);
     }
-    Step::Send(hdr, frame, 1 + rng.below(3000) as usize)
+    let queue = 2 * rng.below(pairs.into()) as u16 + 1;
+    Step::Send(queue, hdr, frame, 1 + rng.below(3000) as usize)
 }
 
-fn steps(rng: &mut Rng, features: u64, gso: bool) -> Vec<Step> {
+/// Of a card with `pairs` pairs at work.
+fn steps(rng: &mut Rng, features: u64, gso: bool, pairs: u16) -> Vec<Step> {
     let mut steps = Vec::new();
     for index in 0..60 {
         steps.push(match rng.below(12) {
             0..=4 => incoming(rng),
-            5..=8 => outgoing(rng, gso),
+            5..=8 => outgoing(rng, gso, pairs),
             9 => Step::Link(index % 2 == 0),
-            10 if features & feature::RING_RESET != 0 => Step::ResetQueue(rng.below(2) as u16),
+            10 if features & feature::RING_RESET != 0 => {
+                Step::ResetQueue(rng.below(2 * u64::from(pairs)) as u16)
+            }
             _ => {
                 let part = |rng: &mut Rng| {
                     if rng.chance(8) {
@@ -113,7 +115,10 @@ fn steps(rng: &mut Rng, features: u64, gso: bool) -> Vec<Step> {
                     }
                 };
                 let buffer = |rng: &mut Rng| (0..1 + rng.below(3)).map(|_| part(rng)).collect();
-                Step::Buffers((0..1 + rng.below(4)).map(|_| buffer(rng)).collect())
+                // Until VQ_PAIRS_SET frames come to the first pair only (5.1.6.5.6).
+                let several = if rng.chance(2) { pairs } else { 1 };
+                let queue = 2 * rng.below(several.into()) as u16;
+                Step::Buffers(queue, (0..1 + rng.below(4)).map(|_| buffer(rng)).collect())
             }
         });
     }
@@ -123,34 +128,37 @@ fn steps(rng: &mut Rng, features: u64, gso: bool) -> Vec<Step> {
 /// All that came of a step.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
-    received: Vec<(u32, Vec<u8>)>,
-    returned: usize,
+    /// Queue, length, content.
+    received: Vec<(u16, u32, Vec<u8>)>,
+    /// By transmit queue.
+    returned: Vec<usize>,
     sent: Vec<Vec<u8>>,
-    interrupts: [bool; 3],
+    /// By vector.
+    interrupts: Vec<bool>,
     status: u32,
     config: Vec<u32>,
 }
 
 fn perform<D: Device>(bench: &mut Bench<D>, step: &Step) -> Seen {
     match step {
-        Step::Buffers(buffers) => {
+        Step::Buffers(queue, buffers) => {
             for lens in buffers {
-                if usize::from(bench.rings[&RX].free()) >= lens.len() {
+                if usize::from(bench.rings[queue].free()) >= lens.len() {
                     let parts: Vec<_> = lens
                         .iter()
                         .map(|len| (bench.alloc(*len as usize), *len, true))
                         .collect();
-                    bench.post(RX, &parts);
+                    bench.post(*queue, &parts);
                 }
             }
-            bench.kick(RX);
+            bench.kick(*queue);
         }
         Step::Wire(bytes, fcs_ok, faults) => {
             let frame = WireFrame::new(bench.nic.now(), bytes.clone());
             let frame = if *fcs_ok { frame } else { frame.bad_fcs() };
             bench.nic.wire_send(frame.with_faults(*faults));
         }
-        Step::Send(hdr, frame, longest) => {
+        Step::Send(queue, hdr, frame, longest) => {
             let bytes = [&hdr[..], frame].concat();
             let at = bench.alloc(bytes.len());
             bench.poke(at, &bytes);
@@ -162,8 +170,8 @@ fn perform<D: Device>(bench: &mut Bench<D>, step: &Step) -> Seen {
                     (at + from as u64, len, false)
                 })
                 .collect();
-            bench.post(TX, &parts);
-            bench.kick(TX);
+            bench.post(*queue, &parts);
+            bench.kick(*queue);
         }
         Step::Link(up) => bench.nic.set_link(*up),
         Step::ResetQueue(queue) => {
@@ -176,18 +184,19 @@ fn perform<D: Device>(bench: &mut Bench<D>, step: &Step) -> Seen {
     bench.run(40 * US);
     let mut seen = Seen {
         received: Vec::new(),
-        returned: 0,
+        returned: Vec::new(),
         sent: bench.sent(),
-        interrupts: [false; 3],
+        interrupts: vec![false; usize::from(bench.queues()) + 1],
         status: bench.status(),
-        config: (0..12).map(|at| bench.device_config(at, 1)).collect(),
+        config: (0..24).map(|at| bench.device_config(at, 1)).collect(),
     };
-    while let Some(used) = bench.used(RX) {
-        let content = bench.content(&used);
-        seen.received.push((used.len, content));
-    }
-    while bench.used(TX).is_some() {
-        seen.returned += 1;
+    for pair in 0..bench.pairs() {
+        while let Some(used) = bench.used(2 * pair) {
+            let content = bench.content(&used);
+            seen.received.push((2 * pair, used.len, content));
+        }
+        let returned = std::iter::from_fn(|| bench.used(2 * pair + 1)).count();
+        seen.returned.push(returned);
     }
     for vector in bench.messages() {
         seen.interrupts[usize::from(vector)] = true;
@@ -200,27 +209,37 @@ fn the_rtl_and_the_model_do_the_same() {
     for seed in 0..24 {
         let mut rng = Rng(seed);
         let mtu = [1500, 9000, 600][seed as usize % 3];
+        let queue_pairs = [1, 4][seed as usize / 3 % 2];
         let memory = MEMORY;
         let rtl = NicConfig {
             mtu,
+            queue_pairs,
             memory,
             ..NicConfig::default()
         };
-        let mut rtl = Bench::with(Nic::new(rtl).unwrap(), 1);
+        let mut rtl = Bench::with(Nic::new(rtl).unwrap(), queue_pairs);
+        // What the one offers is what the other does.
+        let offered = rtl.offered();
         let model = ModelConfig {
             mtu,
+            queue_pairs,
+            features: offered,
             memory,
             ..ModelConfig::default()
         };
-        let mut model = Bench::with(ModelNic::new(model).unwrap(), 1);
-        let mut features = rtl.offered() & model.offered() & (rng.next() | rng.next());
+        let mut model = Bench::with(ModelNic::new(model).unwrap(), queue_pairs);
+        assert_eq!(model.offered(), offered);
+        let mut features = offered & (rng.next() | rng.next());
         while feature::unmet(features) != 0 {
             features &= !feature::unmet(features);
         }
         rtl.bring_up(features, 64);
         model.bring_up(features, 64);
         let gso = features & feature::HOST_TSO4 != 0;
-        for (number, step) in steps(&mut rng, features, gso).iter().enumerate() {
+        for (number, step) in steps(&mut rng, features, gso, rtl.pairs())
+            .iter()
+            .enumerate()
+        {
             let expected = perform(&mut model, step);
             let got = perform(&mut rtl, step);
             assert!(

@@ -132,11 +132,15 @@ impl<D: Device> Bench<D> {
         self.status();
     }
 
+    /// Queue pairs that are used with the negotiated features.
+    pub fn pairs(&self) -> u16 {
+        let several = self.features & (feature::MQ | feature::RSS) != 0;
+        if several { self.queue_pairs } else { 1 }
+    }
+
     /// Queues that are used with the negotiated features.
     pub fn queues(&self) -> u16 {
-        let several = self.features & (feature::MQ | feature::RSS) != 0;
-        let pairs = if several { self.queue_pairs } else { 1 };
-        2 * pairs + u16::from(self.features & feature::CTRL_VQ != 0)
+        2 * self.pairs() + u16::from(self.features & feature::CTRL_VQ != 0)
     }
 
     pub fn negotiate(&mut self, features: u64) -> bool {

@@ -49,6 +49,8 @@ pub mod feature {
     pub const GUEST_CSUM: u64 = 1 << 1;
     pub const MAC: u64 = 1 << 5;
     pub const STATUS: u64 = 1 << 16;
+    pub const CTRL_VQ: u64 = 1 << 17;
+    pub const MQ: u64 = 1 << 22;
     pub const EVENT_IDX: u64 = 1 << 29;
     pub const VERSION_1: u64 = 1 << 32;
     pub const ACCESS_PLATFORM: u64 = 1 << 33;
@@ -135,6 +137,8 @@ pub const BUS_OFFSET: u64 = 0x12_3400_0000;
 pub const RINGS: (u64, u64) = (0x10_0000, 0x10_0000);
 pub const RX_BUFFERS: (u64, u64) = (0x40_0000, 0x80_0000);
 pub const TX_BUFFERS: (u64, u64) = (0xc0_0000, 0x80_0000);
+/// From a queue's structures to those of the next.
+const RING_STRIDE: u64 = 0x1_0000;
 /// Address of the message of vector 0; the others follow in steps of 16.
 pub const MSIX_ADDRESS: u32 = 0xfee0_1000;
 /// Message data of vector 0.
@@ -277,16 +281,16 @@ impl Host {
         features: u64,
         first_id: u16,
     ) -> Result<DriverRing<T>, Fail> {
-        let base = RINGS.0 + BUS_OFFSET + 0x4_0000 * index as u64;
+        let base = RINGS.0 + BUS_OFFSET + RING_STRIDE * index as u64;
         let config = RingConfig {
             size,
             desc: base + 0x1000 + skew % 512 * 16,
             driver: base + skew % 64 * 4,
             device: base + 0x400 + skew % 63 * 4,
-            write: index == RX,
+            write: index.is_multiple_of(2),
             in_order: features & feature::IN_ORDER != 0,
         };
-        self.bus.write(base, &vec![0; 0x4_0000]);
+        self.bus.write(base, &vec![0; RING_STRIDE as usize]);
         let ring = DriverRing::new(config, first_id);
         ring.set_events(&mut self.bus, Events::Disable);
         self.enable_ring(index, &config)?;

@@ -11,7 +11,7 @@ use hwmodel::{CYCLE_PS, Device, Ps, Stop, WireFrame, xgmii::OCTET_PS};
 const OVERHEAD: u64 = 8 + 4 + 12;
 /// Place of a buffer; more than the longest frame.
 const SLOT: u64 = 0x3000;
-/// Buffers per ring.
+/// Buffers of all rings of a direction.
 const SIZE: u16 = 512;
 /// The driver looks at its rings this often.
 const PERIOD: Ps = 100 * CYCLE_PS;
@@ -61,46 +61,60 @@ impl Count {
 
 struct Bench<'a> {
     host: &'a mut Host,
-    rings: [DriverRing<u16>; 2],
+    /// In the order of the queues' numbers (virtio 5.1.2).
+    rings: Vec<DriverRing<u16>>,
     len: usize,
-    added: [u64; 2],
+    /// By queue.
+    added: Vec<u64>,
+    /// By direction.
     counts: [Count; 2],
 }
 
 impl Bench<'_> {
-    fn add(&mut self, queue: usize, most: u64) -> Result<(), Fail> {
-        let region = if queue == RX {
+    /// Makes buffers of a direction available on all its queues, one after the other, `most` at the most
+    /// since the beginning.
+    fn add(&mut self, way: usize, most: u64) -> Result<(), Fail> {
+        let region = if way == RX {
             RX_BUFFERS.0
         } else {
             TX_BUFFERS.0
         };
-        while self.rings[queue].free() != 0 && self.added[queue] < most {
-            let slot = (self.added[queue] % u64::from(SIZE)) as u16;
-            let addr = region + BUS_OFFSET + SLOT * u64::from(slot);
-            let element = Element {
-                addr,
-                len: (HDR + self.len) as u32,
-            };
-            let ring = &mut self.rings[queue];
-            let (chain, _) = ring.prepare(&mut self.host.bus, &[element], slot, 0);
-            ring.publish(&mut self.host.bus, chain);
-            self.added[queue] += 1;
-        }
-        if self.rings[queue].kick_needed(&self.host.bus) {
-            self.host.kick(queue)?;
+        let pairs = (self.rings.len() / 2) as u64;
+        for pair in 0..pairs {
+            let queue = 2 * pair as usize + way;
+            // A share each, and the first ones what is left over.
+            let share = most / pairs + u64::from(pair < most % pairs);
+            let size = u64::from(SIZE) / pairs;
+            while self.rings[queue].free() != 0 && self.added[queue] < share {
+                let slot = (pair * size + self.added[queue] % size) as u16;
+                let addr = region + BUS_OFFSET + SLOT * u64::from(slot);
+                let element = Element {
+                    addr,
+                    len: (HDR + self.len) as u32,
+                };
+                let ring = &mut self.rings[queue];
+                let (chain, _) = ring.prepare(&mut self.host.bus, &[element], slot, 0);
+                ring.publish(&mut self.host.bus, chain);
+                self.added[queue] += 1;
+            }
+            if self.rings[queue].kick_needed(&self.host.bus) {
+                self.host.kick(queue)?;
+            }
         }
         Ok(())
     }
 
-    fn take(&mut self, queue: usize) -> Result<u64, Fail> {
+    /// Takes what a direction's queues return.
+    fn take(&mut self, way: usize) -> Result<u64, Fail> {
         let mut taken = Vec::new();
-        loop {
-            let before = taken.len();
-            self.rings[queue].take_used(&self.host.bus, &mut taken)?;
-            if taken.len() == before {
-                return Ok(before as u64);
+        for queue in (way..self.rings.len()).step_by(2) {
+            let mut before = usize::MAX;
+            while before != taken.len() {
+                before = taken.len();
+                self.rings[queue].take_used(&self.host.bus, &mut taken)?;
             }
         }
+        Ok(taken.len() as u64)
     }
 
     fn run(&mut self, rx: u64, tx: u64) -> Result<(), Fail> {
@@ -137,14 +151,27 @@ impl Bench<'_> {
     }
 }
 
-/// Sends `rx` frames of `len` bytes to the card and `tx` from it, at the same time.
-pub fn measure(host: &mut Host, len: usize, rx: u64, tx: u64) -> Result<[Rate; 2], Fail> {
-    let features = feature::BASE | feature::EVENT_IDX | feature::IN_ORDER;
-    host.negotiate(features)?;
-    let rings = [
-        host.enable_queue(RX, SIZE, 0, features, 0)?,
-        host.enable_queue(TX, SIZE, 0, features, 0)?,
-    ];
+/// Sends `rx` frames of `len` bytes to the card and `tx` from it, at the same time; those from it come
+/// from `pairs` transmit queues.
+pub fn measure(
+    host: &mut Host,
+    len: usize,
+    [rx, tx]: [u64; 2],
+    pairs: usize,
+) -> Result<[Rate; 2], Fail> {
+    let several = if pairs > 1 {
+        feature::CTRL_VQ | feature::MQ
+    } else {
+        0
+    };
+    let features = feature::BASE | feature::EVENT_IDX | feature::IN_ORDER | several;
+    if !host.negotiate(features)? {
+        return Err(format!("features {features:#x} are refused").into());
+    }
+    let size = SIZE / pairs as u16;
+    let rings = (0..2 * pairs)
+        .map(|queue| host.enable_queue(queue, size, 0, features, 0))
+        .collect::<Result<Vec<_>, _>>()?;
     host.driver_ok()?;
     host.status()?;
     // All frames are alike: the buffers are filled once.
@@ -157,9 +184,9 @@ pub fn measure(host: &mut Host, len: usize, rx: u64, tx: u64) -> Result<[Rate; 2
     let counts = [Count::default(), Count::default()];
     let mut bench = Bench {
         host,
+        added: vec![0; rings.len()],
         rings,
         len,
-        added: [0; 2],
         counts,
     };
     bench.run(rx, tx)?;

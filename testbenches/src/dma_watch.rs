@@ -1,0 +1,110 @@
+//! Testbench of `dma_watch`: what is outstanding, and who waits for too long, against plain counts.
+
+use crate::{
+    Error, Options, Report, Testbench,
+    block::{Block, dma_watch as port},
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Random transactions of four clients, some of which are answered late.
+pub const DMA_WATCH: Testbench = Testbench {
+    name: "dma_watch",
+    about: "lost completions: never before one period, always before two, gone with the last one",
+    run,
+};
+
+/// As in build.rs.
+const CLIENTS: usize = 4;
+const PERIOD: u64 = 64;
+/// Edges from an event, or the end of a period, to the output.
+const LATE: u64 = 2;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Client {
+    /// Reads and writes without an end.
+    outstanding: [u64; 2],
+    /// When it last began to wait, or one of them ended.
+    since: u64,
+    /// It is not answered until then.
+    deaf_until: u64,
+}
+
+impl Client {
+    fn waits(&self) -> bool {
+        self.outstanding != [0; 2]
+    }
+}
+
+fn run(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut report = Report::default();
+    let stopped = |stopped| Error::Stopped { seed, stopped };
+    let mut block = Block::open(port::NAME).map_err(stopped)?;
+    if let Some(path) = &options.waves {
+        block.open_waves(path).map_err(stopped)?;
+    }
+    let mut clients = [Client::default(); CLIENTS];
+    let mut busy = 0.3;
+    let starts = [
+        (port::READ_I, port::READ_CLIENT_I),
+        (port::WRITE_I, port::WRITE_CLIENT_I),
+    ];
+    let ends = [
+        (port::READ_DONE_I, port::READ_DONE_CLIENT_I),
+        (port::WRITE_DONE_I, port::WRITE_DONE_CLIENT_I),
+    ];
+    for now in 0..100_000 * u64::from(options.effort) {
+        if now % 500 == 0 {
+            busy = [0.0, 0.02, 0.3][rng.random_range(0..3)];
+        }
+        let (mut i, mut o) = (port::inputs(), port::outputs());
+        let before = clients;
+        for way in 0..2 {
+            let c = rng.random_range(0..CLIENTS);
+            if rng.random_bool(busy) && clients[c].outstanding[way] < 20 {
+                (i[starts[way].0], i[starts[way].1]) = (1, c as u64);
+                clients[c].outstanding[way] += 1;
+                if !before[c].waits() {
+                    clients[c].since = now;
+                }
+                if rng.random_bool(0.02) {
+                    clients[c].deaf_until = now + rng.random_range(0..6 * PERIOD);
+                }
+            }
+            let c = rng.random_range(0..CLIENTS);
+            let hears = now >= before[c].deaf_until;
+            if hears && before[c].outstanding[way] > 0 && rng.random_bool(0.5) {
+                (i[ends[way].0], i[ends[way].1]) = (1, c as u64);
+                clients[c].outstanding[way] -= 1;
+                clients[c].since = now;
+                report.add("answers", 1);
+            }
+        }
+        block.step(&i, &mut o).map_err(stopped)?;
+        // The outputs are those that the edge saw: of what happened before.
+        for (c, client) in before.iter().enumerate() {
+            let lost = o[port::LOST_O] >> c & 1 == 1;
+            let waited = now - client.since;
+            let wrong = match lost {
+                true => client.waits() && waited < PERIOD && client.since + LATE < now,
+                false => client.waits() && waited > 2 * PERIOD + LATE,
+            };
+            // It stays lost while it is answered, until the last answer.
+            let draining = lost && client.waits() && client.deaf_until <= now;
+            if wrong && !draining || lost && !client.waits() {
+                let message = format!("client {c} lost: {lost} at {now}: {client:?}");
+                let cycle = block.cycle();
+                return Err(Error::Mismatch {
+                    seed,
+                    cycle,
+                    message,
+                });
+            }
+            report.add("cycles lost", u64::from(lost));
+        }
+    }
+    report.cycles = block.cycle();
+    Ok(report)
+}
