@@ -46,6 +46,7 @@ fn run(options: &Options) -> Result<Report, Error> {
         block.open_waves(path).map_err(stopped)?;
     }
     let mut clients = [Client::default(); CLIENTS];
+    let mut were_lost = [false; CLIENTS];
     let mut busy = 0.3;
     let starts = [
         (port::READ_I, port::READ_CLIENT_I),
@@ -87,13 +88,15 @@ fn run(options: &Options) -> Result<Report, Error> {
         for (c, client) in before.iter().enumerate() {
             let lost = o[port::LOST_O] >> c & 1 == 1;
             let waited = now - client.since;
-            let wrong = match lost {
-                true => client.waits() && waited < PERIOD && client.since + LATE < now,
-                false => client.waits() && waited > 2 * PERIOD + LATE,
+            // Once lost it stays so, also while it is answered, until the last answer.
+            let wrong = match (lost, were_lost[c]) {
+                (true, false) => !client.waits() || waited < PERIOD,
+                (true, true) => !client.waits(),
+                (false, false) => client.waits() && waited > 2 * PERIOD + LATE,
+                (false, true) => client.waits() && client.since + LATE < now,
             };
-            // It stays lost while it is answered, until the last answer.
-            let draining = lost && client.waits() && client.deaf_until <= now;
-            if wrong && !draining || lost && !client.waits() {
+            were_lost[c] = lost;
+            if wrong {
                 let message = format!("client {c} lost: {lost} at {now}: {client:?}");
                 let cycle = block.cycle();
                 return Err(Error::Mismatch {
