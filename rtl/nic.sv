@@ -134,6 +134,12 @@ module nic
   /* verilator lint_off UNUSEDSIGNAL */
   logic [63:0]          features;  // negotiated; not each one changes the data path
   /* verilator lint_on UNUSEDSIGNAL */
+  /* verilator lint_off UNUSEDSIGNAL */
+  ctrl_cfg_t            ctrl_cfg;      // not all of it changes the data path yet
+  logic [319:0]         rss_key;
+  ctrl_write_t          ctrl_write;
+  /* verilator lint_on UNUSEDSIGNAL */
+  logic                 device_reset;  // pulse
   logic [NumQueues-1:0] kick, vq_irq, vq_error, vq_idle, vq_busy;
   logic [NUM_STATS-1:0] count;
   logic [NumQueues:0]   lost;   // by queue, then MSI-X
@@ -178,7 +184,7 @@ module nic
     .rready_i         (s_axil_rready_i),
     .features_i       (offered_q),
     .queue_pairs_i    (pairs_q),
-    .mac_i            (mac_q),
+    .mac_i            (ctrl_cfg.mac),
     .mtu_i            (mtu_q),
     .bus_master_en_i,
     .msix_enable_i,
@@ -186,6 +192,7 @@ module nic
     .link_up_i,
     .queue_o          (vq_cfg),
     .driver_features_o(features),
+    .reset_o          (device_reset),
     .kick_o           (kick),
     .queue_irq_i      (vq_irq),
     .queue_error_i    (vq_error),
@@ -337,23 +344,52 @@ module nic
 
   logic [NumQueues-1:0] path_error, path_idle;
 
-  // The control queue has no data path: its chains stay where they are. Receive queues read no data.
-  for (genvar q = 0; q < int'(NumQueues); q++) begin : gen_unused
-    if (q == int'(CTRL)) begin : gen_tie
-      assign desc_ready[q] = 1'b0;
-      assign used[q]       = '0;
-      assign used_valid[q] = 1'b0;
-      assign path_error[q] = 1'b0;
-      assign path_idle[q]  = 1'b1;
-    end
-    if (q % 2 == 0) begin : gen_no_reads
-      assign ar_addr[DATA+q]  = '0;
-      assign ar_len[DATA+q]   = '0;
-      assign ar_valid[DATA+q] = 1'b0;
-    end
+  for (genvar q = 0; q < int'(CTRL); q += 2) begin : gen_no_reads
+    assign ar_addr[DATA+q]  = '0;
+    assign ar_len[DATA+q]   = '0;
+    assign ar_valid[DATA+q] = 1'b0;
   end
-  assign word[Answer]       = '0;
-  assign word_valid[Answer] = 1'b0;
+
+  // ---- control queue ----------------------------------------------------------------------------------
+  logic        ctrl_vq_busy;
+  assign ar_len[DATA+CTRL] = '0;
+
+  ctrl_vq #(
+    .HostDataWidth(HostDataWidth)
+  ) u_ctrl_vq (
+    .clk_i,
+    .rst_ni,
+    .enable_i     (vq_cfg[CTRL].enable),
+    .clear_i      (device_reset),
+    .features_i   (features),
+    .mac_i        (mac_q),
+    .queue_pairs_i(pairs_q),
+    .desc_i       (desc[CTRL]),
+    .desc_valid_i (desc_valid[CTRL]),
+    .desc_ready_o (desc_ready[CTRL]),
+    .used_o       (used[CTRL]),
+    .used_valid_o (used_valid[CTRL]),
+    .used_ready_i (used_ready[CTRL]),
+    .ar_addr_o    (ar_addr[DATA+CTRL]),
+    .ar_valid_o   (ar_valid[DATA+CTRL]),
+    .ar_ready_i   (ar_ready[DATA+CTRL]),
+    .r_data_i     (r_data),
+    .r_error_i    (r_error),
+    .r_valid_i    (r_valid[DATA+CTRL]),
+    .write_o      (word[Answer]),
+    .write_valid_o(word_valid[Answer]),
+    .write_ready_i(word_ready[Answer]),
+    .write_done_i (word_done[Answer]),
+    .write_error_i(b_error),
+    .cfg_o        (ctrl_cfg),
+    .rss_key_o    (rss_key),
+    .tables_o     (ctrl_write),
+    .stat_ok_o    (count[STAT_CTRL_OK]),
+    .stat_err_o   (count[STAT_CTRL_ERR]),
+    .error_o      (path_error[CTRL]),
+    .idle_o       (path_idle[CTRL]),
+    .busy_o       (ctrl_vq_busy)
+  );
 
   // ---- data paths -------------------------------------------------------------------------------------
   // Receive queues, one behind the other.
@@ -514,11 +550,11 @@ module nic
                                    ((word_done != '0 || burst_done != '0) && b_error);
 
   // Of features that are not here.
-  assign count[32'(STAT_CTRL_ERR):32'(STAT_RX_FILTERED)] = '0;
+  assign count[32'(STAT_TX_SEGMENTS):32'(STAT_RX_FILTERED)] = '0;
 
   // A ring that waits for completions that do not come does nothing.
   assign busy_o  = ctrl_busy || dma_port_busy || (vq_busy & ~lost[NumQueues-1:0]) != '0 || rx_busy ||
-                   tx_busy;
+                   tx_busy || ctrl_vq_busy;
   assign timer_o = '1;  // nothing here wakes up by itself
 
 `ifndef SYNTHESIS

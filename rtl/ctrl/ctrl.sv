@@ -48,6 +48,7 @@ module ctrl
   // Queues: receive and transmit queue of each pair, then the control queue
   output vq_cfg_t              queue_o [NumQueues],
   output logic [63:0]          driver_features_o,
+  output logic                 reset_o,        // a device reset takes effect, pulse
   output logic [NumQueues-1:0] kick_o,         // doorbells, pulses
   input  logic [NumQueues-1:0] queue_irq_i,    // pulses
   input  logic [NumQueues-1:0] queue_error_i,  // pulses
@@ -115,7 +116,8 @@ module ctrl
     .en_i (!rst_ni || count_i != '0 || axil_busy),
     .clk_o(clk_stats)
   );
-  assign busy_o = busy;
+  assign busy_o  = busy;
+  assign reset_o = reset_done;
 
   // ---- register access -----------------------------------------------------------------------------------
   axil_slave u_axil (
