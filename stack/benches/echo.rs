@@ -1,152 +1,63 @@
-//! Time per packet of the receive path: an echo request becomes a reply in the driver's hands; a datagram reaches its socket and is read; a
-//! datagram is forwarded. No simulated hardware: the device is two queues.
+//! Time per packet of the receive path to this host: an echo request becomes a reply in the driver's hands; a datagram reaches its socket and
+//! is read; and is sent back. No simulated hardware: a device is two queues.
+
+#[allow(dead_code)]
+mod source;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use stack::{CsumState, IfIndex, NetDeviceOps, NetFeatures, PagePool, SkBuff, Stack, StackConfig};
-use std::cell::RefCell;
+use source::{BATCH, MAC, Options, PEER, Router, udp_frame};
+use stack::NetFeatures;
 use std::hint::black_box;
-use std::rc::Rc;
 
-const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x0b];
-const PEER: [u8; 6] = [2, 0, 0, 0, 0, 0x0a];
-const BATCH: usize = 64;
+/// The router's own address.
+const OWN: [u8; 4] = [192, 0, 2, 20];
 
-/// Delivers the same frame over and over, already in DMA buffers, as a driver would.
-struct Source {
-    pool: PagePool,
-    frame: Vec<u8>,
-    left: usize,
-    sent: u64,
-}
-
-impl NetDeviceOps for Source {
-    fn start_xmit(&mut self, skb: SkBuff) -> Result<(), SkBuff> {
-        self.sent += 1;
-        drop(black_box(skb));
-        Ok(())
-    }
-    fn flush(&mut self) {}
-    fn poll(&mut self, budget: usize, rx: &mut Vec<SkBuff>) -> usize {
-        let n = budget.min(self.left);
-        self.left -= n;
-        for _ in 0..n {
-            let Some(mut page) = self.pool.alloc() else {
-                return 0;
-            };
-            // What the device's DMA does; part of the measured time.
-            page.as_mut_slice()[64..64 + self.frame.len()].copy_from_slice(&self.frame);
-            let mut skb = SkBuff::build(page, 64, self.frame.len());
-            skb.csum = CsumState::None;
-            rx.push(skb);
-        }
-        n
-    }
-    fn complete(&mut self) -> bool {
-        self.left == 0
-    }
-    fn link_up(&self) -> bool {
-        true
-    }
-    fn mtu(&self) -> u16 {
-        1500
-    }
-    fn mac(&self) -> [u8; 6] {
-        MAC
-    }
-    fn features(&self) -> NetFeatures {
-        NetFeatures {
-            hw_csum: true,
-            rx_csum: true,
-            ..NetFeatures::default()
-        }
-    }
-    fn tx_pool(&self) -> PagePool {
-        self.pool.clone()
-    }
-}
-
-fn host(frame: Vec<u8>) -> (Stack, IfIndex, Rc<RefCell<Source>>) {
-    let source = Rc::new(RefCell::new(Source {
-        pool: PagePool::heap(512, 2048),
-        frame,
-        left: 0,
-        sent: 0,
-    }));
-    let mut stack = Stack::new(StackConfig {
-        ip_forward: true,
-        ..StackConfig::default()
-    });
-    let dev = stack.add_device("eth0", Box::new(Rc::clone(&source)));
-    for cidr in ["192.0.2.20/24", "fd00:9::2/64"] {
-        stack
-            .add_addr(dev, cidr.parse().expect("cidr"))
-            .expect("address");
-    }
-    for neighbour in ["192.0.2.10", "192.0.2.30"] {
-        stack.add_neighbour(dev, neighbour.parse().expect("address"), PEER);
-    }
-    (stack, dev, source)
-}
-
-fn packet(len: usize, build: impl Fn(&mut Vec<u8>, &[u8])) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    build(&mut bytes, &vec![0x5a; len - 42]);
-    assert_eq!(bytes.len(), len);
-    bytes
+fn echo_request(payload: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    etherparse::PacketBuilder::ethernet2(PEER, MAC)
+        .ipv4([192, 0, 2, 10], OWN, 64)
+        .icmpv4_echo_request(1, 2)
+        .write(&mut frame, &vec![0x5a; payload])
+        .expect("built");
+    frame
 }
 
 fn bench(c: &mut Criterion) {
-    use etherparse::PacketBuilder;
-    let (a, b, other) = ([192, 0, 2, 10], [192, 0, 2, 20], [192, 0, 2, 30]);
-    let eth = || PacketBuilder::ethernet2(PEER, MAC);
-    let mut group = c.benchmark_group("stack");
+    let mut group = c.benchmark_group("local");
     group.throughput(Throughput::Elements(BATCH as u64));
+    let options = Options {
+        features: NetFeatures {
+            hw_csum: true,
+            rx_csum: true,
+            ..NetFeatures::default()
+        },
+        ..Options::default()
+    };
     for len in [60, 1514] {
-        let ping = packet(len, |v, p| {
-            eth()
-                .ipv4(a, b, 64)
-                .icmpv4_echo_request(1, 2)
-                .write(v, p)
-                .expect("built")
-        });
-        let udp = packet(len, |v, p| {
-            eth().ipv4(a, b, 64).udp(1, 9).write(v, p).expect("built")
-        });
-        let forward = packet(len, |v, p| {
-            eth()
-                .ipv4(a, other, 64)
-                .udp(1, 9)
-                .write(v, p)
-                .expect("built")
-        });
-        for (name, frame) in [("icmp_echo", ping), ("forward", forward)] {
-            let (mut stack, dev, source) = host(frame);
-            group.bench_function(format!("{name}/{len}"), |bencher| {
-                bencher.iter(|| {
-                    source.borrow_mut().left = BATCH;
-                    stack.napi_schedule(dev);
-                    while stack.net_rx_action(0) {}
+        let payload = len - 42;
+        let mut host = Router::new(vec![echo_request(payload)], options);
+        group.bench_function(format!("icmp_echo/{len}"), |b| b.iter(|| host.batch()));
+        assert_eq!(host.stack.stats().dropped, 0);
+        for (name, answer) in [("udp_deliver", false), ("udp_echo", true)] {
+            let mut host = Router::new(vec![udp_frame(OWN, 9, payload)], options);
+            let any = "0.0.0.0".parse().expect("address");
+            let socket = host.stack.udp_bind(any, 9).expect("socket");
+            group.bench_function(format!("{name}/{len}"), |b| {
+                b.iter(|| {
+                    host.batch();
+                    while let Some(datagram) = host.stack.udp_recv_from(socket) {
+                        if !answer {
+                            black_box(datagram.payload());
+                            continue;
+                        }
+                        host.stack
+                            .udp_send_to(socket, datagram.src, datagram.payload(), 0)
+                            .expect("sent");
+                    }
                 });
             });
-            assert!(source.borrow().sent > 0 && stack.stats().dropped == 0);
+            assert_eq!(host.stack.stats().dropped, 0);
         }
-        let (mut stack, dev, source) = host(udp);
-        let socket = stack
-            .udp_bind("0.0.0.0".parse().expect("address"), 9)
-            .expect("socket");
-        group.bench_function(format!("udp_echo/{len}"), |bencher| {
-            bencher.iter(|| {
-                source.borrow_mut().left = BATCH;
-                stack.napi_schedule(dev);
-                while stack.net_rx_action(0) {}
-                while let Some(datagram) = stack.udp_recv_from(socket) {
-                    stack
-                        .udp_send_to(socket, datagram.src, datagram.payload(), 0)
-                        .expect("sent");
-                }
-            });
-        });
-        assert_eq!(stack.stats().dropped, 0);
     }
     group.finish();
 }

@@ -1,4 +1,11 @@
-//! The kernel's hash functions whose results can be seen from outside.
+//! The kernel's hash functions whose results can be seen from outside, and one for tables, whose results cannot.
+
+/// Mixes two words well (the finisher of wyhash): for tables whose keys strangers choose, one of them with a secret in it.
+#[inline]
+pub(crate) fn mix(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
 
 /// `JHASH_INITVAL`.
 const JHASH_INITVAL: u32 = 0xdead_beef;

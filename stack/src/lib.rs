@@ -92,7 +92,7 @@ pub use ping::EchoReply;
 pub use sched::{BpfVerdict, StandaloneQdisc, TcProgram};
 pub use skb::{
     CsumState, DmaSegment, Frag, Gso, GsoType, IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, PacketId,
-    PktType, SkBuff, Vlan,
+    PktType, SkBuff, SkBuffFields, Vlan,
 };
 pub use socket::{Datagram, SocketId};
 pub use stack::{RpFilter, Stack, StackConfig};

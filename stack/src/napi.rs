@@ -132,9 +132,9 @@ impl Stack {
             device.stats.rx_bytes += skb.len() as u64;
         }
         self.trace(&skb, Stage::NapiPoll);
-        let Some(mut skb) = self.do_xdp(dev, skb) else {
+        if !self.do_xdp(dev, &mut skb) {
             return;
-        };
+        }
         self.trace(&skb, Stage::GroReceive);
         if !self.eth_type_trans(&mut skb) {
             self.count_rx_drop(dev);
@@ -156,19 +156,19 @@ impl Stack {
     }
 
     /// `__netif_receive_skb_core()`: tc ingress, netfilter ingress, then the protocol. Data starts at the network header.
-    pub(crate) fn netif_receive_skb(&mut self, skb: SkBuff) {
+    pub(crate) fn netif_receive_skb(&mut self, mut skb: SkBuff) {
         let (dev, netdev, none) = (skb.dev, Family::Netdev, IfIndex::NONE);
         self.trace(&skb, Stage::NetifReceive);
-        let Some(skb) = self.nf_hook(Hook::TcIngress, netdev, skb, dev, none) else {
+        if !self.nf_hook(Hook::TcIngress, netdev, &mut skb, dev, none) {
             return self.count_rx_drop(dev);
-        };
+        }
         // What ends there is counted there.
-        let Some(skb) = self.sch_handle_ingress(skb) else {
+        if !self.sch_handle_ingress(&mut skb) {
             return;
-        };
-        let Some(mut skb) = self.nf_hook(Hook::NetdevIngress, netdev, skb, dev, none) else {
+        }
+        if !self.nf_hook(Hook::NetdevIngress, netdev, &mut skb, dev, none) {
             return self.count_rx_drop(dev);
-        };
+        }
         skb.redirected = None;
         self.deliver_skb(skb);
     }

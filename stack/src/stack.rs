@@ -174,7 +174,7 @@ impl Stack {
             tcp: crate::tcp::TcpTable::default(),
             ping: crate::ping::PingTable::default(),
             timers: Timers::default(),
-            neighbours: Neighbours::default(),
+            neighbours: Neighbours::new(config.seed.rotate_left(17) ^ 0x8ebc_6af0_9c88_c6e3),
             neigh_conf: NeighConf::default(),
             neigh_gc_runs: false,
             frags: FragQueues::default(),

@@ -79,6 +79,16 @@ fn fits_device(skb: &SkBuff, features: NetFeatures, pool: &PagePool) -> bool {
         || NET_SKB_PAD + skb.len() <= (1 + frags) * pool.buf_size()
 }
 
+/// `validate_xmit_skb()` of a packet without a tag that is one on the wire. `false`: it is none of these, and nothing was done.
+#[inline]
+pub(crate) fn validate_xmit_one(skb: &mut SkBuff, features: NetFeatures) -> bool {
+    let one = skb.vlan.is_none() && skb.gso.kind == GsoType::None;
+    if one {
+        finish(skb, features);
+    }
+    one
+}
+
 /// One packet: in as few pieces as the device takes (`skb_needs_linearize()`), with its checksum if the device computes none.
 fn finish(skb: &mut SkBuff, features: NetFeatures) {
     if skb.is_nonlinear() && (!features.sg || skb.nr_frags() > MAX_SKB_FRAGS) {

@@ -42,38 +42,35 @@ impl Stack {
     }
 
     /// `__dev_queue_xmit()`: netfilter egress comes before tc egress, and both before the queue. Data starts at the Ethernet header.
-    pub(crate) fn dev_queue_xmit(&mut self, skb: SkBuff) {
-        let dev = skb.dev;
-        let hooked = self
-            .nf_hook(Hook::NetdevEgress, Family::Netdev, skb, IfIndex::NONE, dev)
-            .and_then(|skb| self.nf_hook(Hook::TcEgress, Family::Netdev, skb, IfIndex::NONE, dev));
-        let Some(skb) = hooked else {
+    pub(crate) fn dev_queue_xmit(&mut self, mut skb: SkBuff) {
+        let (dev, netdev, none) = (skb.dev, Family::Netdev, IfIndex::NONE);
+        if !self.nf_hook(Hook::NetdevEgress, netdev, &mut skb, none, dev)
+            || !self.nf_hook(Hook::TcEgress, netdev, &mut skb, none, dev)
+        {
             return self.count_tx_drop(dev);
-        };
+        }
         // What ends there is counted there.
-        if let Some(skb) = self.sch_handle_egress(skb) {
+        if self.sch_handle_egress(&mut skb) {
             self.trace(&skb, Stage::Qdisc);
             self.dev_xmit_skb(skb);
         }
     }
 
     /// `dev_hard_start_xmit()`: the driver gets the packet. It comes back when the driver is busy, or no buffer that it can reach is free.
-    pub(crate) fn dev_hard_start_xmit(&mut self, skb: SkBuff) -> Option<SkBuff> {
+    pub(crate) fn dev_hard_start_xmit(&mut self, mut skb: SkBuff) -> Option<SkBuff> {
         let dev = skb.dev;
         let Some(device) = self.device(dev) else {
             self.kfree_skb(skb, DropReason::DevReady);
             return None;
         };
         let is_virtual = dev == IfIndex::LO || device.is_ifb;
-        let skb = if !is_virtual && !skb.is_in(&device.pool) {
+        if !is_virtual && !skb.is_in(&device.pool) {
             match self.copy_for_device(skb) {
-                Copied::Yes(copy) => copy,
+                Copied::Yes(copy) => skb = copy,
                 Copied::NoPage(skb) => return Some(skb),
                 Copied::Dropped => return None,
             }
-        } else {
-            skb
-        };
+        }
         self.trace(&skb, Stage::Xmit);
         let bytes = skb.len() as u64;
         let device = self.device_mut(dev)?;

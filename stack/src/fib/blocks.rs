@@ -36,6 +36,13 @@ impl<T: Copy + Default> Blocks<T> {
         self.items.capacity() * size_of::<T>()
     }
 
+    /// Items in blocks that are in use.
+    #[cfg(test)]
+    pub fn used(&self) -> usize {
+        let free = self.free.iter().enumerate();
+        self.items.len() - free.map(|(len, blocks)| len * blocks.len()).sum::<usize>()
+    }
+
     fn alloc(&mut self, len: usize) -> u32 {
         if let Some(start) = self.free[len].pop() {
             return start;

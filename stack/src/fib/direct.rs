@@ -1,78 +1,83 @@
 //! A shortcut for large IPv4 tables: which prefix an address belongs to, as sorted ranges ("DXR": Zec, Rizzo, Mikuc, 2012).
 //!
-//! The first 16 bits of an address choose a bucket. The prefixes of 16 bits and more in a bucket cut it into ranges; the numbers at which they
-//! start lie side by side, with the values behind them, so that a lookup is a step into an array that fits the second-level cache, and a
-//! search in one to three neighbouring cache lines. What is in no such prefix belongs to the bucket's longest shorter one.
+//! The first 18 bits of an address choose a bucket. The prefixes of 18 bits and more in a bucket cut it into ranges, whose starts and values
+//! lie side by side in lines as long as those of the cache: a lookup reads the bucket, then mostly one line, else a few starts of
+//! lines. What is in no such prefix belongs to the bucket's longest shorter one, which the bucket names.
 //!
 //! The [`Trie`](super::trie::Trie) remains what is true: a bucket is computed anew from it when one of its prefixes changes.
 
 use std::collections::BTreeMap;
 
 /// Bits that choose the bucket.
-pub(super) const BUCKET_BITS: u8 = 16;
+pub(super) const BUCKET_BITS: u8 = 18;
 const BUCKETS: usize = 1 << BUCKET_BITS;
-/// No prefix.
+/// Bits of an address within its bucket.
+pub(super) const LOW_BITS: u8 = 32 - BUCKET_BITS;
+/// No prefix, no lines.
 const NONE: u32 = u32::MAX;
+/// Ranges of a line.
+const RANGES: usize = 10;
 
-/// The ranges of one bucket.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    /// Where its block begins.
-    at: u32,
-    /// Number of ranges; 0: there are no prefixes of 16 bits and more.
-    len: u32,
-}
-
-/// The longest prefix of less than 16 bits that holds a bucket.
 #[derive(Clone, Copy, Debug)]
-struct Short {
-    value: u32,
-    /// Its length, if there is one.
-    len: u8,
+struct Bucket {
+    /// Its first line; [`NONE`]: there are no prefixes of 18 bits and more.
+    lines: u32,
+    /// Value of the longest prefix of less than 18 bits that holds the bucket.
+    short: u32,
 }
+
+/// Up to ten ranges, in order: 64 bytes.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Line {
+    values: [u32; RANGES],
+    /// Where they start in the bucket. Those that are not used begin behind its end.
+    starts: [u16; RANGES],
+    /// Lines of the bucket, in its first one.
+    count: u16,
+}
+
+const EMPTY: Line = Line {
+    values: [NONE; RANGES],
+    starts: [u16::MAX; RANGES],
+    count: 0,
+};
 
 #[derive(Clone, Debug)]
 pub(super) struct Direct {
     buckets: Vec<Bucket>,
-    short: Vec<Short>,
-    /// Blocks: starts of the ranges, two in a word, then their values.
-    pool: Vec<u32>,
-    /// Unused blocks by size.
+    /// Lengths of the prefixes behind [`Bucket::short`].
+    short_len: Vec<u8>,
+    lines: Vec<Line>,
+    /// Unused runs of lines, by their number.
     free: BTreeMap<usize, Vec<u32>>,
     /// Kept for the next change.
     ranges: Vec<(u16, u32)>,
     stack: Vec<(u16, u32)>,
 }
 
-/// Words for the starts of `len` ranges.
-fn start_words(len: usize) -> usize {
-    len.div_ceil(2)
-}
-
-/// Words of the block for `len` ranges. Few sizes, so that blocks fit again.
-fn block_words(len: usize) -> usize {
-    match start_words(len) + len {
-        words @ 0..=32 => words.next_multiple_of(4),
-        words => words.next_multiple_of((words / 4).next_power_of_two()),
-    }
-}
-
 fn bucket_of(key: u32) -> usize {
-    (key >> 16) as usize
+    (key >> LOW_BITS) as usize
 }
+
+/// The address within its bucket.
+fn low(key: u32) -> u16 {
+    (key & ((1 << LOW_BITS) - 1)) as u16
+}
+
+/// The last address of a bucket.
+const LAST: u16 = (1 << LOW_BITS) - 1;
 
 impl Direct {
     pub fn new() -> Self {
+        let bucket = Bucket {
+            lines: NONE,
+            short: NONE,
+        };
         Self {
-            buckets: vec![Bucket::default(); BUCKETS],
-            short: vec![
-                Short {
-                    value: NONE,
-                    len: 0
-                };
-                BUCKETS
-            ],
-            pool: Vec::new(),
+            buckets: vec![bucket; BUCKETS],
+            short_len: vec![0; BUCKETS],
+            lines: Vec::new(),
             free: BTreeMap::new(),
             ranges: Vec::new(),
             stack: Vec::new(),
@@ -81,8 +86,7 @@ impl Direct {
 
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
-        BUCKETS * (size_of::<Bucket>() + size_of::<Short>())
-            + self.pool.capacity() * size_of::<u32>()
+        BUCKETS * (size_of::<Bucket>() + 1) + self.lines.capacity() * size_of::<Line>()
     }
 
     /// The value of the longest prefix that holds `key`.
@@ -90,84 +94,90 @@ impl Direct {
     pub fn longest(&self, key: u32) -> Option<u32> {
         let bucket = self.buckets[bucket_of(key)];
         let mut value = NONE;
-        if bucket.len > 0 {
-            let len = bucket.len as usize;
-            let block = &self.pool[bucket.at as usize..][..start_words(len) + len];
-            let (starts, values) = block.split_at(start_words(len));
-            let key = key as u16;
-            // The last start that is not beyond the key; the first one is 0.
-            let (mut base, mut size) = (0, len);
-            while size > 1 {
-                let half = size / 2;
-                let middle = base + half;
-                let start = (starts[middle / 2] >> (middle % 2 * 16)) as u16;
-                base = if start <= key { middle } else { base };
-                size -= half;
-            }
-            value = values[base];
+        if bucket.lines != NONE {
+            value = self.find(bucket.lines as usize, low(key));
         }
         if value == NONE {
-            value = self.short[bucket_of(key)].value;
+            value = bucket.short;
         }
         (value != NONE).then_some(value)
     }
 
-    /// A prefix of less than 16 bits came or has another value.
+    /// The value of the range that holds `low`, in the bucket whose lines begin at `at`.
+    #[inline]
+    fn find(&self, at: usize, low: u16) -> u32 {
+        let mut line = &self.lines[at];
+        let mut size = usize::from(line.count);
+        // The last line that does not start beyond the address; the first one starts at 0.
+        let mut base = at;
+        while size > 1 {
+            let half = size / 2;
+            let middle = &self.lines[base + half];
+            if middle.starts[0] <= low {
+                (base, line) = (base + half, middle);
+            }
+            size -= half;
+        }
+        let before = line.starts[1..].iter().filter(|s| **s <= low).count();
+        line.values[before]
+    }
+
+    /// A prefix of less than 18 bits came or has another value.
     pub fn insert_short(&mut self, key: u32, len: u8, value: u32) {
         let first = bucket_of(key);
-        for short in &mut self.short[first..first + (BUCKETS >> len)] {
-            if short.value == NONE || short.len <= len {
-                *short = Short { value, len };
+        let range = first..first + (BUCKETS >> len);
+        let lens = &mut self.short_len[range.clone()];
+        for (bucket, own_len) in self.buckets[range].iter_mut().zip(lens) {
+            if bucket.short == NONE || *own_len <= len {
+                (bucket.short, *own_len) = (value, len);
             }
         }
     }
 
-    /// A prefix of less than 16 bits went; `next` is the longest that still holds all of it.
+    /// A prefix of less than 18 bits went; `next` is the longest that still holds all of it.
     pub fn remove_short(&mut self, key: u32, len: u8, next: Option<(u32, u8)>) {
         let first = bucket_of(key);
-        let (value, next_len) = next.unwrap_or((NONE, 0));
-        for short in &mut self.short[first..first + (BUCKETS >> len)] {
-            if short.value != NONE && short.len == len {
-                *short = Short {
-                    value,
-                    len: next_len,
-                };
+        let range = first..first + (BUCKETS >> len);
+        let next = next.unwrap_or((NONE, 0));
+        let lens = &mut self.short_len[range.clone()];
+        for (bucket, own_len) in self.buckets[range].iter_mut().zip(lens) {
+            if bucket.short != NONE && *own_len == len {
+                (bucket.short, *own_len) = next;
             }
         }
     }
 
-    /// The bucket of `key` from its prefixes of 16 bits and more, sorted by address and length.
+    /// The bucket of `key` from its prefixes of 18 bits and more, sorted by address and length.
     pub fn rebuild(&mut self, key: u32, prefixes: &[(u32, u8, u32)]) {
         self.cut(prefixes);
-        let old = self.buckets[bucket_of(key)];
-        if old.len > 0 {
-            let words = block_words(old.len as usize);
-            self.free.entry(words).or_default().push(old.at);
+        let old = self.buckets[bucket_of(key)].lines;
+        if old != NONE {
+            let count = usize::from(self.lines[old as usize].count);
+            self.free.entry(count).or_default().push(old);
         }
-        let len = self.ranges.len();
-        let mut bucket = Bucket::default();
+        let mut first = NONE;
         if !prefixes.is_empty() {
-            let words = block_words(len);
-            let at = match self.free.get_mut(&words).and_then(Vec::pop) {
+            let count = self.ranges.len().div_ceil(RANGES);
+            let at = match self.free.get_mut(&count).and_then(Vec::pop) {
                 Some(at) => at as usize,
                 None => {
-                    let at = self.pool.len();
-                    self.pool.resize(at + words, 0);
+                    let at = self.lines.len();
+                    self.lines.resize(at + count, EMPTY);
                     at
                 }
             };
-            let (starts, values) = self.pool[at..at + words].split_at_mut(start_words(len));
-            starts.fill(0);
-            for (i, &(start, value)) in self.ranges.iter().enumerate() {
-                starts[i / 2] |= u32::from(start) << (i % 2 * 16);
-                values[i] = value;
+            let lines = &mut self.lines[at..at + count];
+            for (line, ranges) in lines.iter_mut().zip(self.ranges.chunks(RANGES)) {
+                *line = EMPTY;
+                for (i, &(start, value)) in ranges.iter().enumerate() {
+                    (line.starts[i], line.values[i]) = (start, value);
+                }
             }
-            bucket = Bucket {
-                at: at as u32,
-                len: len as u32,
-            };
+            // A bucket has 2^14 addresses.
+            lines[0].count = count as u16;
+            first = at as u32;
         }
-        self.buckets[bucket_of(key)] = bucket;
+        self.buckets[bucket_of(key)].lines = first;
     }
 
     /// Cuts a bucket into ranges.
@@ -176,26 +186,26 @@ impl Direct {
         self.ranges.push((0, NONE));
         // Prefixes that hold the place where we are: last address and value.
         self.stack.clear();
-        self.stack.push((u16::MAX, NONE));
+        self.stack.push((LAST, NONE));
         for &(key, len, value) in prefixes {
-            let start = key as u16;
-            self.close_before(u32::from(start));
+            let start = low(key);
+            self.close_before(start);
             begin(&mut self.ranges, start, value);
-            let last = start | (u32::MAX.checked_shr(u32::from(len)).unwrap_or(0)) as u16;
+            let last = start | low(u32::MAX.checked_shr(u32::from(len)).unwrap_or(0));
             self.stack.push((last, value));
         }
-        self.close_before(1 << 16);
+        self.close_before(LAST + 1);
     }
 
     /// Ends the prefixes whose last address is before `start`: what holds them goes on.
-    fn close_before(&mut self, start: u32) {
+    fn close_before(&mut self, start: u16) {
         while let Some(&(last, _)) = self.stack.last() {
-            if u32::from(last) >= start {
+            if last >= start {
                 return;
             }
             self.stack.pop();
-            if let (Some(&(_, outer)), Some(after)) = (self.stack.last(), last.checked_add(1)) {
-                begin(&mut self.ranges, after, outer);
+            if let Some(&(_, outer)) = self.stack.last().filter(|_| last < LAST) {
+                begin(&mut self.ranges, last + 1, outer);
             }
         }
     }
@@ -220,7 +230,7 @@ mod tests {
         let mut direct = Direct::new();
         let at = 0x0a01_0000;
         let prefixes = [
-            (at, 16, 1),
+            (at, 18, 1),
             (at, 24, 2),
             (at + 0x80, 25, 3),
             (at + 0xff, 32, 4),
@@ -233,11 +243,33 @@ mod tests {
             [Some(2), Some(2), Some(3), Some(3)]
         );
         assert_eq!(
-            [look(0xff), look(0x100), look(0xffff)],
+            [look(0xff), look(0x100), look(0x3fff)],
             [Some(4), Some(1), Some(1)]
         );
-        assert_eq!(direct.longest(0x0a02_0000), Some(9));
+        assert_eq!([look(0x4000), look(0x1_0000)], [Some(9), Some(9)]);
         assert_eq!(direct.longest(0x0b00_0000), None);
+    }
+
+    #[test]
+    fn full_lines_follow_each_other() {
+        for count in [9, 10, 11, 20, 21, 1024] {
+            let mut direct = Direct::new();
+            let prefixes: Vec<_> = (0..count).map(|i| (i << 4, 28, i)).collect();
+            direct.rebuild(0, &prefixes);
+            for (key, _, value) in prefixes {
+                assert_eq!(direct.longest(key), Some(value));
+                assert_eq!(direct.longest(key + 15), Some(value));
+            }
+            let after = direct.longest(count << 4);
+            assert_eq!(after, None, "{count}");
+            // Fewer lines, then the same again in the place that is free.
+            let used = direct.lines.len();
+            direct.rebuild(0, &[(0, 32, 7)]);
+            let prefixes: Vec<_> = (0..count).map(|i| (i << 4, 28, i)).collect();
+            direct.rebuild(0, &prefixes);
+            assert!(direct.lines.len() <= used + 1);
+            assert_eq!(direct.longest(0x10), Some(1));
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Longest-prefix match: a [`Trie`], and for large IPv4 tables a shortcut through it.
 
-use super::direct::{BUCKET_BITS, Direct};
+use super::direct::{BUCKET_BITS, Direct, LOW_BITS};
 use super::trie::{Key, Trie};
 
-/// Prefixes from which on the shortcut pays for its memory (786 kB at least).
+/// Prefixes from which on the shortcut pays for its memory (2.4 MB at least).
 const DIRECT_FROM: usize = 512;
 
 /// Prefixes with numbers (less than `u32::MAX`) as values.
@@ -13,7 +13,7 @@ pub struct Lpm<K> {
     direct: Option<Box<Direct>>,
 }
 
-impl<K> Default for Lpm<K> {
+impl<K: Key> Default for Lpm<K> {
     fn default() -> Self {
         Self {
             trie: Trie::default(),
@@ -124,7 +124,10 @@ impl<K: Key> Lpm<K> {
                 direct.insert_short(key, len, value);
                 continue;
             }
-            if let Some(&(last, ..)) = long.last().filter(|last| last.0 >> 16 != key >> 16) {
+            if let Some(&(last, ..)) = long
+                .last()
+                .filter(|last| last.0 >> LOW_BITS != key >> LOW_BITS)
+            {
                 direct.rebuild(last, &long);
                 long.clear();
             }

@@ -10,6 +10,7 @@ mod blocks;
 pub(crate) mod config;
 mod direct;
 mod info;
+mod key;
 pub mod lpm;
 mod multipath;
 pub mod names;

@@ -1,117 +1,16 @@
-//! Longest-prefix match: a multibit trie with compressed nodes ("tree bitmap": Eatherton, Varghese, Dittia, 2004).
+//! Longest-prefix match: a multibit trie with compressed nodes ("tree bitmap": Eatherton, Varghese, Dittia, 2004) and compressed paths.
 //!
 //! A node decides over six bits of the key. Two bitmaps say which prefixes end in it (lengths 0 to 5 below the node, 63 in all) and which of
-//! its 64 children exist; prefixes and children lie in blocks of their own, found by counting bits. The longest of IPv4's prefixes is
-//! found in at most six nodes of 24 bytes, of which the first three stay in the cache. Adding and removing touch one path.
+//! its 64 children exist; prefixes and children lie in blocks of their own, found by counting bits. A node that would hold no prefix and have
+//! one child is left out: the child says at which bit it stands, and which bits lead to it. So a lookup passes as many nodes as there are
+//! places where prefixes part or nest, however long they are. Adding and removing touch one path.
 
 use super::blocks::Blocks;
-use std::fmt::Debug;
-use std::hash::Hash;
-
-/// Bits that one node decides over.
-const STRIDE: u8 = 6;
-/// Zero bits that are put in front of every key, so that the last node of both families ends with the key's last bit.
-const LEAD: u8 = 3;
-
-/// An address as a number: `u32` for IPv4, `u128` for IPv6.
-pub trait Key: Copy + Ord + Debug + Default + Hash {
-    /// Width in bits.
-    const BITS: u8;
-    /// The first `len` bits kept, the others 0. `len` ≤ [`BITS`](Self::BITS).
-    fn prefix(self, len: u8) -> Self;
-    /// The six bits that level `level` of the trie decides over, those beyond the key's end 0.
-    fn chunk(self, level: u8) -> u8;
-    /// The address, if it is IPv4.
-    fn as_v4(self) -> Option<u32>;
-    /// The address as a number.
-    fn as_v6(self) -> u128;
-    /// The address of that number; only the last 32 bits of it for IPv4.
-    fn from_v6(number: u128) -> Self;
-    /// `self | bits << shift`, for putting a key together from its chunks.
-    fn with_bits(self, bits: u8, shift: i32) -> Self;
-}
-
-impl Key for u32 {
-    const BITS: u8 = 32;
-
-    #[inline]
-    fn as_v4(self) -> Option<u32> {
-        Some(self)
-    }
-
-    fn as_v6(self) -> u128 {
-        self.into()
-    }
-
-    fn from_v6(number: u128) -> Self {
-        number as u32
-    }
-
-    #[inline]
-    fn prefix(self, len: u8) -> Self {
-        self & Self::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0)
-    }
-
-    #[inline]
-    fn chunk(self, level: u8) -> u8 {
-        // 3 + 32 + 1 bits.
-        let wide = u64::from(self) << 1;
-        (wide >> (30 - STRIDE * level) & 0x3f) as u8
-    }
-
-    fn with_bits(self, bits: u8, shift: i32) -> Self {
-        let bits = u32::from(bits);
-        self | if shift < 0 {
-            bits >> -shift
-        } else {
-            bits << shift
-        }
-    }
-}
-
-impl Key for u128 {
-    const BITS: u8 = 128;
-
-    #[inline]
-    fn as_v4(self) -> Option<u32> {
-        None
-    }
-
-    fn as_v6(self) -> u128 {
-        self
-    }
-
-    fn from_v6(number: u128) -> Self {
-        number
-    }
-
-    #[inline]
-    fn prefix(self, len: u8) -> Self {
-        self & Self::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0)
-    }
-
-    #[inline]
-    fn chunk(self, level: u8) -> u8 {
-        let bits = match 125u8.checked_sub(STRIDE * level) {
-            Some(shift) => self >> shift,
-            // The last bit of the last chunk is beyond the key's end.
-            None => self << 1,
-        };
-        bits as u8 & 0x3f
-    }
-
-    fn with_bits(self, bits: u8, shift: i32) -> Self {
-        let bits = u128::from(bits);
-        self | if shift < 0 {
-            bits >> -shift
-        } else {
-            bits << shift
-        }
-    }
-}
+pub use super::key::Key;
+use super::key::{LEAD, STRIDE};
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Node {
+struct Node<K> {
     /// Prefixes that end here: bit `2^l - 1 + b` is the one with the `l` bits `b` below this node.
     internal: u64,
     /// Children, by the six bits.
@@ -120,6 +19,36 @@ struct Node {
     children: u32,
     /// Block of the prefixes' values, in the order of `internal`.
     values: u32,
+    /// The bits before those that the node decides over.
+    key: K,
+    /// Which six bits it decides over.
+    level: u8,
+}
+
+impl<K: Key> Node<K> {
+    fn new(key: K, level: u8) -> Self {
+        Self {
+            internal: 0,
+            external: 0,
+            children: 0,
+            values: 0,
+            key: key.prefix(above(level)),
+            level,
+        }
+    }
+
+    /// Number of the child that `chunk` chooses, if it exists.
+    #[inline]
+    fn child(&self, chunk: u8) -> Option<u32> {
+        let exists = self.external >> chunk & 1 == 1;
+        exists.then(|| self.children + rank(self.external, u32::from(chunk)))
+    }
+
+    /// Whether the bits before the node are those of `key`.
+    #[inline]
+    fn is_on_path(&self, key: K) -> bool {
+        self.key.common(key) >= above(self.level)
+    }
 }
 
 /// By the first five bits of a chunk: the prefixes of a node that hold it.
@@ -143,6 +72,12 @@ fn rank(map: u64, bit: u32) -> u32 {
     (map & ((1 << bit) - 1)).count_ones()
 }
 
+/// Bits of the key before those that a node of this level decides over.
+#[inline]
+fn above(level: u8) -> u8 {
+    (level * STRIDE).saturating_sub(LEAD)
+}
+
 /// Level of the node in which a prefix of `len` bits ends, and its length there.
 fn place(len: u8) -> (u8, u8) {
     ((len + LEAD) / STRIDE, (len + LEAD) % STRIDE)
@@ -156,21 +91,19 @@ fn internal_bit(chunk: u8, inner: u8) -> u32 {
 /// Prefixes with numbers as values.
 #[derive(Clone, Debug)]
 pub struct Trie<K> {
-    nodes: Blocks<Node>,
+    nodes: Blocks<Node<K>>,
     values: Blocks<u32>,
-    root: Node,
+    root: Node<K>,
     len: usize,
-    key: std::marker::PhantomData<K>,
 }
 
-impl<K> Default for Trie<K> {
+impl<K: Key> Default for Trie<K> {
     fn default() -> Self {
         Self {
             nodes: Blocks::default(),
             values: Blocks::default(),
             root: Node::default(),
             len: 0,
-            key: std::marker::PhantomData,
         }
     }
 }
@@ -196,20 +129,19 @@ impl<K: Key> Trie<K> {
     pub fn longest(&self, key: K) -> Option<u32> {
         let mut node = &self.root;
         let mut best = None;
-        let mut level = 0;
         loop {
-            let chunk = key.chunk(level);
+            let chunk = key.chunk(node.level);
             let held = node.internal & HOLDS[usize::from(chunk >> 1)];
             if held != 0 {
                 best = Some((node, held));
             }
-            if node.external >> chunk & 1 == 0 {
+            let Some(child) = node.child(chunk) else {
+                break;
+            };
+            node = self.nodes.get(child);
+            if !node.is_on_path(key) {
                 break;
             }
-            node = self
-                .nodes
-                .get(node.children + rank(node.external, u32::from(chunk)));
-            level += 1;
         }
         let (node, held) = best?;
         let bit = 63 - held.leading_zeros();
@@ -221,33 +153,32 @@ impl<K: Key> Trie<K> {
         let (last, inner) = place(max_len.min(K::BITS));
         let mut node = &self.root;
         let mut best = None;
-        for level in 0..=last {
-            let chunk = key.chunk(level);
+        while node.level <= last && node.is_on_path(key) {
+            let chunk = key.chunk(node.level);
             let mut held = node.internal & HOLDS[usize::from(chunk >> 1)];
-            if level == last {
+            if node.level == last {
                 held &= (2 << internal_bit(u8::MAX >> 2, inner)) - 1;
             }
             if held != 0 {
-                best = Some((node, held, level));
+                best = Some((node, held));
             }
-            if node.external >> chunk & 1 == 0 {
+            let Some(child) = node.child(chunk) else {
                 break;
-            }
-            node = self
-                .nodes
-                .get(node.children + rank(node.external, u32::from(chunk)));
+            };
+            node = self.nodes.get(child);
         }
-        let (node, held, level) = best?;
+        let (node, held) = best?;
         let bit = 63 - held.leading_zeros();
         let value = *self.values.get(node.values + rank(node.internal, bit));
-        Some((value, STRIDE * level + (bit + 1).ilog2() as u8 - LEAD))
+        let len = STRIDE * node.level + (bit + 1).ilog2() as u8 - LEAD;
+        Some((value, len))
     }
 
-    fn node(&self, at: Option<u32>) -> &Node {
+    fn node(&self, at: Option<u32>) -> &Node<K> {
         at.map_or(&self.root, |at| self.nodes.get(at))
     }
 
-    fn node_mut(&mut self, at: Option<u32>) -> &mut Node {
+    fn node_mut(&mut self, at: Option<u32>) -> &mut Node<K> {
         match at {
             Some(at) => self.nodes.get_mut(at),
             None => &mut self.root,
@@ -256,16 +187,13 @@ impl<K: Key> Trie<K> {
 
     /// Where the value of exactly this prefix is.
     fn slot(&self, key: K, len: u8) -> Option<u32> {
-        let (last, inner) = place(len.min(K::BITS));
+        let (last, inner) = place(len);
         let mut node = &self.root;
-        for level in 0..last {
-            let chunk = key.chunk(level);
-            if node.external >> chunk & 1 == 0 {
-                return None;
-            }
-            node = self
-                .nodes
-                .get(node.children + rank(node.external, u32::from(chunk)));
+        while node.level < last {
+            node = self.nodes.get(node.child(key.chunk(node.level))?);
+        }
+        if node.level != last || !node.is_on_path(key) {
+            return None;
         }
         let bit = internal_bit(key.chunk(last), inner);
         (node.internal >> bit & 1 == 1).then(|| node.values + rank(node.internal, bit))
@@ -273,32 +201,40 @@ impl<K: Key> Trie<K> {
 
     /// The value of exactly this prefix.
     pub fn get(&self, key: K, len: u8) -> Option<u32> {
-        Some(*self.values.get(self.slot(key, len)?))
+        Some(*self.values.get(self.slot(key, len.min(K::BITS))?))
     }
 
     /// Adds a prefix; an existing one gets the new value, and the old one is returned.
     pub fn insert(&mut self, key: K, len: u8, value: u32) -> Option<u32> {
         let len = len.min(K::BITS);
+        let key = key.prefix(len);
         if let Some(slot) = self.slot(key, len) {
             return Some(std::mem::replace(self.values.get_mut(slot), value));
         }
         self.len += 1;
         let (last, inner) = place(len);
         let mut at = None;
-        for level in 0..last {
-            let (node, chunk) = (*self.node(at), u32::from(key.chunk(level)));
-            let rank = rank(node.external, chunk);
-            let mut children = node.children;
-            if node.external >> chunk & 1 == 0 {
-                let count = node.external.count_ones() as usize;
-                children = self
-                    .nodes
-                    .insert(children, count, rank as usize, Node::default());
-                let node = self.node_mut(at);
-                node.children = children;
-                node.external |= 1 << chunk;
+        loop {
+            let node = *self.node(at);
+            if node.level == last {
+                break;
             }
-            at = Some(children + rank);
+            let chunk = key.chunk(node.level);
+            let Some(child_at) = node.child(chunk) else {
+                at = Some(self.add_child(at, chunk, Node::new(key, last)));
+                break;
+            };
+            let child = *self.nodes.get(child_at);
+            let common = key.common(child.key).min(above(child.level));
+            // The last node that both prefixes can pass.
+            let part = last.min((common + LEAD) / STRIDE);
+            if part < child.level {
+                let mut fork = Node::new(key, part);
+                fork.children = self.nodes.insert(0, 0, 0, child);
+                fork.external = 1 << child.key.chunk(part);
+                *self.nodes.get_mut(child_at) = fork;
+            }
+            at = Some(child_at);
         }
         let node = *self.node(at);
         let bit = internal_bit(key.chunk(last), inner);
@@ -311,194 +247,113 @@ impl<K: Key> Trie<K> {
         None
     }
 
-    /// Removes exactly this prefix, and the nodes that only led to it.
+    /// Gives the node `at` a child that it does not have; returns where that is.
+    fn add_child(&mut self, at: Option<u32>, chunk: u8, child: Node<K>) -> u32 {
+        let node = *self.node(at);
+        let rank = rank(node.external, u32::from(chunk));
+        let count = node.external.count_ones() as usize;
+        let children = self
+            .nodes
+            .insert(node.children, count, rank as usize, child);
+        let node = self.node_mut(at);
+        node.children = children;
+        node.external |= 1 << chunk;
+        children + rank
+    }
+
+    /// Removes exactly this prefix, and the nodes that nothing needs without it.
     pub fn remove(&mut self, key: K, len: u8) -> Option<u32> {
         let len = len.min(K::BITS);
+        let slot = self.slot(key, len)?;
+        let value = *self.values.get(slot);
         let (last, inner) = place(len);
-        // Nodes of the path: a trie of 128 bits has 22 levels.
-        let mut path = [None; 22];
-        let mut at = None;
-        for level in 0..last {
-            path[usize::from(level)] = at;
-            let (node, chunk) = (self.node(at), u32::from(key.chunk(level)));
-            if node.external >> chunk & 1 == 0 {
-                return None;
-            }
-            at = Some(node.children + rank(node.external, chunk));
+        let (mut parent, mut at) = (None, None);
+        while self.node(at).level < last {
+            let node = self.node(at);
+            parent = at;
+            at = Some(node.child(key.chunk(node.level))?);
         }
         let node = *self.node(at);
         let bit = internal_bit(key.chunk(last), inner);
-        if node.internal >> bit & 1 == 0 {
-            return None;
-        }
-        let place = rank(node.internal, bit);
-        let value = *self.values.get(node.values + place);
         let count = node.internal.count_ones() as usize;
-        let values = self.values.remove(node.values, count, place as usize);
+        let place = (slot - node.values) as usize;
+        let values = self.values.remove(node.values, count, place);
+        self.len -= 1;
         let node = self.node_mut(at);
         node.values = values;
         node.internal &= !(1 << bit);
-        self.len -= 1;
-        for level in (0..last).rev() {
-            let node = self.node(at);
-            if node.internal | node.external != 0 {
-                break;
-            }
-            at = path[usize::from(level)];
-            let (node, chunk) = (*self.node(at), u32::from(key.chunk(level)));
+        if at.is_some() && node.internal | node.external == 0 {
+            let node = *self.node(parent);
+            let chunk = key.chunk(node.level);
             let count = node.external.count_ones() as usize;
-            let place = rank(node.external, chunk) as usize;
+            let place = rank(node.external, u32::from(chunk)) as usize;
             let children = self.nodes.remove(node.children, count, place);
-            let node = self.node_mut(at);
+            let node = self.node_mut(parent);
             node.children = children;
             node.external &= !(1 << chunk);
+            at = parent;
         }
+        self.leave_out(at);
         Some(value)
+    }
+
+    /// Puts the only child of a node without prefixes in its place. The root stays.
+    fn leave_out(&mut self, at: Option<u32>) {
+        let Some(at) = at else { return };
+        let node = *self.nodes.get(at);
+        if node.internal == 0 && node.external.count_ones() == 1 {
+            let child = *self.nodes.get(node.children);
+            self.nodes.remove(node.children, 1, 0);
+            *self.nodes.get_mut(at) = child;
+        }
     }
 
     /// All prefixes with their values, by no order that means anything.
     pub fn prefixes(&self) -> Vec<(K, u8, u32)> {
         let mut found = Vec::with_capacity(self.len);
-        self.collect(&self.root, K::default(), 0, &mut found);
+        self.collect(&self.root, &mut found);
         found
     }
 
     /// All prefixes in the network `key/len`, itself included.
     pub fn prefixes_within(&self, key: K, len: u8) -> Vec<(K, u8, u32)> {
         let (last, _) = place(len);
-        let (mut node, mut above) = (&self.root, K::default());
-        for level in 0..last {
-            let chunk = key.chunk(level);
-            if node.external >> chunk & 1 == 0 {
-                return Vec::new();
+        let mut node = &self.root;
+        while node.level < last {
+            match node.child(key.chunk(node.level)) {
+                Some(child) => node = self.nodes.get(child),
+                None => return Vec::new(),
             }
-            above = above.with_bits(chunk, Self::shift(level));
-            node = self
-                .nodes
-                .get(node.children + rank(node.external, u32::from(chunk)));
         }
         let mut found = Vec::new();
-        self.collect(node, above, last, &mut found);
-        found.retain(|&(k, l, _)| l >= len && k.prefix(len) == key.prefix(len));
+        if node.key.common(key) >= len.min(above(node.level)) {
+            self.collect(node, &mut found);
+            found.retain(|&(k, l, _)| l >= len && k.prefix(len) == key.prefix(len));
+        }
         found
     }
 
-    /// Where the lowest bit of a level's chunk is in the key; it may be one beyond its end.
-    fn shift(level: u8) -> i32 {
-        i32::from(K::BITS) + i32::from(LEAD) - i32::from(STRIDE) * (i32::from(level) + 1)
-    }
-
-    fn collect(&self, node: &Node, key: K, level: u8, found: &mut Vec<(K, u8, u32)>) {
-        let shift = Self::shift(level);
+    fn collect(&self, node: &Node<K>, found: &mut Vec<(K, u8, u32)>) {
+        // Where the lowest bit of the node's chunk is in the key; it may be one beyond its end.
+        let shift =
+            i32::from(K::BITS) + i32::from(LEAD) - i32::from(STRIDE) * (i32::from(node.level) + 1);
         let mut value = node.values;
         for bit in 0..63u32 {
             if node.internal >> bit & 1 == 1 {
                 let inner = (bit + 1).ilog2() as u8;
                 let bits = (bit + 1 - (1 << inner)) as u8;
-                let key = key.with_bits(bits << (STRIDE - inner), shift);
-                found.push((key, STRIDE * level + inner - LEAD, *self.values.get(value)));
+                let key = node.key.with_bits(bits << (STRIDE - inner), shift);
+                let len = STRIDE * node.level + inner - LEAD;
+                found.push((key, len, *self.values.get(value)));
                 value += 1;
             }
         }
-        let mut child = node.children;
-        for chunk in 0..64u8 {
-            if node.external >> chunk & 1 == 1 {
-                let key = key.with_bits(chunk, shift);
-                self.collect(self.nodes.get(child), key, level + 1, found);
-                child += 1;
-            }
+        for child in 0..node.external.count_ones() {
+            // At most as deep as there are levels.
+            self.collect(self.nodes.get(node.children + child), found);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    /// The definition: of all prefixes that hold the key, the longest.
-    fn naive<K: Key>(list: &BTreeMap<(K, u8), u32>, key: K, max: u8) -> Option<u32> {
-        let holds = |&(&(p, len), _): &(&(K, u8), &u32)| len <= max && key.prefix(len) == p;
-        list.iter()
-            .filter(holds)
-            .max_by_key(|((_, len), _)| *len)
-            .map(|(_, v)| *v)
-    }
-
-    /// Adds and removes; keys near existing prefixes, else hardly any would match.
-    fn check<K: Key>(steps: &[(K, u8, bool)], keys: &[(usize, K, u8, u8)]) {
-        let (mut trie, mut list) = (Trie::default(), BTreeMap::new());
-        for (i, &(key, len, add)) in steps.iter().enumerate() {
-            let (len, value) = (len % (K::BITS + 1), i as u32);
-            let prefix = (key.prefix(len), len);
-            if add {
-                assert_eq!(trie.insert(key, len, value), list.insert(prefix, value));
-            } else {
-                // Something that is there, mostly.
-                let prefix = list.range(prefix..).next().map_or(prefix, |(p, _)| *p);
-                assert_eq!(trie.remove(prefix.0, prefix.1), list.remove(&prefix));
-            }
-            assert_eq!(trie.get(prefix.0, len), list.get(&prefix).copied());
-            assert_eq!(trie.len(), list.len());
-        }
-        let mut all = trie.prefixes();
-        all.sort_unstable();
-        assert!(
-            all.iter()
-                .map(|&(k, len, v)| ((k, len), v))
-                .eq(list.clone())
-        );
-        for &(near, noise, keep, max) in keys {
-            let base = list
-                .keys()
-                .nth(near % list.len().max(1))
-                .map_or(noise, |p| p.0);
-            let (keep, shift) = (keep % (K::BITS + 1), i32::from(keep % (K::BITS - 6)));
-            let key = base.prefix(keep).with_bits(noise.chunk(1), shift);
-            assert_eq!(trie.longest(key), naive(&list, key, K::BITS));
-            assert_eq!(trie.longest(base), naive(&list, base, K::BITS));
-            let max = max % (K::BITS + 1);
-            let within = trie.longest_within(base, max);
-            assert_eq!(within.map(|(value, _)| value), naive(&list, base, max));
-            let right =
-                within.is_none_or(|(v, len)| list.get(&(base.prefix(len), len)) == Some(&v));
-            assert!(right);
-        }
-        for &(key, len) in list.keys().cloned().collect::<Vec<_>>().iter() {
-            assert!(trie.remove(key, len).is_some() && trie.remove(key, len).is_none());
-        }
-        assert!(trie.is_empty() && trie.root.external == 0 && trie.root.internal == 0);
-    }
-
-    proptest! {
-        #[test]
-        fn equals_the_definition_v4(
-            steps in prop::collection::vec((prop_oneof![any::<u32>(), 0x0a00_0000u32..0x0a00_0100], any::<u8>(), prop::bool::weighted(0.8)), 0..80),
-            keys in prop::collection::vec((any::<usize>(), any::<u32>(), any::<u8>(), any::<u8>()), 0..40),
-        ) {
-            check(&steps, &keys);
-        }
-
-        #[test]
-        fn equals_the_definition_v6(
-            steps in prop::collection::vec((prop_oneof![any::<u128>(), 0u128..0x100], any::<u8>(), prop::bool::weighted(0.8)), 0..80),
-            keys in prop::collection::vec((any::<usize>(), any::<u128>(), any::<u8>(), any::<u8>()), 0..40),
-        ) {
-            check(&steps, &keys);
-        }
-    }
-
-    #[test]
-    fn both_ends_of_the_key() {
-        let mut trie = Trie::<u128>::default();
-        trie.insert(0, 0, 1);
-        trie.insert(u128::MAX, 128, 2);
-        trie.insert(u128::MAX - 1, 127, 3);
-        assert_eq!(trie.longest(u128::MAX), Some(2));
-        assert_eq!(trie.longest(u128::MAX - 1), Some(3));
-        assert_eq!(trie.longest(7), Some(1));
-        assert_eq!(trie.longest_within(u128::MAX, 126), Some((1, 0)));
-        assert_eq!(trie.prefixes_within(u128::MAX, 100).len(), 2);
-    }
-}
+mod tests;

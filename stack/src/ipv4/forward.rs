@@ -50,9 +50,9 @@ impl Stack {
         }
         skb.dev = route.oif;
         let (iif, oif) = (skb.iif, route.oif);
-        let Some(mut skb) = self.nf_hook(Hook::Forward, Family::Ipv4, skb, iif, oif) else {
+        if !self.nf_hook(Hook::Forward, Family::Ipv4, &mut skb, iif, oif) {
             return;
-        };
+        }
         if header_len > 20 {
             self.ip_forward_options(&mut skb, header_len);
         }

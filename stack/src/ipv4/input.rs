@@ -37,7 +37,7 @@ impl Stack {
             return self.kfree_skb(skb, reason);
         }
         let dev = skb.dev;
-        if let Some(skb) = self.nf_hook(Hook::PreRouting, Family::Ipv4, skb, dev, IfIndex::NONE) {
+        if self.nf_hook(Hook::PreRouting, Family::Ipv4, &mut skb, dev, IfIndex::NONE) {
             self.ip_rcv_finish(skb);
         }
     }
@@ -89,9 +89,9 @@ impl Stack {
         } else {
             Some(skb)
         };
-        let Some(skb) = whole else { return };
+        let Some(mut skb) = whole else { return };
         let dev = skb.dev;
-        if let Some(skb) = self.nf_hook(Hook::LocalIn, Family::Ipv4, skb, dev, IfIndex::NONE) {
+        if self.nf_hook(Hook::LocalIn, Family::Ipv4, &mut skb, dev, IfIndex::NONE) {
             self.ip_local_deliver_finish(skb);
         }
     }

@@ -68,24 +68,22 @@ impl Stack {
     }
 
     /// `ip_local_out()`: the output hook, which looks at the route again if it changed mark or addresses, and on.
-    pub(crate) fn ip_local_out(&mut self, skb: SkBuff) -> bool {
+    pub(crate) fn ip_local_out(&mut self, mut skb: SkBuff) -> bool {
         self.trace(&skb, Stage::RouteOutput);
         let oif = skb.dev;
-        match self.nf_hook(Hook::LocalOut, Family::Ipv4, skb, IfIndex::NONE, oif) {
-            Some(skb) => {
-                self.ip_output(skb);
-                true
-            }
-            None => false,
+        let passed = self.nf_hook(Hook::LocalOut, Family::Ipv4, &mut skb, IfIndex::NONE, oif);
+        if passed {
+            self.ip_output(skb);
         }
+        passed
     }
 
     /// `ip_output()`: the postrouting hook, then the MTU, then the neighbour.
-    pub(crate) fn ip_output(&mut self, skb: SkBuff) {
+    pub(crate) fn ip_output(&mut self, mut skb: SkBuff) {
         let (iif, oif) = (skb.iif, skb.dev);
-        let Some(skb) = self.nf_hook(Hook::PostRouting, Family::Ipv4, skb, iif, oif) else {
+        if !self.nf_hook(Hook::PostRouting, Family::Ipv4, &mut skb, iif, oif) {
             return;
-        };
+        }
         let daddr = Ipv4Header::new(skb.data()).map(|h| IpAddr::V4(h.daddr()));
         let mtu = match (skb.dst, daddr) {
             (Some(route), Some(daddr)) if iif == IfIndex::NONE => self.dst_mtu(&route, daddr),

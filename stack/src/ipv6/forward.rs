@@ -35,7 +35,7 @@ impl Stack {
         }
         skb.dev = route.oif;
         let (iif, oif) = (skb.iif, route.oif);
-        if let Some(skb) = self.nf_hook(Hook::Forward, Family::Ipv6, skb, iif, oif) {
+        if self.nf_hook(Hook::Forward, Family::Ipv6, &mut skb, iif, oif) {
             self.ip6_output(skb, mtu);
         }
     }

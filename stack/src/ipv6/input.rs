@@ -40,7 +40,7 @@ impl Stack {
             }
         }
         let dev = skb.dev;
-        if let Some(skb) = self.nf_hook(Hook::PreRouting, Family::Ipv6, skb, dev, IfIndex::NONE) {
+        if self.nf_hook(Hook::PreRouting, Family::Ipv6, &mut skb, dev, IfIndex::NONE) {
             self.ip6_rcv_finish(skb);
         }
     }
@@ -63,7 +63,7 @@ impl Stack {
         }
         self.trace(&skb, Stage::LocalDeliver);
         let dev = skb.dev;
-        if let Some(skb) = self.nf_hook(Hook::LocalIn, Family::Ipv6, skb, dev, IfIndex::NONE) {
+        if self.nf_hook(Hook::LocalIn, Family::Ipv6, &mut skb, dev, IfIndex::NONE) {
             self.ip6_input_finish(skb);
         }
     }

@@ -54,29 +54,27 @@ impl Stack {
     }
 
     /// `ip6_local_out()`: the output hook, which looks at the route again if it changed mark or addresses, and on.
-    pub(crate) fn ip6_local_out(&mut self, skb: SkBuff, mtu: usize) -> bool {
+    pub(crate) fn ip6_local_out(&mut self, mut skb: SkBuff, mtu: usize) -> bool {
         self.trace(&skb, Stage::RouteOutput);
         let oif = skb.dev;
-        match self.nf_hook(Hook::LocalOut, Family::Ipv6, skb, IfIndex::NONE, oif) {
-            Some(skb) => {
-                // A hook may have given it another route.
-                let mtu = match skb.dst {
-                    Some(route) => mtu.min(self.dst_mtu_forward(&route)),
-                    None => mtu.min(self.mtu(skb.dev)),
-                };
-                self.ip6_output(skb, mtu);
-                true
-            }
-            None => false,
+        let passed = self.nf_hook(Hook::LocalOut, Family::Ipv6, &mut skb, IfIndex::NONE, oif);
+        if passed {
+            // A hook may have given it another route.
+            let mtu = match skb.dst {
+                Some(route) => mtu.min(self.dst_mtu_forward(&route)),
+                None => mtu.min(self.mtu(skb.dev)),
+            };
+            self.ip6_output(skb, mtu);
         }
+        passed
     }
 
     /// `ip6_output()`: the postrouting hook, then the MTU, then the neighbour.
-    pub(super) fn ip6_output(&mut self, skb: SkBuff, mtu: usize) {
+    pub(super) fn ip6_output(&mut self, mut skb: SkBuff, mtu: usize) {
         let (iif, oif) = (skb.iif, skb.dev);
-        let Some(skb) = self.nf_hook(Hook::PostRouting, Family::Ipv6, skb, iif, oif) else {
+        if !self.nf_hook(Hook::PostRouting, Family::Ipv6, &mut skb, iif, oif) {
             return;
-        };
+        }
         // What was put together here is not sent in longer pieces than it came in.
         let fits = match &skb.pieces {
             Some(pieces) => skb.len() <= mtu.min(pieces.max),

@@ -128,16 +128,16 @@ impl Stack {
 
     /// `neigh_event_send()` for a known neighbour: its MAC address if it may be used.
     fn neigh_resolve(&mut self, dev: IfIndex, address: IpAddr) -> Option<[u8; 6]> {
-        let (now, parms) = (self.now, self.neigh_conf.of(dev, address));
+        let now = self.now;
         let neigh = self.neighbours.get_mut(dev, address)?;
         neigh.used = now;
+        let mac = neigh.state.is_valid().then_some(neigh.mac);
         if neigh.state == NudState::Stale {
-            neigh.state = NudState::Delay;
-            neigh.updated = now;
-            self.neigh_set_timer(dev, address, Some(now + parms.delay_probe_time));
+            neigh.enter(NudState::Delay, now);
+            let delay = self.neigh_conf.of(dev, address).delay_probe_time;
+            self.neigh_set_timer(dev, address, Some(now + delay));
         }
-        let neigh = self.neighbours.get_mut(dev, address)?;
-        neigh.state.is_valid().then_some(neigh.mac)
+        mac
     }
 
     /// `neigh_event_send()` without a packet: whether the neighbour may be used; it is asked when it is not known.

@@ -2,9 +2,11 @@
 
 use super::NudState;
 use crate::Ps;
+use crate::hash::mix;
 use crate::skb::{IfIndex, SkBuff};
 use crate::timer::{TimerKey, Timers};
-use std::collections::{BTreeMap, VecDeque};
+use hashbrown::HashTable;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 /// One line of `ip neigh show`.
@@ -63,14 +65,41 @@ impl Neighbour {
     }
 }
 
-#[derive(Default)]
+/// Who a neighbour is.
+type Key = (IfIndex, IpAddr);
+
+/// `arp_hashfn()`, `ndisc_hashfn()`.
+#[inline]
+fn hash(seed: u64, (dev, address): Key) -> u64 {
+    let address = match address {
+        IpAddr::V4(a) => u64::from(a.to_bits()),
+        IpAddr::V6(a) => mix((a.to_bits() >> 64) as u64 ^ seed, a.to_bits() as u64),
+    };
+    mix(address ^ seed, u64::from(dev.0) ^ 0xa076_1d64_78bd_642f)
+}
+
+/// All neighbours of a host (`struct neigh_table`), found by hash. Whatever lists them does so by device and address.
 pub(crate) struct Neighbours {
-    table: BTreeMap<(IfIndex, IpAddr), Neighbour>,
+    table: HashTable<(Key, Neighbour)>,
+    /// `hash_rnd`: strangers choose the addresses.
+    seed: u64,
 }
 
 impl Neighbours {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            table: HashTable::new(),
+            seed,
+        }
+    }
+
+    #[inline]
     pub fn get_mut(&mut self, dev: IfIndex, address: IpAddr) -> Option<&mut Neighbour> {
-        self.table.get_mut(&(dev, address))
+        let key = (dev, address);
+        let found = self
+            .table
+            .find_mut(hash(self.seed, key), |(k, _)| *k == key)?;
+        Some(&mut found.1)
     }
 
     /// The entry, new ones in state `Failed`. At `max` entries the one that was unused for longest makes room, unless it is
@@ -83,23 +112,22 @@ impl Neighbours {
         max: usize,
         timers: &mut Timers,
     ) -> Option<&mut Neighbour> {
-        if self.table.len() >= max && !self.table.contains_key(&(dev, address)) {
+        if self.table.len() >= max && self.get_mut(dev, address).is_none() {
             let idle = |n: &Neighbour| !n.state.is_administered() && n.queue.is_empty();
-            let victim = self
+            let (_, victim) = self
                 .table
                 .iter()
                 .filter(|(_, n)| idle(n))
-                .min_by_key(|(_, n)| n.used)
-                .map(|(k, _)| *k)?;
-            if let Some(at) = self.table.remove(&victim).and_then(|n| n.timer) {
-                timers.stop(at, TimerKey::Neighbour(victim.0, victim.1));
-            }
+                .map(|(k, n)| (n.used, *k))
+                .min()?;
+            self.remove(victim.0, victim.1, timers);
         }
-        Some(
-            self.table
-                .entry((dev, address))
-                .or_insert_with(|| Neighbour::new(now)),
-        )
+        let (seed, key) = (self.seed, (dev, address));
+        let entry = self
+            .table
+            .entry(hash(seed, key), |(k, _)| *k == key, |(k, _)| hash(seed, *k))
+            .or_insert_with(|| (key, Neighbour::new(now)));
+        Some(&mut entry.into_mut().1)
     }
 
     pub fn len(&self) -> usize {
@@ -113,7 +141,11 @@ impl Neighbours {
         address: IpAddr,
         timers: &mut Timers,
     ) -> Option<Neighbour> {
-        let neigh = self.table.remove(&(dev, address))?;
+        let key = (dev, address);
+        let found = self
+            .table
+            .find_entry(hash(self.seed, key), |(k, _)| *k == key);
+        let (_, neigh) = found.ok()?.remove().0;
         if let Some(at) = neigh.timer {
             timers.stop(at, TimerKey::Neighbour(dev, address));
         }
@@ -126,33 +158,34 @@ impl Neighbours {
         now: Ps,
         stale_time: impl Fn(IfIndex, IpAddr) -> Ps,
     ) -> Vec<(IfIndex, IpAddr)> {
-        let gone = |n: &Neighbour, (dev, address): (IfIndex, IpAddr)| {
+        let gone = |n: &Neighbour, (dev, address): Key| {
             !n.state.is_administered()
                 && n.queue.is_empty()
                 && n.timer.is_none()
                 && (n.state == NudState::Failed
                     || now > n.used.saturating_add(stale_time(dev, address)))
         };
-        self.table
-            .iter()
-            .filter(|(key, n)| gone(n, **key))
-            .map(|(key, _)| *key)
-            .collect()
+        let unused = self.table.iter().filter(|(key, n)| gone(n, *key));
+        let mut unused: Vec<Key> = unused.map(|(key, _)| *key).collect();
+        unused.sort_unstable();
+        unused
     }
 
+    /// By device and address.
     pub fn iter(&self) -> impl Iterator<Item = NeighbourEntry> + '_ {
-        self.table
-            .iter()
-            .map(|(&(dev, address), n)| NeighbourEntry {
-                dev,
-                address,
-                mac: n.mac,
-                state: n.state,
-                router: n.router,
-            })
+        let entry = |((dev, address), n): &(Key, Neighbour)| NeighbourEntry {
+            dev: *dev,
+            address: *address,
+            mac: n.mac,
+            state: n.state,
+            router: n.router,
+        };
+        let mut entries: Vec<_> = self.table.iter().map(entry).collect();
+        entries.sort_unstable_by_key(|n| (n.dev, n.address));
+        entries.into_iter()
     }
 
     pub fn held(&self) -> usize {
-        self.table.values().map(|n| n.queue.len()).sum()
+        self.table.iter().map(|(_, n)| n.queue.len()).sum()
     }
 }

@@ -10,18 +10,20 @@ use crate::stack::Stack;
 use crate::trace::Stage;
 
 impl Stack {
-    /// `nf_hook()`: runs the entries of a hook. `None` when the packet ended there; it is counted then.
+    /// `nf_hook()`: runs the entries of a hook. `false` when the packet ended there; it is counted then, and `skb` is empty.
+    #[inline]
+    #[must_use = "false: the packet ended there"]
     pub(crate) fn nf_hook(
         &mut self,
         hook: Hook,
         family: Family,
-        skb: SkBuff,
+        skb: &mut SkBuff,
         iif: IfIndex,
         oif: IfIndex,
-    ) -> Option<SkBuff> {
-        self.trace(&skb, Stage::Hook(hook));
+    ) -> bool {
+        self.trace(skb, Stage::Hook(hook));
         if self.hooks.is_empty(hook) {
-            return Some(skb);
+            return true;
         }
         let state = HookState {
             hook,
@@ -35,25 +37,28 @@ impl Stack {
 
     /// `nf_hook_slow()`. Entries are found by index: each may use the whole stack, and hooks nest (an error that FORWARD rejects with
     /// passes OUTPUT before FORWARD goes on).
-    fn nf_hook_slow(&mut self, mut skb: SkBuff, state: &HookState) -> Option<SkBuff> {
+    fn nf_hook_slow(&mut self, skb: &mut SkBuff, state: &HookState) -> bool {
         let mut index = 0;
         loop {
             let nfct = skb.nfct;
-            let before = (state.hook == Hook::LocalOut).then(|| FlowKey::of(&skb, state.family));
-            let verdict = match self.hooks.call(index, &mut skb, state) {
-                Next::End => return Some(skb),
+            let before = (state.hook == Hook::LocalOut).then(|| FlowKey::of(skb, state.family));
+            let verdict = match self.hooks.call(index, skb, state) {
+                Next::End => return true,
                 Next::Skip => Verdict::Accept,
                 Next::Done(Verdict::Accept) => match before {
-                    Some(before) => self.nf_reroute(&mut skb, state, before),
+                    Some(before) => self.nf_reroute(skb, state, before),
                     None => Verdict::Accept,
                 },
                 Next::Done(verdict) => verdict,
-                Next::Builtin(builtin) => self.nf_builtin(builtin, &mut skb, state)?,
+                Next::Builtin(builtin) => match self.nf_builtin(builtin, skb, state) {
+                    Some(verdict) => verdict,
+                    None => return false,
+                },
                 // Nat chains are on no hook themselves.
                 Next::Request(_) => Verdict::Accept,
             };
             if let Verdict::Reject(reject) = verdict {
-                self.nf_reject(&mut skb, state, reject);
+                self.nf_reject(skb, state, reject);
             }
             match verdict {
                 Verdict::Accept => index += 1,
@@ -63,15 +68,16 @@ impl Stack {
                         Hook::TcEgress => DropReason::TcEgress,
                         _ => DropReason::NetfilterDrop,
                     };
-                    self.kfree_skb(skb, reason);
-                    return None;
+                    self.kfree_skb(std::mem::take(skb), reason);
+                    return false;
                 }
                 Verdict::Stolen => {
                     // Whoever took the packet took it without its connection, unless that is in the table already.
                     self.conntrack.put(nfct);
                     self.stats.stolen += 1;
-                    self.trace(&skb, Stage::Stolen);
-                    return None;
+                    self.trace(skb, Stage::Stolen);
+                    *skb = SkBuff::default();
+                    return false;
                 }
             }
         }

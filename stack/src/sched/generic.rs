@@ -10,6 +10,7 @@ use crate::skb::{GsoType, IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::timer::TimerKey;
 use crate::trace::Consume;
+use crate::validate_xmit::validate_xmit_one;
 
 /// Picoseconds in a nanosecond: the queues count in these, as the kernel does.
 const PS_PER_NS: Ps = 1000;
@@ -270,20 +271,22 @@ impl Stack {
     }
 
     /// `sch_direct_xmit()`: hands the driver what the packet becomes. What it does not take goes back to the head of the queue, in order.
-    fn sch_direct_xmit(&mut self, skb: SkBuff) {
+    fn sch_direct_xmit(&mut self, mut skb: SkBuff) {
         let Some(device) = self.device(skb.dev) else {
             return self.kfree_skb(skb, DropReason::DevReady);
         };
         if device.tx_stopped {
             return self.dev_requeue_skb(skb);
         }
-        // An ifb takes packets as they are: it gives them back.
-        let as_it_is = device.is_ifb;
-        let mut list = std::mem::take(&mut self.xmit_list);
-        match as_it_is {
-            true => list.push_back(skb),
-            false => self.validate_xmit_skb(skb, &mut list),
+        // An ifb takes packets as they are: it gives them back. Nearly all others stay one packet, too.
+        if device.is_ifb || validate_xmit_one(&mut skb, device.features) {
+            if let Some(skb) = self.dev_hard_start_xmit(skb) {
+                self.dev_requeue_skb(skb);
+            }
+            return;
         }
+        let mut list = std::mem::take(&mut self.xmit_list);
+        self.validate_xmit_skb(skb, &mut list);
         while let Some(skb) = list.pop_front() {
             let Some(skb) = self.dev_hard_start_xmit(skb) else {
                 continue;

@@ -5,7 +5,7 @@ use super::act::Env;
 use super::cls::{FilterChains, Verdict};
 use super::qdisc::{Mirrored, QdiscStats};
 use crate::drop_reason::DropReason;
-use crate::skb::SkBuff;
+use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Consume;
 use crate::xmit::ETH_HLEN;
@@ -31,24 +31,34 @@ impl Clsact {
 }
 
 impl Stack {
-    /// `sch_handle_ingress()`. Data starts at the network header. `None`: the packet ended or goes elsewhere.
-    pub(crate) fn sch_handle_ingress(&mut self, skb: SkBuff) -> Option<SkBuff> {
-        self.tc_run(skb, true)
+    /// `sch_handle_ingress()`. Data starts at the network header. `false`: the packet ended or goes elsewhere, and `skb` is empty.
+    #[inline]
+    #[must_use = "false: the packet is gone"]
+    pub(crate) fn sch_handle_ingress(&mut self, skb: &mut SkBuff) -> bool {
+        !self.has_clsact(skb.dev) || self.tc_run(skb, true)
     }
 
     /// `sch_handle_egress()`. Data starts at the Ethernet header.
-    pub(crate) fn sch_handle_egress(&mut self, skb: SkBuff) -> Option<SkBuff> {
-        self.tc_run(skb, false)
+    #[inline]
+    #[must_use = "false: the packet is gone"]
+    pub(crate) fn sch_handle_egress(&mut self, skb: &mut SkBuff) -> bool {
+        !self.has_clsact(skb.dev) || self.tc_run(skb, false)
+    }
+
+    #[inline]
+    fn has_clsact(&self, dev: IfIndex) -> bool {
+        self.device(dev)
+            .is_some_and(|device| device.clsact.is_some())
     }
 
     /// `tc_run()`.
-    fn tc_run(&mut self, mut skb: SkBuff, ingress: bool) -> Option<SkBuff> {
+    fn tc_run(&mut self, skb: &mut SkBuff, ingress: bool) -> bool {
         let now = self.sched_now();
         let device = (skb.dev.0 as usize)
             .checked_sub(1)
             .and_then(|i| self.devices.get_mut(i));
         let Some(clsact) = device.and_then(|device| device.clsact.as_mut()) else {
-            return Some(skb);
+            return true;
         };
         let filters = if ingress {
             &mut clsact.ingress
@@ -56,9 +66,9 @@ impl Stack {
             &mut clsact.egress
         };
         let pkt_len = u32::try_from(skb.len()).unwrap_or(u32::MAX);
-        clsact.stats.update(pkt_len, Some(&skb));
+        clsact.stats.update(pkt_len, Some(skb));
         if filters.is_empty() {
-            return Some(skb);
+            return true;
         }
         let at = self.mirrored.len();
         let mut env = Env {
@@ -67,32 +77,30 @@ impl Stack {
             mirrored: &mut self.mirrored,
             redirect: None,
         };
-        let verdict = filters
-            .classify(&mut skb, &mut env)
-            .map(|result| result.verdict);
+        let verdict = filters.classify(skb, &mut env).map(|result| result.verdict);
         let redirect = env.redirect;
         clsact.stats.drops += u64::from(verdict == Some(Verdict::Shot));
         self.tcf_mirred_forward(at);
         match (verdict, redirect) {
             (Some(Verdict::Stolen), Some((dev, ingress))) => {
                 self.mirrored.push(Mirrored {
-                    skb,
+                    skb: std::mem::take(skb),
                     dev,
                     ingress,
                     copy: false,
                 });
                 self.tcf_mirred_forward(at);
-                None
+                false
             }
             (Some(Verdict::Stolen), None) => {
-                self.consume_skb(skb, Consume::TcAction);
-                None
+                self.consume_skb(std::mem::take(skb), Consume::TcAction);
+                false
             }
             (Some(Verdict::Shot), _) => {
-                self.tc_shot(skb, ingress);
-                None
+                self.tc_shot(std::mem::take(skb), ingress);
+                false
             }
-            _ => Some(skb),
+            _ => true,
         }
     }
 

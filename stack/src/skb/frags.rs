@@ -1,7 +1,7 @@
 //! Packets in several pieces: a linear part and fragments (`skb_frag_t`).
 
 use super::buf::Buf;
-use super::{CsumState, SkBuff};
+use super::{CsumState, SkBuff, SkBuffFields};
 use crate::checksum;
 use crate::page_pool::{PagePool, SharedPage};
 
@@ -199,10 +199,11 @@ impl SkBuff {
         if end + delta > self.head.size() || !self.head.is_unique() {
             self.pskb_expand_head(0, delta);
         }
-        let Some(mut to) = self.head.bytes_mut().get_mut(end..end + delta) else {
+        let fields: &mut SkBuffFields = self;
+        let Some(mut to) = fields.head.bytes_mut().get_mut(end..end + delta) else {
             return false;
         };
-        for frag in &self.frags {
+        for frag in &fields.frags {
             let from = frag.bytes();
             let n = from.len().min(to.len());
             let (now, later) = to.split_at_mut(n);

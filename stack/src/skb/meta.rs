@@ -108,6 +108,18 @@ pub struct Gso {
     pub fixed_id: bool,
 }
 
+impl Gso {
+    /// One packet on the wire.
+    pub const NONE: Self = Self {
+        kind: GsoType::None,
+        size: 0,
+        segs: 0,
+        ecn: false,
+        accecn: false,
+        fixed_id: false,
+    };
+}
+
 /// A VLAN tag (802.1Q).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vlan {

@@ -18,10 +18,12 @@
 mod buf;
 mod csum;
 mod frags;
+mod head;
 mod meta;
 mod share;
 
 pub use frags::{DmaSegment, Frag, MAX_SKB_FRAGS};
+pub use head::SkBuff;
 pub use meta::{CsumState, Gso, GsoType, IfIndex, PacketId, PktType, Vlan};
 
 use crate::Ps;
@@ -40,8 +42,9 @@ pub const NET_SKB_PAD: usize = 64;
 /// What Linux accounts per buffer besides its bytes: about `sizeof(struct sk_buff)` plus `struct skb_shared_info`.
 const SKB_OVERHEAD: usize = 576;
 
-/// One packet. The public fields have Linux's names and meaning; the buffer is reached through methods that cannot panic.
-pub struct SkBuff {
+/// The fields of an [`SkBuff`] (`struct sk_buff`), with Linux's names and meaning; the buffer is reached through its methods, which cannot
+/// panic.
+pub struct SkBuffFields {
     head: Buf,
     /// Start of data in `head`.
     data: usize,
@@ -100,42 +103,66 @@ pub struct SkBuff {
     pub(crate) tc_skip_classify: bool,
 }
 
+impl SkBuffFields {
+    /// Those of a packet without bytes and without a buffer.
+    pub const EMPTY: Self = Self {
+        head: Buf::None,
+        data: 0,
+        headlen: 0,
+        data_len: 0,
+        frags: SmallVec::new_const(),
+        mac_header: 0,
+        network_header: 0,
+        transport_header: 0,
+        dev: IfIndex::NONE,
+        iif: IfIndex::NONE,
+        protocol: 0,
+        pkt_type: PktType::Host,
+        mark: 0,
+        priority: 0,
+        hash: 0,
+        csum: CsumState::None,
+        csum_level: 0,
+        csum_valid: false,
+        gso: Gso::NONE,
+        vlan: None,
+        tstamp: 0,
+        id: PacketId::NONE,
+        parent: PacketId::NONE,
+        nfct: None,
+        nf_trace: false,
+        dst: None,
+        fragmented: false,
+        pieces: None,
+        redirected: None,
+        tc_skip_classify: false,
+    };
+
+    /// `skb_release_all()`: gives back whatever memory they refer to.
+    #[inline]
+    fn release(&mut self) {
+        self.head = Buf::None;
+        if !self.frags.is_empty() || self.frags.spilled() {
+            self.frags = SmallVec::new();
+        }
+        self.pieces = None;
+    }
+}
+
 impl SkBuff {
+    #[inline]
     fn with_head(head: Buf, data: usize, len: usize) -> Self {
         let data = data.min(head.size());
         let headlen = len.min(head.size() - data);
-        Self {
+        Self::new(SkBuffFields {
             head,
             data,
             headlen,
-            data_len: 0,
-            frags: SmallVec::new(),
             mac_header: data,
             network_header: data,
             transport_header: data,
-            dev: IfIndex::NONE,
-            iif: IfIndex::NONE,
-            protocol: 0,
-            pkt_type: PktType::Host,
-            mark: 0,
-            priority: 0,
-            hash: 0,
-            csum: CsumState::None,
-            csum_level: 0,
-            csum_valid: false,
-            gso: Gso::default(),
-            vlan: None,
-            tstamp: 0,
-            id: PacketId::NONE,
-            parent: PacketId::NONE,
-            nfct: None,
-            nf_trace: false,
-            dst: None,
-            fragmented: false,
-            pieces: None,
-            redirected: None,
-            tc_skip_classify: false,
-        }
+            ..SkBuffFields::EMPTY
+        })
     }
 
     /// `build_skb()`: makes a packet of a filled buffer without a copy. Data starts `headroom` bytes into the page and is `len` bytes
@@ -361,13 +388,6 @@ impl SkBuff {
             .bytes()
             .get(start..self.data + self.headlen)
             .unwrap_or_default()
-    }
-}
-
-impl Default for SkBuff {
-    /// An empty heap packet without memory: what `std::mem::take` leaves in place of a stolen packet.
-    fn default() -> Self {
-        Self::with_head(Buf::None, 0, 0)
     }
 }
 

@@ -113,45 +113,53 @@ impl Stack {
     }
 
     /// `do_xdp_generic()`: the device's program decides about a frame, data at its Ethernet header. It comes back to go on.
-    pub(crate) fn do_xdp(&mut self, dev: IfIndex, mut skb: SkBuff) -> Option<SkBuff> {
+    #[inline]
+    pub(crate) fn do_xdp(&mut self, dev: IfIndex, skb: &mut SkBuff) -> bool {
+        match self.device(dev) {
+            Some(device) if device.xdp.is_some() => self.bpf_prog_run_xdp(dev, skb),
+            _ => true,
+        }
+    }
+
+    fn bpf_prog_run_xdp(&mut self, dev: IfIndex, skb: &mut SkBuff) -> bool {
         let now = self.now;
         let Some(xdp) = self.device_mut(dev).and_then(|device| device.xdp.as_mut()) else {
-            return Some(skb);
+            return true;
         };
-        let (verdict, redirect) = match run(&mut xdp.program, &mut skb, dev, now) {
+        let (verdict, redirect) = match run(&mut xdp.program, skb, dev, now) {
             Some((code, redirect)) => (code, redirect),
             None => {
                 xdp.stats.faults += 1;
                 // Not counted as aborted too.
-                self.kfree_skb(skb, DropReason::NotSpecified);
-                return None;
+                self.kfree_skb(std::mem::take(skb), DropReason::NotSpecified);
+                return false;
             }
         };
         match verdict {
             verdict::PASS => {
                 xdp.stats.pass += 1;
-                return Some(skb);
+                return true;
             }
             verdict::DROP => xdp.stats.drop += 1,
             verdict::TX => {
                 xdp.stats.tx += 1;
-                if !self.generic_xdp_tx(skb, dev) {
+                if !self.generic_xdp_tx(std::mem::take(skb), dev) {
                     self.xdp_count(dev, |stats| stats.tx_errors += 1);
                 }
-                return None;
+                return false;
             }
             verdict::REDIRECT => {
                 xdp.stats.redirect += 1;
-                if !self.xdp_do_redirect(skb, redirect) {
+                if !self.xdp_do_redirect(std::mem::take(skb), redirect) {
                     self.xdp_count(dev, |stats| stats.redirect_errors += 1);
                 }
-                return None;
+                return false;
             }
             // XDP_ABORTED; bpf_warn_invalid_xdp_action() for what is no verdict.
             _ => xdp.stats.aborted += 1,
         }
-        self.kfree_skb(skb, DropReason::NotSpecified);
-        None
+        self.kfree_skb(std::mem::take(skb), DropReason::NotSpecified);
+        false
     }
 
     fn xdp_count(&mut self, dev: IfIndex, count: impl FnOnce(&mut XdpStats)) {

@@ -1,8 +1,8 @@
 //! The tests that nearly every rule begins with, small enough that a thousand rules stay in the cache (as `nft_payload_fast_eval()` and
-//! `nft_cmp_fast_eval()` are in the kernel): a field of at most four bytes of the headers, the protocol, or the mark, compared with a
-//! constant.
+//! `nft_cmp_fast_eval()` are in the kernel): a field of one, two or four bytes of the headers, the protocol, or the mark, compared with
+//! constants.
 
-use super::eval::Packet;
+use super::eval::{Packet, view};
 use super::expr::MetaKey;
 use super::program::{Load, Op, Test};
 use super::proto::Base;
@@ -10,151 +10,227 @@ use super::proto::Base;
 /// Tests of one rule that are made before anything else of it is touched.
 const TESTS: usize = 3;
 
-/// Where the value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Network8,
-    Network16,
-    Network32,
-    Transport8,
-    Transport16,
-    Transport32,
-    L4Proto,
-    Mark,
-    /// No test: holds.
-    Nothing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    /// `(x & a) == b`
-    Equal,
-    /// `(x & a) != b`
-    Differs,
-    /// `a <= x <= b`
-    Between,
-}
-
-/// 12 bytes.
-#[derive(Clone, Copy, Debug)]
+/// Whether a field is in a range: `(x & mask) - base <= span`, where `x` is the field in the highest bits of a word. 16 bytes.
+#[derive(Clone, Copy, Debug, Default)]
 struct FastTest {
-    source: Source,
-    how: How,
-    /// Bytes from the header's start.
+    mask: u32,
+    base: u32,
+    span: u32,
+    /// Where [`Packet::view`] has the field.
     at: u8,
-    a: u32,
-    b: u32,
+    /// Holds outside of the range.
+    negate: bool,
 }
 
-const NOTHING: FastTest = FastTest {
-    source: Source::Nothing,
-    how: How::Equal,
-    at: 0,
-    a: 0,
-    b: 0,
-};
+/// Bytes of the packet that a test reads, as [`Packet`] counts them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Needs {
+    network: u8,
+    transport: u8,
+}
 
 impl FastTest {
-    fn new(op: &Op) -> Option<Self> {
+    fn new(op: &Op) -> Option<(Self, Needs)> {
         let Op::Test(load, test) = op else {
             return None;
         };
-        let (source, at) = match *load {
-            Load::Payload { base, offset, len } if offset % 8 == 0 => {
-                let source = match (base, len) {
-                    (Base::Network, 8) => Source::Network8,
-                    (Base::Network, 16) => Source::Network16,
-                    (Base::Network, 32) => Source::Network32,
-                    (Base::Transport, 8) => Source::Transport8,
-                    (Base::Transport, 16) => Source::Transport16,
-                    (Base::Transport, 32) => Source::Transport32,
-                    _ => return None,
-                };
-                (source, u8::try_from(offset / 8).ok()?)
-            }
-            Load::Meta(MetaKey::L4Proto) => (Source::L4Proto, 0),
-            Load::Meta(MetaKey::Mark) => (Source::Mark, 0),
-            _ => return None,
+        let (at, bits, needs) = place(load)?;
+        let at = u8::try_from(at).ok()?;
+        let most = u128::from(u32::MAX >> (32 - bits));
+        // What is more than the field can hold is left to the rule itself.
+        let value = |v: u128| (v <= most).then(|| (v as u32) << (32 - bits));
+        let range = |lo: u128, hi: u128, negate: bool| {
+            let (base, last) = (value(lo)?, value(hi.min(most))?);
+            Some(Self {
+                mask: u32::MAX << (32 - bits),
+                base,
+                span: last.checked_sub(base)?,
+                at,
+                negate,
+            })
         };
-        let small = |v: u128| u32::try_from(v).ok();
-        // A mask may have more bits than the field.
-        let mask = |v: u128| v as u32;
-        let (how, a, b) = match *test {
-            Test::Eq(v) => (How::Equal, u32::MAX, small(v)?),
-            Test::Ne(v) => (How::Differs, u32::MAX, small(v)?),
-            Test::Masked(m, v) => (How::Equal, mask(m), small(v)?),
-            Test::NotMasked(m, v) => (How::Differs, mask(m), small(v)?),
-            Test::In(lo, hi) => (How::Between, small(lo)?, small(hi)?),
-            _ => return None,
+        let masked = |mask: u128, v: u128, negate: bool| {
+            Some(Self {
+                mask: value(mask & most)?,
+                base: value(v)?,
+                span: 0,
+                at,
+                negate,
+            })
         };
-        Some(Self {
-            source,
-            how,
-            at,
-            a,
-            b,
-        })
+        let test = match *test {
+            Test::Eq(v) => masked(most, v, false),
+            Test::Ne(v) => masked(most, v, true),
+            Test::Masked(mask, v) => masked(mask, v, false),
+            Test::NotMasked(mask, v) => masked(mask, v, true),
+            Test::In(lo, hi) => range(lo, hi, false),
+            Test::NotIn(lo, hi) => range(lo, hi, true),
+            Test::Lte(v) => range(0, v, false),
+            Test::Gt(v) => range(0, v, true),
+            Test::Gte(v) => range(v, most, false),
+            Test::Lt(v) => range(v, most, true),
+        };
+        Some((test?, needs))
     }
 
     #[inline]
-    fn holds(&self, packet: &Packet, mark: u32) -> Option<bool> {
-        let x = match self.source {
-            Source::Nothing => return Some(true),
-            Source::L4Proto => packet.l4proto?.into(),
-            Source::Mark => mark,
-            Source::Network8 => packet.network::<1>(self.at)?[0].into(),
-            Source::Network16 => u16::from_be_bytes(packet.network(self.at)?).into(),
-            Source::Network32 => u32::from_be_bytes(packet.network(self.at)?),
-            Source::Transport8 => packet.transport::<1>(self.at)?[0].into(),
-            Source::Transport16 => u16::from_be_bytes(packet.transport(self.at)?).into(),
-            Source::Transport32 => u32::from_be_bytes(packet.transport(self.at)?),
-        };
-        Some(match self.how {
-            How::Equal => x & self.a == self.b,
-            How::Differs => x & self.a != self.b,
-            How::Between => self.a <= x && x <= self.b,
-        })
+    fn holds(&self, packet: &Packet) -> bool {
+        let x = packet.view(self.at) & self.mask;
+        (x.wrapping_sub(self.base) <= self.span) != self.negate
+    }
+}
+
+/// Where the view has a field, how many bits it has, and what must be there of the packet.
+fn place(load: &Load) -> Option<(usize, u32, Needs)> {
+    let nothing = Needs::default();
+    match *load {
+        Load::Payload { base, offset, len } if matches!(len, 8 | 16 | 32) && offset % 8 == 0 => {
+            let (at, bytes) = (usize::from(offset / 8), usize::from(len / 8));
+            let end = u8::try_from(at + bytes).ok()?;
+            let (start, most, needs) = match base {
+                Base::Network => (
+                    view::NETWORK,
+                    view::TRANSPORT - view::NETWORK,
+                    Needs {
+                        network: end,
+                        ..nothing
+                    },
+                ),
+                // Elsewhere the transport header of a later fragment is not read.
+                Base::Transport if at.is_multiple_of(bytes) => (
+                    view::TRANSPORT,
+                    view::LEN - 3 - view::TRANSPORT,
+                    Needs {
+                        transport: 1 + end,
+                        ..nothing
+                    },
+                ),
+                _ => return None,
+            };
+            (at + bytes <= most).then_some((start + at, u32::from(len), needs))
+        }
+        Load::Meta(MetaKey::L4Proto) => Some((
+            view::L4PROTO,
+            8,
+            Needs {
+                transport: 1,
+                ..nothing
+            },
+        )),
+        Load::Meta(MetaKey::Mark) => Some((view::MARK, 32, nothing)),
+        _ => None,
     }
 }
 
 /// What a rule begins with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FastRule {
     tests: [FastTest; TESTS],
+    needs: Needs,
     /// Steps of the rule that `tests` stand for.
     pub steps: u8,
 }
 
 impl FastRule {
     pub fn new(ops: &[Op]) -> Self {
-        let mut tests = [NOTHING; TESTS];
-        let mut steps = 0;
-        for (slot, op) in tests.iter_mut().zip(ops) {
-            let Some(test) = FastTest::new(op) else { break };
+        let mut rule = Self::default();
+        for (slot, op) in rule.tests.iter_mut().zip(ops) {
+            let Some((test, needs)) = FastTest::new(op) else {
+                break;
+            };
             *slot = test;
-            steps += 1;
+            rule.needs.network = rule.needs.network.max(needs.network);
+            rule.needs.transport = rule.needs.transport.max(needs.transport);
+            rule.steps += 1;
         }
-        Self { tests, steps }
+        rule
     }
 
-    /// Whether the rule can still match. `None` from a field that the packet's first bytes do not have: the rule's own steps decide.
+    /// Whether the rule can still match. `None` when the packet's first bytes do not have a field: the rule's own steps decide.
     #[inline]
-    pub fn check(&self, packet: &Packet, mark: u32) -> Option<bool> {
-        for test in &self.tests {
-            if !test.holds(packet, mark)? {
-                return Some(false);
-            }
+    pub fn check(&self, packet: &Packet) -> Option<bool> {
+        if self.needs.network > packet.network_len || self.needs.transport > packet.transport_len {
+            return None;
         }
-        Some(true)
+        let tests = self.tests.iter().take(usize::from(self.steps));
+        Some(tests.into_iter().all(|test| test.holds(packet)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hook::Family;
+    use crate::skb::SkBuff;
+    use proptest::prelude::*;
 
     #[test]
     fn it_is_small() {
-        assert!(std::mem::size_of::<FastRule>() <= 40);
+        assert!(std::mem::size_of::<FastRule>() <= 52);
+    }
+
+    /// A header whose first word is `word`.
+    fn packet(word: u32) -> Packet {
+        let mut bytes = vec![0; 40];
+        bytes[..4].copy_from_slice(&word.to_be_bytes());
+        let mut skb = SkBuff::from_vec(bytes);
+        (skb.protocol, skb.mark) = (0x0800, word);
+        Packet::new(&skb, Family::Ipv4)
+    }
+
+    fn any_test() -> impl Strategy<Value = Test> {
+        let value = || prop_oneof![0u128..6, 0u128..1 << 33, Just(255), Just(65535)];
+        (0..10, value(), value()).prop_map(|(kind, a, b)| match kind {
+            0 => Test::Eq(a),
+            1 => Test::Ne(a),
+            2 => Test::Lt(a),
+            3 => Test::Gt(a),
+            4 => Test::Lte(a),
+            5 => Test::Gte(a),
+            6 => Test::In(a, b),
+            7 => Test::NotIn(a, b),
+            8 => Test::Masked(a, b),
+            _ => Test::NotMasked(a, b),
+        })
+    }
+
+    proptest! {
+        /// The quick form says what the test says, whenever there is one.
+        #[test]
+        fn quick_and_slow_agree(
+            test in any_test(),
+            word in prop_oneof![any::<u32>(), 0u32..8, (0u32..8).prop_map(|x| x << 16), (0u32..8).prop_map(|x| x << 24)],
+            field in 0..4,
+        ) {
+            let base = Base::Network;
+            let (load, x) = match field {
+                0 => (Load::Payload { base, offset: 0, len: 8 }, word >> 24),
+                1 => (Load::Payload { base, offset: 0, len: 16 }, word >> 16),
+                2 => (Load::Payload { base, offset: 0, len: 32 }, word),
+                _ => (Load::Meta(MetaKey::Mark), word),
+            };
+            if let Some((fast, needs)) = FastTest::new(&Op::Test(load, test)) {
+                prop_assert!(usize::from(needs.network) <= 4);
+                prop_assert_eq!(fast.holds(&packet(word)), test.holds(x.into()));
+            }
+        }
+    }
+
+    #[test]
+    fn fields_that_are_not_there_are_left_to_the_rule() {
+        let port = Load::Payload {
+            base: Base::Transport,
+            offset: 16,
+            len: 16,
+        };
+        let rule = FastRule::new(&[Op::Test(port, Test::Eq(0))]);
+        assert_eq!(rule.steps, 1);
+        let mut bytes = [0; 40];
+        (bytes[0], bytes[9]) = (0x45, 17);
+        for (len, expected) in [(40, Some(true)), (24, Some(true)), (23, None), (20, None)] {
+            let mut skb = SkBuff::from_vec(bytes[..len].to_vec());
+            skb.protocol = 0x0800;
+            assert_eq!(rule.check(&Packet::new(&skb, Family::Ipv4)), expected);
+        }
     }
 }

@@ -170,9 +170,8 @@ impl Stack {
         let Some(mut nft) = self.nft.take() else {
             return Verdict::Accept;
         };
-        let before = nft
-            .is_route_chain(chain)
-            .then(|| FlowKey::of(skb, state.family));
+        let route = state.hook == Hook::LocalOut && nft.is_route_chain(chain);
+        let before = route.then(|| FlowKey::of(skb, state.family));
         let verdict = nft.do_chain(
             chain,
             &mut NftCtx {

@@ -9,7 +9,7 @@ mod packet;
 mod rewrite;
 mod update;
 
-pub(crate) use packet::Packet;
+pub(crate) use packet::{Packet, view};
 
 use super::Nft;
 use super::host::NftHost;
@@ -97,7 +97,7 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     fn base_chain(&mut self, rules: &mut Ruleset, base: u32, policy: Policy) -> NftVerdict {
-        let mut stack = [(0u32, 0usize); JUMP_STACK_SIZE];
+        let mut stack = [(0u32, 0u32); JUMP_STACK_SIZE];
         let mut depth = 0;
         let (mut chain, mut next) = (base, 0);
         loop {
@@ -117,7 +117,8 @@ impl Run<'_> {
                     let Some(frame) = stack.get_mut(depth) else {
                         return NftVerdict::Drop;
                     };
-                    *frame = (chain, next);
+                    // A chain has far fewer rules.
+                    *frame = (chain, next as u32);
                     depth += 1;
                     (chain, next) = (to, 0);
                 }
@@ -127,7 +128,8 @@ impl Run<'_> {
                         break;
                     }
                     depth -= 1;
-                    (chain, next) = stack[depth];
+                    let (caller, rule) = stack[depth];
+                    (chain, next) = (caller, rule as usize);
                 }
             }
         }
@@ -156,7 +158,7 @@ impl Run<'_> {
             return (next, Step::Break);
         };
         for (at, fast) in chain.fast.iter().enumerate().skip(next) {
-            let steps = match fast.check(&self.packet, self.skb.mark) {
+            let steps = match fast.check(&self.packet) {
                 Some(false) => continue,
                 Some(true) => usize::from(fast.steps),
                 None => 0,

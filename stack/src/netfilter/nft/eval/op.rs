@@ -194,7 +194,10 @@ impl Run<'_> {
 
     fn set_meta(&mut self, key: MetaKey, value: u128) {
         match key {
-            MetaKey::Mark => self.skb.mark = value as u32,
+            MetaKey::Mark => {
+                self.skb.mark = value as u32;
+                self.packet.refresh(self.skb);
+            }
             MetaKey::Priority => self.skb.priority = value as u32,
             MetaKey::NfTrace => self.skb.nf_trace = value != 0,
             // nft_meta_set_eval_pkttype(): only among those that are received.

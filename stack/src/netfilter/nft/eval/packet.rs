@@ -6,52 +6,105 @@ use crate::ipv6::exthdr::find_upper;
 use crate::ipv6::header::Ipv6Header;
 use crate::skb::SkBuff;
 
-/// Bytes from the network header on that are at hand: an IPv4 header with options and ports, or an IPv6 header and ports.
-const HEAD: usize = 64;
+/// Bytes of the network header that are at hand: IPv4 with options, or IPv6.
+const NETWORK: usize = 64;
+/// Bytes of the transport header that are at hand.
+const TRANSPORT: usize = 32;
 
-/// Positions of the headers, found once a base chain.
+/// Where [`Packet::view`] has what.
+pub(crate) mod view {
+    /// The mark, 4 bytes.
+    pub const MARK: usize = 0;
+    /// The transport protocol, 1 byte.
+    pub const L4PROTO: usize = 4;
+    /// The network header.
+    pub const NETWORK: usize = 8;
+    /// The transport header.
+    pub const TRANSPORT: usize = NETWORK + super::NETWORK;
+    /// Its size: the last field can be read as four bytes.
+    pub const LEN: usize = TRANSPORT + super::TRANSPORT + 3;
+}
+
+/// Positions of the headers, found once a base chain, and what rules mostly read, at places that do not depend on the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
-    /// The first bytes from the network header on, zeros behind `head_len`.
-    head: [u8; HEAD],
-    head_len: usize,
+    view: [u8; view::LEN],
+    /// Bytes of the network header that are in `view`.
+    pub network_len: u8,
+    /// One more than the bytes of the transport header that are in `view`; 0: no transport protocol is known.
+    pub transport_len: u8,
+    /// It is a fragment other than the first: what is at `thoff` is no header.
+    pub later_fragment: bool,
     /// Transport protocol; `None` when there is none to be found.
     pub l4proto: Option<u8>,
     /// Transport header, in bytes from the network header.
     pub thoff: usize,
-    /// A fragment other than the first: what is at `thoff` is no header.
-    pub later_fragment: bool,
+}
+
+/// What [`Packet`] knows of the headers.
+#[derive(Clone, Copy)]
+struct Headers {
+    l4proto: Option<u8>,
+    thoff: usize,
+    later_fragment: bool,
+}
+
+/// As many bytes of `from` as both have; their number.
+#[inline]
+fn copy_head<const N: usize>(to: &mut [u8], from: &[u8]) -> usize {
+    match (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+        (Some(to), Some(from)) => {
+            *to = *from;
+            N
+        }
+        _ => {
+            let len = to.len().min(from.len()).min(N);
+            to[..len].copy_from_slice(&from[..len]);
+            len
+        }
+    }
 }
 
 impl Packet {
     /// `nft_set_pktinfo_ipv4()`, `nft_set_pktinfo_ipv6()`; at a device, where nobody looked at the header yet, their `_validate` forms.
     #[inline]
     pub fn new(skb: &SkBuff, family: Family) -> Self {
-        let mut packet = Self::headers(skb, family);
+        let headers = Headers::new(skb, family);
+        let mut packet = Self {
+            view: [0; view::LEN],
+            network_len: 0,
+            transport_len: 0,
+            later_fragment: headers.later_fragment,
+            l4proto: headers.l4proto,
+            thoff: headers.thoff,
+        };
+        packet.view[view::L4PROTO] = headers.l4proto.unwrap_or(0);
         packet.refresh(skb);
         packet
     }
 
-    /// The packet's bytes changed.
+    /// The packet's bytes or its mark changed.
+    #[inline]
     pub fn refresh(&mut self, skb: &SkBuff) {
         let bytes = skb.network_bytes();
-        match bytes.first_chunk::<HEAD>() {
-            Some(head) => {
-                self.head = *head;
-                self.head_len = HEAD;
-            }
-            None => {
-                self.head_len = bytes.len();
-                self.head[..bytes.len()].copy_from_slice(bytes);
-            }
+        self.view[view::MARK..view::L4PROTO].copy_from_slice(&skb.mark.to_be_bytes());
+        let (network, transport) = self.view.split_at_mut(view::TRANSPORT);
+        // Both lengths are less than 256.
+        self.network_len = copy_head::<NETWORK>(&mut network[view::NETWORK..], bytes) as u8;
+        if self.l4proto.is_some() {
+            let header = bytes.get(self.thoff..).unwrap_or_default();
+            self.transport_len = 1 + copy_head::<TRANSPORT>(transport, header) as u8;
         }
     }
 
-    /// `N` bytes of the network header from `at` on; `None` when they are not at hand.
+    /// Four bytes from `at` on of what [`view`] names.
     #[inline]
-    pub fn network<const N: usize>(&self, at: u8) -> Option<[u8; N]> {
-        let head = self.head.get(..self.head_len)?;
-        head.get(usize::from(at)..)?.first_chunk::<N>().copied()
+    pub fn view(&self, at: u8) -> u32 {
+        let bytes = self
+            .view
+            .get(usize::from(at)..)
+            .and_then(<[u8]>::first_chunk);
+        u32::from_be_bytes(*bytes.unwrap_or(&[0; 4]))
     }
 
     /// Whether `len` bytes from `at` on can be read of the transport header. Of a later fragment, which has none, the kernel reads all the
@@ -61,20 +114,18 @@ impl Packet {
         let quick = matches!(len, 1 | 2 | 4) && at.is_multiple_of(len);
         self.l4proto.is_some() && (quick || !self.later_fragment)
     }
+}
 
-    /// Of the transport header likewise.
+impl Headers {
+    /// There are none that could be found.
+    const UNKNOWN: Self = Self {
+        l4proto: None,
+        thoff: 0,
+        later_fragment: false,
+    };
+
     #[inline]
-    pub fn transport<const N: usize>(&self, at: u8) -> Option<[u8; N]> {
-        if !self.has_transport(usize::from(at), N) {
-            return None;
-        }
-        let head = self.head.get(..self.head_len)?;
-        head.get(self.thoff + usize::from(at)..)?
-            .first_chunk::<N>()
-            .copied()
-    }
-
-    fn headers(skb: &SkBuff, family: Family) -> Self {
+    fn new(skb: &SkBuff, family: Family) -> Self {
         match (family, skb.protocol) {
             (Family::Ipv4, _) => Self::ipv4(skb, false),
             (Family::Ipv6, _) => Self::ipv6(skb, false),
@@ -84,14 +135,7 @@ impl Packet {
         }
     }
 
-    const UNKNOWN: Self = Self {
-        head: [0; HEAD],
-        head_len: 0,
-        l4proto: None,
-        thoff: 0,
-        later_fragment: false,
-    };
-
+    #[inline]
     fn ipv4(skb: &SkBuff, validate: bool) -> Self {
         let Some(header) = Ipv4Header::new(skb.network_bytes()) else {
             return Self::UNKNOWN;
@@ -105,7 +149,6 @@ impl Packet {
             l4proto: Some(header.protocol()),
             thoff: header.header_len(),
             later_fragment: header.offset() != 0,
-            ..Self::UNKNOWN
         }
     }
 
@@ -123,7 +166,6 @@ impl Packet {
                 l4proto: Some(upper.protocol),
                 thoff: upper.offset,
                 later_fragment: upper.later_fragment,
-                ..Self::UNKNOWN
             },
             None => Self::UNKNOWN,
         }
