@@ -63,6 +63,9 @@ impl Printer<'_> {
 
     /// Flags in ascending order of their bits.
     pub fn flags(&self, t: DataType, value: u128, separator: &str, out: &mut String) {
+        if value == 0 {
+            return t.print(0, out);
+        }
         let bits = (0..128).map(|i| 1u128 << i).filter(|bit| value & bit != 0);
         separated(bits, separator, out, |bit, out| t.print(bit, out));
     }
