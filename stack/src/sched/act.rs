@@ -54,6 +54,8 @@ pub(crate) struct Mirred {
     pub ingress: bool,
     /// A copy; the packet itself goes on to the next action.
     pub mirror: bool,
+    /// What is said of the packet itself: stolen when it is redirected.
+    pub verdict: Verdict,
 }
 
 /// `skbedit` (net/sched/act_skbedit.c).
@@ -128,7 +130,7 @@ impl Mirred {
     fn act(self, skb: &mut SkBuff, env: &mut Env<'_>) -> Verdict {
         if !self.mirror {
             env.redirect = Some((self.dev, self.ingress));
-            return Verdict::Stolen;
+            return self.verdict;
         }
         env.mirrored.push(Mirrored {
             skb: skb.skb_clone(),
@@ -136,7 +138,7 @@ impl Mirred {
             ingress: self.ingress,
             copy: true,
         });
-        Verdict::Pipe
+        self.verdict
     }
 }
 

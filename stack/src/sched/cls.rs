@@ -13,11 +13,35 @@ use super::qdisc::{Cx, Mirrored, NetXmit, Sch};
 use super::store::SkbRef;
 use super::tc::{FilterConfig, FilterKind, Refusal};
 use crate::drop_reason::DropReason;
+use crate::napi::{ETH_P_ARP, ETH_P_IP, ETH_P_IPV6};
 use crate::skb::SkBuff;
 use std::fmt;
 
 /// `ETH_P_ALL`: a filter for packets of every protocol.
 pub(crate) const ETH_P_ALL: u16 = 3;
+/// EtherTypes that tc knows by name (iproute2, lib/ll_proto.c), under the names that it prints.
+pub(crate) const LL_PROTOCOLS: [(u16, &str); 20] = [
+    (ETH_P_ALL, "all"),
+    (ETH_P_IP, "ip"),
+    (ETH_P_IPV6, "ipv6"),
+    (ETH_P_ARP, "arp"),
+    (0x8100, "802.1Q"),
+    (0x88a8, "802.1ad"),
+    (0x88cc, "LLDP"),
+    (0x8847, "mpls_uc"),
+    (0x8848, "mpls_mc"),
+    (0x8863, "ppp_disc"),
+    (0x8864, "ppp_ses"),
+    (0x8035, "rarp"),
+    (0x809b, "atalk"),
+    (0x80f3, "aarp"),
+    (0x8137, "ipx"),
+    (0x88ca, "tipc"),
+    (0x88a2, "aoe"),
+    (0x0060, "loop"),
+    (0x0200, "pup"),
+    (0x0805, "x25"),
+];
 /// First priority that is given to a filter without one, in the upper half of a handle.
 const AUTO_PRIO: u16 = 0xc000;
 /// Priorities from here on are taken for such ones.
@@ -92,6 +116,12 @@ pub(crate) struct FilterChains {
 }
 
 impl FilterChains {
+    /// The tables of both are numbered together, as those of one qdisc (`tc_u_common`).
+    pub fn share_tables(&mut self, other: &mut Self) {
+        let last = self.last_table.max(other.last_table);
+        (self.last_table, other.last_table) = (last, last);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.protos.is_empty()
     }

@@ -3,6 +3,7 @@
 use super::handle::Handle;
 use super::qdisc::{Cx, NetXmit, QdiscOps, Sch};
 use super::store::{SkbList, SkbRef};
+use super::tc::units::Size;
 use super::tc::{QdiscConfig, Refusal};
 use crate::drop_reason::DropReason;
 use std::fmt;
@@ -89,7 +90,7 @@ impl QdiscOps for Fifo {
     fn dump(&self, f: &mut dyn fmt::Write, _: bool) -> fmt::Result {
         match self.unit {
             FifoUnit::Packets => write!(f, "limit {}p", self.limit),
-            FifoUnit::Bytes => write!(f, "limit {}b", self.limit),
+            FifoUnit::Bytes => write!(f, "limit {}", Size(self.limit.into())),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::fifo::{Fifo, FifoUnit};
 use super::handle::Handle;
 use super::qdisc::{Cx, NetXmit, Ns, Qdisc, QdiscOps, Sch};
-use super::ratecfg::{RateCfg, xmitsize, xmittime};
+use super::ratecfg::{RateCfg, ns2ticks, xmitsize};
 use super::store::SkbRef;
 use super::tc::units::{Rate, Size, Time};
 use super::tc::{QdiscConfig, Refusal, Show};
@@ -61,10 +61,11 @@ impl Tbf {
     fn configure(&mut self, config: TbfConfig) {
         self.config = config;
         self.max_size = config.burst;
-        self.buffer = xmittime(config.rate.rate, config.burst.into()) as i64;
+        // tc hands over the bytes (TCA_TBF_BURST), and the kernel reckons.
+        self.buffer = config.rate.l2t_ns(config.burst) as i64;
         if let Some((peak, mtu)) = config.peak {
             self.max_size = self.max_size.min(mtu);
-            self.mtu = xmittime(peak.rate, mtu.into()) as i64;
+            self.mtu = peak.l2t_ns(mtu) as i64;
         }
         (self.tokens, self.ptokens) = (self.buffer, self.mtu);
     }
@@ -153,7 +154,8 @@ impl QdiscOps for Tbf {
         }
         // The time for which a packet waits behind a full queue.
         let latency = |rate: &RateCfg, at_once: i64| {
-            let us = 1e6 * (f64::from(*limit) / rate.rate as f64) - (at_once / 1000) as f64;
+            let at_once = ns2ticks(at_once) * 64 / 1000;
+            let us = 1e6 * (f64::from(*limit) / rate.rate as f64) - at_once as f64;
             us.max(0.0)
         };
         let mut us = latency(rate, self.buffer);

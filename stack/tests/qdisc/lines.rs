@@ -95,9 +95,11 @@ fn lists_of_other_kinds() {
         "pfifo_fast",
         "noqueue",
     ] {
+        // The first one is the default.
+        let _ = router.stack.tc("qdisc del dev eth_s root");
         router
             .stack
-            .tc(&format!("qdisc replace dev eth_s root {options}"))
+            .tc(&format!("qdisc add dev eth_s root {options}"))
             .unwrap();
         text += &router.stack.tc("tc -s qdisc show dev eth_s").unwrap();
     }
@@ -134,7 +136,8 @@ fn what_is_not_understood_is_named() {
         "tc frob",
         "tc qdisc frob",
         "tc qdisc add dev nowhere root pfifo",
-        "tc qdisc add dev eth_s root pfifo",
+        "tc qdisc add dev eth_s root htb",
+        "tc qdisc add dev eth_s root handle 2: pfifo",
         "tc qdisc add dev eth_s root frob",
         "tc qdisc replace dev eth_s root tbf rate 1mbit burst 10k",
         "tc qdisc replace dev eth_s root tbf rate 1mbit burst 10k limit 10k latency 10ms",
@@ -143,7 +146,7 @@ fn what_is_not_understood_is_named() {
         "tc qdisc replace dev eth_s root fq_codel flows 0",
         "tc qdisc replace dev eth_s root netem delay 10ms distribution pareto",
         "tc qdisc replace dev eth_s root prio bands 2",
-        "tc qdisc change dev eth_s root pfifo",
+        "tc qdisc change dev eth_s root handle 1: pfifo",
         "tc qdisc add dev eth_s parent 1:7 pfifo",
         "tc qdisc add dev eth_s parent 7:1 pfifo",
         "tc qdisc del dev eth_s root handle 5:",

@@ -41,6 +41,7 @@ impl TcfProto {
     ) -> Result<(), Refusal> {
         let FilterConfig {
             kind,
+            node,
             classid,
             actions,
             ..
@@ -51,13 +52,24 @@ impl TcfProto {
         };
         match (&mut self.classifier, kind) {
             (Classifier::U32(u32), FilterKind::U32(keys)) => {
+                let node = match node {
+                    None => u32.next_node(),
+                    Some((table, _)) if table != 0 && table != u32.table => {
+                        return Err(Refusal::OtherTable(table));
+                    }
+                    Some((_, node)) if u32.filters.iter().any(|f| f.node == node) => {
+                        return Err(Refusal::FilterExists);
+                    }
+                    Some((_, node)) => node,
+                };
                 let filter = U32Filter {
-                    node: u32.next_node(),
+                    node,
                     keys: keys.0,
                     exts: exts(ids),
                     has_flowid: classid.is_some(),
                 };
-                u32.filters.push(filter);
+                let at = u32.filters.partition_point(|f| f.node < node);
+                u32.filters.insert(at, filter);
             }
             (Classifier::Matchall(Matchall { exts: Some(_), .. }), FilterKind::Matchall) => {
                 return Err(Refusal::FilterExists);

@@ -1,7 +1,6 @@
 //! Filters and their actions as `tc filter show` prints them (tc/tc_filter.c, tc/f_*.c, tc/m_*.c).
 
-use super::{Classifier, ETH_P_ALL, Exts, TcfProto, Verdict};
-use crate::napi::{ETH_P_ARP, ETH_P_IP, ETH_P_IPV6};
+use super::{Classifier, Exts, LL_PROTOCOLS, TcfProto};
 use crate::sched::act::{Action, ActionKind, Mirred};
 use crate::sched::handle::Handle;
 use crate::sched::qdisc::Ns;
@@ -95,13 +94,8 @@ impl TcfProto {
 }
 
 fn protocol(ethertype: u16) -> String {
-    match ethertype {
-        ETH_P_ALL => "all".to_owned(),
-        ETH_P_IP => "ip".to_owned(),
-        ETH_P_IPV6 => "ipv6".to_owned(),
-        ETH_P_ARP => "arp".to_owned(),
-        other => format!("[{other}]"),
-    }
+    let name = LL_PROTOCOLS.iter().find(|(p, _)| *p == ethertype);
+    name.map_or_else(|| format!("[{ethertype}]"), |(_, name)| (*name).to_owned())
 }
 
 /// `tc_print_action()` and the end of the filter's text.
@@ -131,12 +125,10 @@ impl Action {
                     dev,
                     ingress,
                     mirror,
+                    verdict,
                 } = *mirred;
                 let direction = if ingress { "Ingress" } else { "Egress" };
-                let (what, verdict) = match mirror {
-                    true => ("Mirror", Verdict::Pipe),
-                    false => ("Redirect", Verdict::Stolen),
-                };
+                let what = if mirror { "Mirror" } else { "Redirect" };
                 let (dev, verdict) = (show.device(dev), verdict.name());
                 writeln!(f, "mirred ({direction} {what} to device {dev}) {verdict}")?;
                 write!(f, "\tindex {index} ref 1 bind 1")?;

@@ -98,8 +98,11 @@ impl Htb {
             handle => return Err(Refusal::WrongQdisc(handle)),
         };
         let parent = match config.parent {
-            handle if handle == sch.handle => None,
-            handle => Some(self.find(sch, handle).ok_or(Refusal::NoClass(handle))?),
+            handle if handle.major() != sch.handle.major() => {
+                return Err(Refusal::NoClass(handle));
+            }
+            // htb_change_class(): below a class that does not exist it is a root, as below the qdisc.
+            handle => self.find(sch, handle),
         };
         let level_of_parent = parent
             .and_then(|id| self.class(id))

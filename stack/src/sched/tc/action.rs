@@ -70,7 +70,7 @@ fn index(words: &mut Words<'_>) -> Result<u32, CommandError> {
     }
 }
 
-/// `mirred egress|ingress redirect|mirror dev NAME`.
+/// `mirred egress|ingress redirect|mirror dev NAME [VERDICT]`.
 fn mirred(words: &mut Words<'_>, find: FindDevice<'_>) -> Result<Mirred, CommandError> {
     let direction = words.expect("egress or ingress")?;
     let ingress = match direction.text {
@@ -89,21 +89,16 @@ fn mirred(words: &mut Words<'_>, find: FindDevice<'_>) -> Result<Mirred, Command
         return Err(dev.error("not dev"));
     }
     let dev = find(words)?;
-    let usual = if mirror {
-        Verdict::Pipe
-    } else {
-        Verdict::Stolen
+    // parse_direction(): only of what is mirrored something else can be said.
+    let verdict = match mirror {
+        true => optional_verdict(words).unwrap_or(Verdict::Pipe),
+        false => Verdict::Stolen,
     };
-    let word = words.peek();
-    if let (Some(said), Some(word)) = (optional_verdict(words), word)
-        && said != usual
-    {
-        return Err(word.error(format!("only {} is known here", usual.name())));
-    }
     Ok(Mirred {
         dev,
         ingress,
         mirror,
+        verdict,
     })
 }
 

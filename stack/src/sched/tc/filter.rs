@@ -2,9 +2,8 @@
 
 use super::{FilterConfig, FilterKind, Flags, Refusal, U32Keys, Verb, action};
 use crate::command::{CommandError, Word, Words};
-use crate::napi::{ETH_P_ARP, ETH_P_IP, ETH_P_IPV6};
 use crate::sched::cls::bpf::{SharedProgram, TcProgram};
-use crate::sched::cls::{ETH_P_ALL, FilterChains, FilterIds};
+use crate::sched::cls::{ETH_P_ALL, FilterChains, FilterIds, LL_PROTOCOLS};
 use crate::sched::handle::Handle;
 use crate::skb::IfIndex;
 use crate::stack::Stack;
@@ -134,8 +133,13 @@ impl Stack {
         head: &Head<'_>,
     ) -> Result<FilterConfig, CommandError> {
         let word = words.expect("a kind of filter")?;
-        if let Some(handle) = head.handle.filter(|_| word.text != "fw") {
-            return Err(handle.error("only filters of kind fw are added with a handle"));
+        let mut node = None;
+        match (head.handle, word.text) {
+            (None, _) | (_, "fw") => {}
+            (Some(handle), "u32") => node = Some(u32_handle(handle)?),
+            (Some(handle), _) => {
+                return Err(handle.error("only filters of kind u32 and fw are added with a handle"));
+            }
         }
         let mut kind = match word.text {
             "u32" => FilterKind::U32(U32Keys::default()),
@@ -162,6 +166,7 @@ impl Stack {
             prio: head.prio,
             protocol: head.protocol,
             kind,
+            node,
             classid,
             actions,
         })
@@ -213,6 +218,7 @@ impl Stack {
         let ids = &mut self.tc.ids;
         if parent.major() == u16::MAX {
             let clsact = device.clsact.as_mut().ok_or(Refusal::NoParent)?;
+            clsact.ingress.share_tables(&mut clsact.egress);
             return match parent {
                 Handle::MIN_EGRESS if clsact.clsact => act(&mut clsact.egress, Handle::CLSACT, ids),
                 Handle::MIN_EGRESS => Err(Refusal::NotThere("ingress")),
@@ -240,14 +246,38 @@ impl Stack {
     }
 }
 
+/// `get_u32_handle()`: `[TABLE]:[BUCKET]:NODE`, hexadecimal; the table's number (0: whichever it is) and that of the filter in it. There is
+/// one bucket.
+fn u32_handle(word: Word<'_>) -> Result<(u32, u32), CommandError> {
+    let wrong = || word.error("not a handle of a u32 filter ([TABLE]:[BUCKET]:NODE)");
+    let number = |text: &str, max: u32| {
+        let digits = (!text.starts_with('+')).then_some(text)?;
+        let value = u32::from_str_radix(digits, 16).ok()?;
+        (value <= max).then_some(value)
+    };
+    let mut parts = word.text.split(':');
+    let (Some(table), Some(bucket), Some(node), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(wrong());
+    };
+    let table = match table {
+        "" => Some(0),
+        table => number(table, 0xfff),
+    };
+    let (table, node) = table.zip(number(node, 0xfff)).ok_or_else(wrong)?;
+    if !matches!(bucket, "" | "0") || node == 0 {
+        return Err(wrong());
+    }
+    Ok((table, node))
+}
+
 /// `ll_proto_a2n()`.
 fn protocol(word: Word<'_>) -> Result<u16, CommandError> {
-    Ok(match word.text {
-        "all" => ETH_P_ALL,
-        "ip" => ETH_P_IP,
-        "ipv6" => ETH_P_IPV6,
-        "arp" => ETH_P_ARP,
-        text => {
+    let named = |(_, name): &&(u16, &str)| name.eq_ignore_ascii_case(word.text);
+    Ok(match (LL_PROTOCOLS.iter().find(named), word.text) {
+        (Some((protocol, _)), _) => *protocol,
+        (None, text) => {
             let digits = text
                 .strip_prefix("0x")
                 .filter(|digits| !digits.starts_with('+'));
@@ -255,7 +285,9 @@ fn protocol(word: Word<'_>) -> Result<u16, CommandError> {
                 Some(digits) => u16::from_str_radix(digits, 16).ok(),
                 None => text.parse().ok(),
             };
-            number.ok_or_else(|| word.error("unknown protocol: all, ip, ipv6, arp or a number"))?
+            number.ok_or_else(|| {
+                word.error("unknown protocol: all, ip, ipv6, arp, 802.1Q, … or a number")
+            })?
         }
     })
 }

@@ -69,6 +69,8 @@ pub(crate) struct FilterConfig {
     /// EtherType.
     pub protocol: u16,
     pub kind: FilterKind,
+    /// Of a `u32` filter: its table (0: whichever it is) and its number there.
+    pub node: Option<(u32, u32)>,
     pub classid: Option<Handle>,
     pub actions: Vec<ActionConfig>,
 }
@@ -157,6 +159,8 @@ pub(crate) enum Refusal {
     TooDeep,
     #[error("Exclusivity flag on, cannot modify")]
     Exclusive,
+    #[error("Handle specified hash table address mismatch: {0:x}")]
+    OtherTable(u32),
     #[error("NLM_F_REPLACE needed to override")]
     NeedsReplace,
     #[error("Failed to find specified qdisc")]

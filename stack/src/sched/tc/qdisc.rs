@@ -209,17 +209,19 @@ impl Stack {
         }
         let there = self.qdisc_at(dev, parent)?;
         if let Some((old, kind)) = there {
-            let same = handle.is_none_or(|handle| handle == old) && kind == config.kind();
-            match verb {
-                Verb::Add if parent == Handle::ROOT => return Err(Refusal::Exclusive),
-                Verb::Add => return Err(Refusal::NeedsReplace),
-                Verb::Change if !same => return Err(Refusal::OtherKind(kind)),
-                Verb::Change => return self.change_qdisc(dev, old, config),
-                // As the kernel: replaced by its own kind under its own name, it is changed.
-                Verb::Replace if same && handle.is_some() => {
-                    return self.change_qdisc(dev, old, config);
+            let same_kind = kind == config.kind();
+            // tc_modify_qdisc(): what is named is meant, whatever it is; else another kind takes the place of the one that is there.
+            match handle {
+                Some(handle) if handle != old => {
+                    if verb != Verb::Replace {
+                        return Err(Refusal::NeedsReplace);
+                    }
                 }
-                _ => {}
+                Some(_) if verb == Verb::Add => return Err(Refusal::Exclusive),
+                Some(_) if !same_kind => return Err(Refusal::OtherKind(kind)),
+                None if !same_kind => {}
+                None if verb == Verb::Add => return Err(Refusal::Exclusive),
+                _ => return self.change_qdisc(dev, old, config),
             }
         } else if verb == Verb::Change {
             return Err(Refusal::NoQdisc);

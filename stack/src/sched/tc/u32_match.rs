@@ -102,7 +102,7 @@ impl U32Keys {
             "ihl" => self.field(words, 1, 0, false)?,
             "protocol" => self.field(words, 1, 9, false)?,
             "nofrag" => self.pack_part(0, 0x3fff, 2, 6, false),
-            "firstfrag" => self.pack_part(0, 0x1fff, 2, 6, false),
+            "firstfrag" => self.pack_part(0x2000, 0x3fff, 2, 6, false),
             "df" => self.pack_part(0x4000, 0x4000, 2, 6, false),
             "mf" => self.pack_part(0x2000, 0x2000, 2, 6, false),
             "sport" => self.field(words, 2, 20, false)?,
@@ -134,7 +134,8 @@ impl U32Keys {
             "sport" => self.field(words, 2, 40, false)?,
             "dport" => self.field(words, 2, 42, false)?,
             "icmp_type" => self.field(words, 1, 40, false)?,
-            "icmp_code" => self.field(words, 1, 41, false)?,
+            // tc writes it so, and the kernel finds it at 41 of the same header.
+            "icmp_code" => self.field(words, 1, 41, true)?,
             _ => return Err(field.error("unknown field of the IPv6 header")),
         }
         Ok(())
