@@ -109,7 +109,8 @@ module nic
       (64'd1 << F_VERSION_1) | (64'd1 << F_RING_PACKED) | (64'd1 << F_ACCESS_PLATFORM) |
       (64'd1 << F_EVENT_IDX) | (64'd1 << F_IN_ORDER) | (64'd1 << F_RING_RESET) |
       (64'd1 << F_NET_CSUM) | (64'd1 << F_NET_GUEST_CSUM) | (64'd1 << F_NET_MTU) |
-      (64'd1 << F_NET_MAC) | (64'd1 << F_NET_STATUS) | (64'd1 << F_NET_SPEED_DUPLEX);
+      (64'd1 << F_NET_MAC) | (64'd1 << F_NET_STATUS) | (64'd1 << F_NET_SPEED_DUPLEX) |
+      (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_MQ);
 
   // ---- device options, taken during reset ---------------------------------------------------------
   // One pair has nothing to choose.

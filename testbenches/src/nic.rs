@@ -355,7 +355,13 @@ fn run_rate(options: &Options) -> Result<Report, Error> {
     let seed = options.seed;
     let mut report = Report::default();
     println!("  bytes  queues  direction        Mframe/s   of 10 Gb/s   dropped");
-    for (number, (size, pairs)) in RATE_SIZES.into_iter().map(|size| (size, 1)).enumerate() {
+    let spread = RATE_SIZES.into_iter().map(|size| (size, 8));
+    for (number, (size, pairs)) in RATE_SIZES
+        .into_iter()
+        .map(|size| (size, 1))
+        .chain(spread)
+        .enumerate()
+    {
         let frames = (400_000 / size as u64).clamp(150, 2000) * u64::from(options.effort);
         for (name, rx, tx) in [
             ("receive", frames, 0),

@@ -7,6 +7,7 @@ mod driver;
 mod frames;
 mod hostile;
 mod interrupt;
+mod queues;
 mod receive;
 mod reset;
 mod ring;

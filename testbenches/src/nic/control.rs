@@ -57,7 +57,8 @@ pub fn negotiation(host: &mut Host, report: &mut Report) -> Result<(), Fail> {
     equal("offered features", offered & feature::BASE, feature::BASE)?;
     host.write(common::DEVICE_FEATURE_SELECT, 4, 2)?;
     equal("features 64..95", host.read(common::DEVICE_FEATURE, 4)?, 0)?;
-    equal("queues", host.read(common::NUM_QUEUES, 2)?, 2)?;
+    // A pair and the control queue.
+    equal("queues", host.read(common::NUM_QUEUES, 2)?, 3)?;
     let not_offered = (0..64).map(|bit| 1 << bit).filter(|bit| offered & bit == 0);
     let refused = [
         0,
@@ -136,7 +137,7 @@ pub fn registers(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report) -> 
         }
     }
     // 4.1.4.3.2: queues that do not exist have size 0, and take nothing.
-    for queue in [2, 3, 0x100, 0xffff] {
+    for queue in [3, 4, 0x100, 0xffff] {
         host.write(common::QUEUE_SELECT, 2, queue)?;
         for field in [common::QUEUE_SIZE, common::QUEUE_ENABLE] {
             host.write(field, 2, 1)?;
