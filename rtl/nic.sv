@@ -83,9 +83,7 @@ module nic
   input  logic                       msix_enable_i,
   input  logic                       msix_mask_i,
 
-  /* verilator lint_off UNUSEDSIGNAL */
   input  logic [47:0]                cycle_i,         // counts cycles, also while clk_i stands; wraps
-  /* verilator lint_on UNUSEDSIGNAL */
 
   // Device options, static
   input  logic [63:0]                cfg_features_i,  // feature bits to offer; what the RTL lacks is never offered
@@ -110,7 +108,7 @@ module nic
       (64'd1 << F_EVENT_IDX) | (64'd1 << F_IN_ORDER) | (64'd1 << F_RING_RESET) |
       (64'd1 << F_NET_CSUM) | (64'd1 << F_NET_GUEST_CSUM) | (64'd1 << F_NET_MTU) |
       (64'd1 << F_NET_MAC) | (64'd1 << F_NET_STATUS) | (64'd1 << F_NET_SPEED_DUPLEX) |
-      (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_MQ);
+      (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_MQ) | (64'd1 << F_NET_NOTF_COAL);
 
   // ---- device options, taken during reset ---------------------------------------------------------
   // One pair has nothing to choose.
@@ -300,6 +298,24 @@ module nic
   logic [NumQueues-1:0] desc_valid, desc_ready, used_valid, used_ready;
   logic [NumQueues-1:0] ring_error, ring_idle;
 
+  // Moderation's timers
+  logic [NumQueues-1:0]       timer_set, timer_clear, timer_due;
+  logic [NumQueues-1:0][47:0] timer_deadline;
+  logic                       timers_busy;
+  deadline #(
+    .N(NumQueues)
+  ) u_deadline (
+    .clk_i,
+    .rst_ni,
+    .cycle_i,
+    .set_i     (timer_set),
+    .deadline_i(timer_deadline),
+    .clear_i   (timer_clear),
+    .due_o     (timer_due),
+    .timer_o,
+    .busy_o    (timers_busy)
+  );
+
   for (genvar q = 0; q < int'(NumQueues); q++) begin : gen_vq
     localparam logic [1:0] Direction = q == int'(CTRL) ? VQ_BOTH : q % 2 == 0 ? VQ_WRITE : VQ_READ;
     virtqueue #(
@@ -335,6 +351,12 @@ module nic
       .write_ready_i   (word_ready[1+q]),
       .write_done_i    (word_done[1+q]),
       .write_error_i   (b_error),
+      .coal_i          (q == int'(CTRL) ? '0 : q % 2 == 0 ? ctrl_cfg.rx_coal : ctrl_cfg.tx_coal),
+      .cycle_i,
+      .timer_set_o     (timer_set[q]),
+      .timer_deadline_o(timer_deadline[q]),
+      .timer_clear_o   (timer_clear[q]),
+      .due_i           (timer_due[q]),
       .irq_o           (vq_irq[q]),
       .error_o         (ring_error[q]),
       .idle_o          (ring_idle[q]),
@@ -555,8 +577,7 @@ module nic
 
   // A ring that waits for completions that do not come does nothing.
   assign busy_o  = ctrl_busy || dma_port_busy || (vq_busy & ~lost[NumQueues-1:0]) != '0 || rx_busy ||
-                   tx_busy || ctrl_vq_busy;
-  assign timer_o = '1;  // nothing here wakes up by itself
+                   tx_busy || ctrl_vq_busy || timers_busy;
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin

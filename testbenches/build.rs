@@ -343,6 +343,9 @@ fn virtqueue(name: &str, write_dir: bool, width: u32) -> Block {
         .input("write_ready_i", 1)
         .input("write_done_i", 1)
         .input("write_error_i", 1)
+        .input("coal_i", 64) // coal_cfg_t
+        .input("cycle_i", 48)
+        .input("due_i", 1)
         .input("r_data_i", width)
         .output("desc_o", 114) // vq_desc_t
         .output("desc_valid_o", 1)
@@ -354,6 +357,9 @@ fn virtqueue(name: &str, write_dir: bool, width: u32) -> Block {
         .output("event_ar_valid_o", 1)
         .output("write_o", 131) // word_write_t
         .output("write_valid_o", 1)
+        .output("timer_set_o", 1)
+        .output("timer_deadline_o", 48)
+        .output("timer_clear_o", 1)
         .output("irq_o", 1)
         .output("error_o", 1)
         .output("idle_o", 1)

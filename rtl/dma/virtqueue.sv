@@ -46,6 +46,14 @@ module virtqueue
   input  logic                     write_done_i,
   input  logic                     write_error_i,
 
+  // Moderation of notifications, a client of deadline.sv
+  input  coal_cfg_t                coal_i,
+  input  logic [47:0]              cycle_i,
+  output logic                     timer_set_o,
+  output logic [47:0]              timer_deadline_o,
+  output logic                     timer_clear_o,
+  input  logic                     due_i,
+
   output logic                     irq_o,          // used buffer notification wanted, pulse
   output logic                     error_o,        // the queue has stopped, pulse
   output logic                     idle_o,         // nothing outstanding on AXI
@@ -60,7 +68,7 @@ module virtqueue
   clock_gate u_gate (
     .clk_i,
     .en_i (!rst_ni || busy_o || kick_i || used_valid_i || (desc_valid_o && desc_ready_i) ||
-           desc_r_valid_i || event_r_valid_i || write_done_i),
+           desc_r_valid_i || event_r_valid_i || write_done_i || due_i),
     .clk_o(clk)
   );
 
@@ -143,6 +151,12 @@ module virtqueue
     .r_data_i,
     .r_error_i,
     .r_valid_i    (event_r_valid_i),
+    .coal_i,
+    .cycle_i,
+    .timer_set_o,
+    .timer_deadline_o,
+    .timer_clear_o,
+    .due_i,
     .irq_o,
     .error_o      (used_error),
     .idle_o       (used_idle),

@@ -10,6 +10,7 @@
 // and irq_o pulses if the driver wants to know. That read comes behind the write responses: it is
 // the store-load barrier that pairs with the driver's between enabling events and looking at the ring.
 // A refused write pulses error_o; nothing is written after it.
+// With limits in coal_i that look is put off until vq_moderation lets it, and the block sleeps meanwhile.
 // cfg_i.enable = 0: chains offered are discarded, position returns to 0, wrap counter to 1.
 module vq_used
   import nic_pkg::*;
@@ -44,6 +45,14 @@ module vq_used
   input  logic                     r_error_i,
   input  logic                     r_valid_i,
 
+  // Moderation of notifications, and its deadline (see vq_moderation)
+  input  coal_cfg_t                coal_i,
+  input  logic [47:0]              cycle_i,
+  output logic                     timer_set_o,
+  output logic [47:0]              timer_deadline_o,
+  output logic                     timer_clear_o,
+  input  logic                     due_i,
+
   output logic                     irq_o,          // the driver is to be notified, pulse
   output logic                     error_o,        // pulse
   output logic                     idle_o,         // nothing outstanding on AXI
@@ -56,6 +65,7 @@ module vq_used
 
   vq_used_t    pending_q;
   logic        pending_valid_q;
+  logic [15:0] chains_q;        // that pending_q stands for
   logic [15:0] idx_q;           // ring position of the next used descriptor
   logic        wrap_q;          // used wrap counter
   logic [7:0]  issued_q;        // used writes issued, modulo 256
@@ -128,6 +138,25 @@ module vq_used
     endcase
   end
 
+  // Not while used descriptors are written that the driver cannot reach yet.
+  logic hold, moderation_busy;
+  wire  look = state_q == IDLE && cfg_i.enable && dirty_q && !group_q && !close_q && !head_hold && !hold;
+  vq_moderation u_moderation (
+    .clk_i,
+    .rst_ni,
+    .enable_i (cfg_i.enable),
+    .coal_i,
+    .cycle_i,
+    .packets_i((pending_fire && !pending_q.more) ? chains_q : 16'd0),
+    .look_i   (look),
+    .hold_o   (hold),
+    .timer_set_o,
+    .timer_deadline_o,
+    .timer_clear_o,
+    .due_i,
+    .busy_o   (moderation_busy)
+  );
+
   wire read_done = state_q == DATA && r_valid_i;
   assign ar_addr_o  = cfg_i.driver;
   assign ar_valid_o = state_q == REQUEST;
@@ -135,7 +164,8 @@ module vq_used
   assign error_o    = cfg_i.enable && ((write_done_i && write_error_i) || (read_done && r_error_i));
 
   assign idle_o = issued_q == acked_q && state_q != REQUEST && state_q != DATA;
-  assign busy_o = !idle_o || state_q != IDLE || pending_valid_q || close_q || dirty_q ||
+  assign busy_o = !idle_o || state_q != IDLE || pending_valid_q || close_q ||
+                  (dirty_q && !hold) || moderation_busy ||
                   (!cfg_i.enable && (idx_q != '0 || !wrap_q || failed_q));
 
   always_ff @(posedge clk_i) begin
@@ -168,6 +198,7 @@ module vq_used
         if (used_valid_i && used_ready_o) begin
           pending_valid_q <= 1'b1;
           pending_q       <= used_i;
+          chains_q        <= merge ? chains_q + 16'd1 : 16'd1;
           if (merge) pending_q.ndesc <= batch[15:0];
         end else if (pending_fire) begin
           pending_valid_q <= 1'b0;
@@ -194,8 +225,7 @@ module vq_used
 
       unique case (state_q)
         IDLE: begin
-          // Not while used descriptors are written that the driver cannot reach yet.
-          if (cfg_i.enable && dirty_q && !group_q && !close_q && !head_hold) begin
+          if (look) begin
             new_idx_q  <= idx_q;
             new_wrap_q <= wrap_q;
             span_q     <= since_q;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 /// Bus address of physical address 0.
 pub const BUS: u64 = 0x12_0000_0000;
 pub const MEMORY: usize = 64 << 20;
-const MSI: u64 = 0xfee0_1000;
+pub const MSI: u64 = 0xfee0_1000;
 pub const US: Ps = 1_000_000;
 
 /// Bits of device_status (2.1).

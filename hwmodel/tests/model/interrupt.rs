@@ -1,7 +1,7 @@
 //! Interrupts: vectors, suppression, moderation, masks, pending bits (2.8.10, 4.1.5.1.2, 5.1.6.5.9).
 
-use crate::driver::{Bench, NEEDS_RESET, US};
-use hwmodel::{Device, ModelConfig, Stop, model::feature};
+use crate::driver::{Bench, MEMORY, MSI, NEEDS_RESET, US};
+use hwmodel::{Device, ModelConfig, Nic, NicConfig, Stop, model::feature};
 
 const TX: u16 = 1;
 const PBA: u32 = 0x5000;
@@ -136,6 +136,69 @@ fn notifications_are_moderated() {
     send(&mut bench, 1);
     bench.run(5 * US);
     assert_eq!(bench.messages(), [2], "no moderation after reset");
+}
+
+/// Messages of the RTL with their times: bursts of packets on a moderated queue.
+fn moderated(idle_skip: bool) -> Vec<(u64, u32)> {
+    let config = NicConfig {
+        idle_skip,
+        memory: MEMORY,
+        ..NicConfig::default()
+    };
+    let mut bench = Bench::with(Nic::new(config).unwrap(), 1);
+    bench.bring_up(feature::NOTF_COAL | feature::CTRL_VQ, 64);
+    assert_eq!(bench.command(&coalesce(0, 4, 50)), 0);
+    assert_eq!(bench.command(&coalesce(1, 3, 20)), 0);
+    while bench.nic.take_msix().is_some() {}
+    let begin = bench.nic.now();
+    let mut told = Vec::new();
+    let mut wait = |bench: &mut Bench<Nic>, time| {
+        // No register is read: the clock stands whenever it may.
+        let until = bench.nic.now() + time;
+        while bench.nic.run_until(until).unwrap() != Stop::Time {
+            while bench.nic.take_wire().is_some() {}
+            while let Some(message) = bench.nic.take_msix() {
+                told.push((message.at - begin, ((message.address - MSI) / 16) as u32));
+            }
+        }
+    };
+    // Below the limit: when the time is over.
+    for _ in 0..2 {
+        bench.queue_frame(TX, [0; 12], &[1; 60]);
+    }
+    bench.kick(TX);
+    wait(&mut bench, 100 * US);
+    // At the limit: at once, and one that is over waits.
+    for _ in 0..4 {
+        bench.queue_frame(TX, [0; 12], &[1; 60]);
+        bench.kick(TX);
+        wait(&mut bench, 3 * US);
+    }
+    bench.queue_frame(TX, [0; 12], &[1; 60]);
+    bench.kick(TX);
+    wait(&mut bench, 100 * US);
+    bench.fill(0, 8, 2048);
+    bench.wire(&[0xff; 60]);
+    wait(&mut bench, 100 * US);
+    told
+}
+
+#[test]
+fn the_rtl_moderates_and_its_clock_stands_meanwhile() {
+    let told = moderated(true);
+    let vectors: Vec<u32> = told.iter().map(|(_, vector)| *vector).collect();
+    assert_eq!(vectors, [2, 2, 2, 1]);
+    let at: Vec<u64> = told.iter().map(|(at, _)| at / US).collect();
+    // 50 us behind the first packet; with the fourth; 50 us behind the one that was over; 20 us.
+    assert!(
+        (50..54).contains(&at[0]) && (109..113).contains(&at[1]),
+        "{at:?}"
+    );
+    assert!(
+        (162..166).contains(&at[2]) && (232..236).contains(&at[3]),
+        "{at:?}"
+    );
+    assert_eq!(moderated(false), told, "without idle skip");
 }
 
 #[test]
