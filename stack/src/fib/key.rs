@@ -14,6 +14,10 @@ pub trait Key: Copy + Ord + Debug + Default + Hash {
     const BITS: u8;
     /// The first `len` bits kept, the others 0. `len` ≤ [`BITS`](Self::BITS).
     fn prefix(self, len: u8) -> Self;
+    /// The last address of the network of `len` bits that `self` begins. `len` ≤ [`BITS`](Self::BITS).
+    fn last(self, len: u8) -> Self;
+    /// The next address; `None` after the last one.
+    fn next(self) -> Option<Self>;
     /// Number of first bits that both have in common.
     fn common(self, other: Self) -> u8;
     /// The six bits that level `level` of the trie decides over, those beyond the key's end 0.
@@ -47,6 +51,14 @@ impl Key for u32 {
     #[inline]
     fn prefix(self, len: u8) -> Self {
         self & Self::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0)
+    }
+
+    fn last(self, len: u8) -> Self {
+        self | Self::MAX.checked_shr(len.into()).unwrap_or(0)
+    }
+
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
     }
 
     #[inline]
@@ -90,6 +102,14 @@ impl Key for u128 {
     #[inline]
     fn prefix(self, len: u8) -> Self {
         self & Self::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0)
+    }
+
+    fn last(self, len: u8) -> Self {
+        self | Self::MAX.checked_shr(len.into()).unwrap_or(0)
+    }
+
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
     }
 
     #[inline]

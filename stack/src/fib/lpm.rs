@@ -1,6 +1,7 @@
-//! Longest-prefix match: a [`Trie`], and for large IPv4 tables a shortcut through it.
+//! Longest-prefix match: a [`Trie`], and shortcuts through it for large IPv4 tables and for those with few prefixes.
 
 use super::direct::{BUCKET_BITS, Direct, LOW_BITS};
+use super::small::{SMALL_TO, Small};
 use super::trie::{Key, Trie};
 
 /// Prefixes from which on the shortcut pays for its memory (2.4 MB at least).
@@ -10,6 +11,9 @@ const DIRECT_FROM: usize = 512;
 #[derive(Clone, Debug)]
 pub struct Lpm<K> {
     trie: Trie<K>,
+    /// With few prefixes.
+    small: Option<Small<K>>,
+    /// With many.
     direct: Option<Box<Direct>>,
 }
 
@@ -17,6 +21,7 @@ impl<K: Key> Default for Lpm<K> {
     fn default() -> Self {
         Self {
             trie: Trie::default(),
+            small: None,
             direct: None,
         }
     }
@@ -41,10 +46,19 @@ impl<K: Key> Lpm<K> {
     /// The value of the longest prefix that holds `key`.
     #[inline]
     pub fn longest(&self, key: K) -> Option<u32> {
+        if let Some(small) = &self.small {
+            return small.longest(key);
+        }
         match (&self.direct, key.as_v4()) {
             (Some(direct), Some(key)) => direct.longest(key),
             _ => self.trie.longest(key),
         }
+    }
+
+    /// A prefix came, went or has another value.
+    fn rebuild_small(&mut self) {
+        let few = (1..=SMALL_TO).contains(&self.trie.len());
+        self.small = few.then(|| Small::new(self.trie.prefixes()));
     }
 
     /// The value of the longest prefix of at most `max_len` bits that holds `key`.
@@ -63,6 +77,7 @@ impl<K: Key> Lpm<K> {
     pub fn insert(&mut self, key: K, len: u8, value: u32) -> Option<u32> {
         let key = key.prefix(len);
         let old = self.trie.insert(key, len, value);
+        self.rebuild_small();
         if self.direct.is_none() {
             if K::BITS == 32 && self.trie.len() >= DIRECT_FROM {
                 self.build();
@@ -81,6 +96,7 @@ impl<K: Key> Lpm<K> {
     pub fn remove(&mut self, key: K, len: u8) -> Option<u32> {
         let key = key.prefix(len);
         let old = self.trie.remove(key, len)?;
+        self.rebuild_small();
         if self.trie.len() < DIRECT_FROM / 2 {
             self.direct = None;
         } else if let (Some(direct), Some(v4)) = (&mut self.direct, key.as_v4()) {
@@ -145,6 +161,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Addresses that share prefixes, and the ends.
+    fn any_address() -> impl Strategy<Value = u32> {
+        let ends = prop_oneof![Just(0), Just(u32::MAX)];
+        prop_oneof![4 => 0x0a00_0000u32..0x0a00_0100, 2 => any::<u32>(), 1 => ends]
+    }
+
     proptest! {
         /// With enough prefixes for the shortcut, coming and going around the limit, it says what the trie says.
         #[test]
@@ -179,6 +201,34 @@ mod tests {
                 prop_assert_eq!(lpm.longest(key), lpm.trie.longest(key));
             }
             prop_assert!(lpm.direct.is_none());
+        }
+
+        /// So it does with a few, nested or not, at both ends of the addresses.
+        #[test]
+        fn few_prefixes_say_what_the_trie_says(
+            steps in prop::collection::vec((any_address(), 0u8..=32, prop::bool::weighted(0.7)), 1..40),
+            keys in prop::collection::vec(any_address(), 20),
+        ) {
+            let (mut lpm, mut wide) = (Lpm::<u32>::default(), Lpm::<u128>::default());
+            for (value, &(key, len, add)) in steps.iter().enumerate() {
+                let (key6, len6) = (u128::from(key) << 96 | u128::from(key), len * 4);
+                match add {
+                    true => {
+                        lpm.insert(key, len, value as u32);
+                        wide.insert(key6, len6, value as u32);
+                    }
+                    false => {
+                        lpm.remove(key, len);
+                        wide.remove(key6, len6);
+                    }
+                }
+                for &key in keys.iter().chain([&key]) {
+                    prop_assert_eq!(lpm.longest(key), lpm.trie.longest(key));
+                    for key in [u128::from(key) << 96 | u128::from(key), u128::from(key)] {
+                        prop_assert_eq!(wide.longest(key), wide.trie.longest(key));
+                    }
+                }
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod lpm;
 mod multipath;
 pub mod names;
 pub(crate) mod rules;
+mod small;
 pub(crate) mod table;
 pub mod trie;
 

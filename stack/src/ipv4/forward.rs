@@ -3,7 +3,7 @@
 use super::header::{IP_DF, Ipv4Header, decrease_ttl, send_check};
 use super::options;
 use crate::drop_reason::DropReason;
-use crate::fib::{Route, Scope};
+use crate::fib::Scope;
 use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::icmp::{self, unreach};
@@ -19,9 +19,11 @@ const REDIR_HOST: u8 = 1;
 impl Stack {
     pub(super) fn ip_forward(&mut self, mut skb: SkBuff) {
         self.trace(&skb, Stage::Forward);
-        let (Some(route), PktType::Host) = (skb.dst, skb.pkt_type) else {
+        let (Some(route), PktType::Host) = (&skb.dst, skb.pkt_type) else {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         };
+        let (redirect, oif) = (route.redirect, route.oif);
+        let mtu = self.dst_mtu_forward(route);
         let Some(header) = Ipv4Header::new(skb.data()) else {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         };
@@ -29,7 +31,6 @@ impl Stack {
             self.icmp_send(&skb, icmp::TIME_EXCEEDED, 0, 0);
             return self.kfree_skb(skb, DropReason::IpInHdr);
         }
-        let mtu = self.dst_mtu_forward(&route);
         // ip_exceeds_mtu(): what was put together here may go on in the pieces that it came in; what GRO merged is judged by its segments.
         let too_big = skb.len() > mtu
             && match &skb.pieces {
@@ -45,11 +46,11 @@ impl Stack {
         // skb_forward_csum(): what the device summed includes the TTL.
         skb.forget_csum_complete();
         decrease_ttl(skb.data_mut());
-        if route.redirect {
-            self.ip_rt_send_redirect(&skb, &route);
+        if redirect {
+            self.ip_rt_send_redirect(&skb);
         }
-        skb.dev = route.oif;
-        let (iif, oif) = (skb.iif, route.oif);
+        skb.dev = oif;
+        let iif = skb.iif;
         if !self.nf_hook(Hook::Forward, Family::Ipv4, &mut skb, iif, oif) {
             return;
         }
@@ -60,8 +61,8 @@ impl Stack {
     }
 
     /// `ip_rt_send_redirect()`: the sender could have gone to the next hop itself, and is told so now and then.
-    fn ip_rt_send_redirect(&mut self, skb: &SkBuff, route: &Route) {
-        let Some(header) = Ipv4Header::new(skb.data()) else {
+    fn ip_rt_send_redirect(&mut self, skb: &SkBuff) {
+        let (Some(header), Some(route)) = (Ipv4Header::new(skb.data()), &skb.dst) else {
             return;
         };
         let (saddr, daddr) = (header.saddr(), header.daddr());

@@ -49,8 +49,8 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         };
         let has_options = header.header_len() > 20;
-        let route = match self.ip_route_input(&skb) {
-            Ok(route) => route,
+        let kind = match self.ip_route_input(&skb) {
+            Ok(route) => skb.dst.insert(route).kind,
             Err(no_route) => {
                 // ip_error()
                 let sender = Ipv4Header::new(skb.data()).map(|h| h.saddr().into());
@@ -62,7 +62,6 @@ impl Stack {
                 return self.kfree_skb(skb, no_route.reason);
             }
         };
-        skb.dst = Some(route);
         self.trace(&skb, Stage::RouteInput);
         if has_options {
             let header = Ipv4Header::new(skb.data()).map(|h| options::compile(h.options()));
@@ -74,7 +73,7 @@ impl Stack {
                 return self.kfree_skb(skb, DropReason::IpInHdr);
             }
         }
-        match route.kind {
+        match kind {
             RouteType::Unicast => self.ip_forward(skb),
             _ => self.ip_local_deliver(skb),
         }

@@ -85,9 +85,9 @@ impl Stack {
             return;
         }
         let daddr = Ipv4Header::new(skb.data()).map(|h| IpAddr::V4(h.daddr()));
-        let mtu = match (skb.dst, daddr) {
-            (Some(route), Some(daddr)) if iif == IfIndex::NONE => self.dst_mtu(&route, daddr),
-            (Some(route), _) => self.dst_mtu_forward(&route),
+        let mtu = match (&skb.dst, daddr) {
+            (Some(route), Some(daddr)) if iif == IfIndex::NONE => self.dst_mtu(route, daddr),
+            (Some(route), _) => self.dst_mtu_forward(route),
             (None, _) => self.mtu(oif),
         };
         if skb.pieces.is_none() && (skb.len() <= mtu || skb_gso_validate_network_len(&skb, mtu)) {
@@ -106,7 +106,7 @@ impl Stack {
 
     pub(super) fn ip_finish_output2(&mut self, skb: SkBuff) {
         let next = Ipv4Header::new(skb.data())
-            .zip(skb.dst)
+            .zip(skb.dst.as_ref())
             .map(|(header, route)| {
                 let daddr = IpAddr::V4(header.daddr());
                 route.nexthop(daddr)

@@ -96,7 +96,7 @@ impl Stack {
 
     pub(super) fn ip6_finish_output2(&mut self, skb: SkBuff) {
         let next = Ipv6Header::new(skb.data())
-            .zip(skb.dst)
+            .zip(skb.dst.as_ref())
             .map(|(header, route)| {
                 let daddr = IpAddr::V6(header.daddr());
                 route.nexthop(daddr)

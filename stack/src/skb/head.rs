@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 const CACHE: usize = 4096;
 
 thread_local! {
-    /// What it holds cannot be seen: it only spares the allocator a visit per packet.
+    /// Empty fields. What it holds cannot be seen: it only spares the allocator a visit per packet.
     #[allow(clippy::vec_box)] // The boxes are what is kept.
     static SKBUFF_HEAD_CACHE: RefCell<Vec<Box<SkBuffFields>>> = const { RefCell::new(Vec::new()) };
 }
@@ -24,17 +24,14 @@ pub struct SkBuff(
 );
 
 impl SkBuff {
-    /// `__alloc_skb()`, `build_skb()`: a packet with these fields.
+    /// `napi_skb_cache_get()`: an empty packet that has memory for its fields.
     #[inline]
-    pub(super) fn new(fields: SkBuffFields) -> Self {
+    pub(super) fn new() -> Self {
         let unused = SKBUFF_HEAD_CACHE.try_with(|cache| cache.borrow_mut().pop());
-        Self(Some(match unused {
-            Ok(Some(mut unused)) => {
-                *unused = fields;
-                unused
-            }
-            _ => Box::new(fields),
-        }))
+        let unused = unused.ok().flatten();
+        Self(Some(
+            unused.unwrap_or_else(|| Box::new(SkBuffFields::EMPTY)),
+        ))
     }
 }
 
@@ -61,7 +58,8 @@ impl Drop for SkBuff {
         let Some(mut fields) = self.0.take() else {
             return;
         };
-        fields.release();
+        // Gives back what memory they refer to, too (skb_release_all()).
+        *fields = SkBuffFields::EMPTY;
         // While the thread ends there is no cache any more.
         let _ = SKBUFF_HEAD_CACHE.try_with(|cache| {
             let mut cache = cache.borrow_mut();

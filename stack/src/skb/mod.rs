@@ -137,16 +137,6 @@ impl SkBuffFields {
         redirected: None,
         tc_skip_classify: false,
     };
-
-    /// `skb_release_all()`: gives back whatever memory they refer to.
-    #[inline]
-    fn release(&mut self) {
-        self.head = Buf::None;
-        if !self.frags.is_empty() || self.frags.spilled() {
-            self.frags = SmallVec::new();
-        }
-        self.pieces = None;
-    }
 }
 
 impl SkBuff {
@@ -154,15 +144,14 @@ impl SkBuff {
     fn with_head(head: Buf, data: usize, len: usize) -> Self {
         let data = data.min(head.size());
         let headlen = len.min(head.size() - data);
-        Self::new(SkBuffFields {
-            head,
-            data,
-            headlen,
-            mac_header: data,
-            network_header: data,
-            transport_header: data,
-            ..SkBuffFields::EMPTY
-        })
+        let mut skb = Self::new();
+        let fields: &mut SkBuffFields = &mut skb;
+        fields.head = head;
+        (fields.data, fields.headlen) = (data, headlen);
+        fields.mac_header = data;
+        fields.network_header = data;
+        fields.transport_header = data;
+        skb
     }
 
     /// `build_skb()`: makes a packet of a filled buffer without a copy. Data starts `headroom` bytes into the page and is `len` bytes
