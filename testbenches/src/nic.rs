@@ -389,6 +389,14 @@ fn run_rate(options: &Options) -> Result<Report, Error> {
                     rate.lost
                 );
             }
+            // Who stalls when frames are lost: no buffer in time, or no room in the receive store.
+            if rates.iter().any(|rate| rate.lost > 0) {
+                let stats = host
+                    .stats()
+                    .map_err(|fail| mismatch(seed, host.nic.now(), name, &fail))?;
+                let full = stats[Stat::RxNoSpace as usize];
+                println!("         receive store full: {full}, else no buffer was there in time");
+            }
             report.cycles += host.nic.counters().cycles;
             report.add("frames", rx + tx);
         }

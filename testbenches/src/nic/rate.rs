@@ -59,6 +59,17 @@ impl Count {
     }
 }
 
+/// Buffers of a queue: the first of them among those of its direction, and how many.
+fn share(way: usize, pair: u64, pairs: u64) -> (u64, u64) {
+    let size = u64::from(SIZE);
+    match (way, pair) {
+        // Until VQ_PAIRS_SET (5.1.6.5.6) all frames come to the first pair.
+        (RX, 0) if pairs > 1 => (0, size / 2),
+        (RX, _) if pairs > 1 => (size / 2 + (pair - 1) * size / 16, size / 16),
+        _ => (pair * (size / pairs), size / pairs),
+    }
+}
+
 struct Bench<'a> {
     host: &'a mut Host,
     /// In the order of the queues' numbers (virtio 5.1.2).
@@ -83,10 +94,10 @@ impl Bench<'_> {
         for pair in 0..pairs {
             let queue = 2 * pair as usize + way;
             // A share each, and the first ones what is left over.
-            let share = most / pairs + u64::from(pair < most % pairs);
-            let size = u64::from(SIZE) / pairs;
-            while self.rings[queue].free() != 0 && self.added[queue] < share {
-                let slot = (pair * size + self.added[queue] % size) as u16;
+            let most = most / pairs + u64::from(pair < most % pairs);
+            let (first, size) = share(way, pair, pairs);
+            while self.rings[queue].free() != 0 && self.added[queue] < most {
+                let slot = (first + self.added[queue] % size) as u16;
                 let addr = region + BUS_OFFSET + SLOT * u64::from(slot);
                 let element = Element {
                     addr,
@@ -168,9 +179,11 @@ pub fn measure(
     if !host.negotiate(features)? {
         return Err(format!("features {features:#x} are refused").into());
     }
-    let size = SIZE / pairs as u16;
     let rings = (0..2 * pairs)
-        .map(|queue| host.enable_queue(queue, size, 0, features, 0))
+        .map(|queue| {
+            let (_, size) = share(queue % 2, queue as u64 / 2, pairs as u64);
+            host.enable_queue(queue, size as u16, 0, features, 0)
+        })
         .collect::<Result<Vec<_>, _>>()?;
     host.driver_ok()?;
     host.status()?;
