@@ -41,32 +41,21 @@ fn accepted(data: &[u8], apply: fn(&mut Nft, &str) -> Result<String, stack::nft:
         return;
     }
     let listed = nft.list(0, false);
-    let mut again = ruleset();
-    if let Err(e) = again.apply(&listed, 0) {
-        panic!("{e}: a list that is not read:\n{listed}");
-    }
-    assert_eq!(
-        unbraced(&again.list(0, false)),
-        unbraced(&listed),
-        "a list is not read as itself"
-    );
+    let read = |text: &str| {
+        let mut again = ruleset();
+        if let Err(e) = again.apply(text, 0) {
+            panic!("{e}: a list that is not read:\n{text}");
+        }
+        again.list(0, false)
+    };
+    // Once more: nft too lists equal elements as `{ 2 }` and takes that for `2`, and moves matches that it could not put together.
+    let second = read(&listed);
+    assert_eq!(second.lines().count(), listed.lines().count());
+    assert_eq!(read(&second), second, "a list is not read as itself");
     pass_packets(&mut nft);
     // Whatever packets changed is listed.
     nft.list(1, false);
     nft.list(u64::MAX, true);
-}
-
-/// A list with `{ x }` as `x`: nft too lists a set of equal elements as one element in braces, and takes that for the element alone.
-fn unbraced(list: &str) -> String {
-    let line = |line: &str| {
-        let braces = line.split_once("{ ").and_then(|(before, rest)| {
-            let (inner, after) = rest.split_once(" }")?;
-            let one = !inner.contains([',', ':', '{']) && !before.contains("elements =");
-            one.then(|| format!("{before}{inner}{after}"))
-        });
-        braces.unwrap_or_else(|| line.to_owned())
-    };
-    list.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Every base chain sees some ordinary packets, and some that end too soon.
