@@ -11,7 +11,15 @@
 //! **Safety.** A kernel proves before the first run that a program stays in its memory. Here every access is looked up in the program's
 //! regions (stack, context, packet, map values) when it happens, and a run has a budget of instructions; a program that leaves its memory or
 //! its time is stopped, and the packet is lost (`XDP_ABORTED`). So programs run here that a verifier refuses, but none that does harm. No
-//! address in a program is one of the process: addresses are numbers that only this module understands.
+//! address in a program is one of the process: addresses are numbers that only this module understands. `tests/data/bpf/bounds.c` has a program
+//! for each way out; `tests/live_xdp.rs` shows that the kernel's verifier refuses each of them, and that both give the same verdicts and frames
+//! for programs that it takes.
+//!
+//! **Why a machine of its own.** The crate `rbpf` runs instructions over memory of the process: its registers hold addresses, it has no
+//! maps, and what a program may reach is fixed before the run, while here a packet moves in its buffer (`bpf_xdp_adjust_head()`) and map values come
+//! and go. It also differs from RFC 9669 in places that the tests name. So it is the other machine of the property test (`tests`): the same
+//! random programs in both, with the same results. Objects are read with the crate `object`; what there is on top (BTF map declarations,
+//! relocations of maps, data sections and functions) is little, and refuses what it does not understand.
 
 mod btf;
 mod elf;
