@@ -213,7 +213,8 @@ fn completions_that_never_come_stop_their_queue_only() {
 fn a_device_reset_waits_for_lost_completions_within_a_bound() {
     let mut bench = card();
     let at = bench.alloc(4096);
-    bench.nic.set_unanswered(&[at..at + 4096]);
+    let hole = at..at + 4096;
+    bench.nic.set_unanswered(std::slice::from_ref(&hole));
     bench.post(1, &[(at, 1000, false)]);
     bench.kick(1);
     bench.run(5 * US);
