@@ -14,6 +14,7 @@ struct PinsOut;
 struct Straps;
 struct Column;
 struct Beat;
+struct ReadBurst;
 struct Response;
 struct Window;
 enum class Variant : std::uint8_t;
@@ -30,8 +31,8 @@ class Model {
     // Cycles that need no decision of the host; bridge.rs says which. `out` is sampled
     // behind the last.
     virtual void run(const PinsIn& in, rust::Slice<const Column> rx,
-                     rust::Slice<const Beat> reads, rust::Slice<const Response> responses,
-                     Window& window, PinsOut& out) = 0;
+                     rust::Slice<const Beat> reads, rust::Slice<ReadBurst> bursts,
+                     rust::Slice<const Response> responses, Window& window, PinsOut& out) = 0;
 
     // When the newest edge was, picoseconds: after an exception, the one that threw.
     virtual std::uint64_t time() const = 0;

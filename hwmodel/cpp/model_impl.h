@@ -1,7 +1,6 @@
 // Model for one class that Verilator generated: each variant of it is compiled on its own.
 #pragma once
 
-#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
@@ -9,6 +8,7 @@
 #include "model.h"
 #include "verilated.h"
 #include "verilated_fst_c.h"
+#include "window.h"
 
 namespace wirepath {
 
@@ -45,50 +45,41 @@ class ModelImpl final : public Model {
         failed_ = false;
     }
 
-    void run(const PinsIn& in, rust::Slice<const Column> rx,
-             rust::Slice<const Beat> reads, rust::Slice<const Response> responses, Window& w,
+    void run(const PinsIn& in, rust::Slice<const Column> rx, rust::Slice<const Beat> reads,
+             rust::Slice<ReadBurst> bursts, rust::Slice<const Response> responses, Window& w,
              PinsOut& out) override {
         failed_ = true;
         apply(in);
         auto& t = *top_->rootp;
-        const Column* column = rx.data();
-        const auto columns = static_cast<std::uint32_t>(rx.size());
-        const Answers answers{reads.data(), responses.data(),
-                              static_cast<std::uint32_t>(reads.size()),
-                              static_cast<std::uint32_t>(responses.size())};
+        Port port{t, w, reads, bursts, responses};
+        const Column idle_column{kIdleData, kIdleCtrl};
+        const Column* const arriving = rx.data();
+        const auto arrivals = static_cast<std::uint32_t>(rx.size());
+        const bool until_idle = w.until_idle;
         std::uint64_t now = w.begin;
-        std::uint32_t cycle = 0;
-        w.first_column = w.read_count = w.response_count = 0;
-        w.aw_count = w.ar_count = w.write_count = 0;
+        std::uint32_t cycle = 0, first = 0;
         bool in_frame = w.in_frame, more;
         do {
-            if (cycle < columns) {
-                t.xgmii_rxd_i = column[cycle].data;
-                t.xgmii_rxc_i = column[cycle].ctrl;
-            } else if (cycle == columns) {
-                t.xgmii_rxd_i = kIdleData;
-                t.xgmii_rxc_i = kIdleCtrl;
-            }
-            more = handshake(cycle, answers, w);
+            const Column& column = cycle < arrivals ? arriving[cycle] : idle_column;
+            t.xgmii_rxd_i = column.data;
+            t.xgmii_rxc_i = column.ctrl;
+            more = port.handshake(cycle);
             t.cycle_i = in.cycle + cycle;
 
             context_.time(now);
             tick();
             now += 2 * kHalfCycle;
 
-            const bool idle = t.xgmii_txc_o == kIdleCtrl && t.xgmii_txd_o == kIdleData;
-            if (in_frame || !idle) {
-                in_frame = true;
-                w.columns[cycle] = {t.xgmii_txd_o, t.xgmii_txc_o};
-            } else {
-                w.first_column = cycle + 1;
-            }
+            w.columns[cycle] = {t.xgmii_txd_o, t.xgmii_txc_o};
             ++cycle;
-            more = more && cycle < w.limit && (idle || t.xgmii_txc_o == 0) &&
-                   (t.busy_o || !w.until_idle || cycle < columns) &&
-                   (w.take_aw || !t.m_axi_awvalid_o) && (w.take_ar || !t.m_axi_arvalid_o) &&
-                   (w.open || !t.m_axi_wvalid_o || t.m_axi_awvalid_o);
+            // Control characters inside a frame end it: somebody may wait for it.
+            more &= !(in_frame & (t.xgmii_txc_o != 0));
+            in_frame |= (t.xgmii_txc_o != kIdleCtrl) | (t.xgmii_txd_o != kIdleData);
+            first = in_frame ? first : cycle;
+            more &= (cycle < w.limit) & (t.busy_o | !until_idle | (cycle < arrivals)) &
+                    !port.refused();
         } while (more);
+        w.first_column = first;
         w.cycles = cycle;
         sample(out);
         failed_ = false;
@@ -149,67 +140,6 @@ class ModelImpl final : public Model {
         context_.timeInc(kHalfCycle);
         top_->eval();
         if constexpr (kTraced) dump();
-    }
-
-    // What the host has to say in a window.
-    struct Answers {
-        const Beat* reads;
-        const Response* responses;
-        std::uint32_t read_count, response_count;
-    };
-
-    // The AXI channels in one cycle of a window: inputs change, and what the outputs, which hold
-    // since the edge before, agree to is noted. False when the window ends with this cycle.
-    bool handshake(std::uint32_t cycle, const Answers& answers, Window& w) {
-        auto& t = *top_->rootp;
-        bool more = true;
-        if (w.read_waits || w.read_count < answers.read_count) {
-            if (!w.read_waits) {
-                const Beat& beat = answers.reads[w.read_count++];
-                std::memcpy(&t.m_axi_rdata_i[0], beat.data.data(), sizeof beat.data);
-                t.m_axi_rlast_i = w.read_count == answers.read_count;
-                t.m_axi_rvalid_i = true;
-            }
-            w.read_waits = !t.m_axi_rready_o;
-            more = w.read_waits || w.read_count < answers.read_count;
-        }
-        if (!w.response_waits) {
-            const bool due = w.response_count < answers.response_count &&
-                             answers.responses[w.response_count].cycle <= cycle;
-            t.m_axi_bvalid_i = due;
-            if (due) {
-                const Response& response = answers.responses[w.response_count++];
-                t.m_axi_bid_i = response.id;
-                t.m_axi_bresp_i = response.resp;
-                w.response_waits = true;
-            }
-        }
-        if (w.response_waits) w.response_waits = !t.m_axi_bready_o;
-        if (t.m_axi_arvalid_o && w.take_ar) {
-            w.ar[w.ar_count++] = {t.m_axi_araddr_o, cycle,           t.m_axi_arid_o,
-                                  t.m_axi_arlen_o,  t.m_axi_arsize_o, t.m_axi_arburst_o};
-            more = more && --w.take_ar;
-            w.limit = std::min(w.limit, cycle + w.latency);
-        }
-        if (t.m_axi_awvalid_o && w.take_aw) {
-            w.aw[w.aw_count++] = {t.m_axi_awaddr_o, cycle,           t.m_axi_awid_o,
-                                  t.m_axi_awlen_o,  t.m_axi_awsize_o, t.m_axi_awburst_o};
-            more = more && --w.take_aw;
-            ++w.open;
-        }
-        t.m_axi_wready_i = w.open != 0;
-        if (w.open && t.m_axi_wvalid_o) {
-            WriteBeat& beat = w.writes[w.write_count++];
-            std::memcpy(beat.data.data(), &t.m_axi_wdata_o[0], sizeof beat.data);
-            beat.strobe = t.m_axi_wstrb_o;
-            beat.last = t.m_axi_wlast_o;
-            beat.cycle = cycle;
-            if (beat.last) {
-                --w.open;
-                w.limit = std::min(w.limit, cycle + w.latency);
-            }
-        }
-        return more;
     }
 
     void dump() {

@@ -2,7 +2,7 @@
 //!
 //! Names are those of the ports of `rtl/nic.sv` without `_i` and `_o`.
 
-pub(crate) use ffi::{Address, Beat, Column, Response, Window, WriteBeat};
+pub(crate) use ffi::{Address, Beat, Column, ReadBurst, Response, Window, WriteBeat};
 pub use ffi::{PinsIn, PinsOut, Straps, Variant, hash_pins};
 
 use std::{pin::Pin, ptr::NonNull};
@@ -120,6 +120,19 @@ pub(crate) mod ffi {
         pub data: [u64; 2],
     }
 
+    /// A read burst that a window answers.
+    #[derive(Debug, Clone, Copy)]
+    pub struct ReadBurst {
+        /// Cycle of the window from which on it can begin, behind the burst before it.
+        pub cycle: u32,
+        /// Where its beats end among those of the window.
+        pub end: u32,
+        pub id: u8,
+        pub resp: u8,
+        /// Out: the cycle in which its last beat was taken, if it was.
+        pub done: u32,
+    }
+
     /// A data beat of a write burst.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct WriteBeat {
@@ -158,8 +171,10 @@ pub(crate) mod ffi {
         pub begin: u64,
         /// At most so many cycles, 1..=64. Lowered by what is taken: it is answered behind the window.
         pub limit: u32,
-        /// Cycles from an address of a read or the last data of a write to its answer.
-        pub latency: u32,
+        /// Cycles from the address of a read to its answer.
+        pub read_latency: u32,
+        /// Cycles from the data of a write to its visibility, and from the last to its answer.
+        pub write_latency: u32,
         /// End behind an edge after which the device is not busy.
         pub until_idle: bool,
         /// The device is in the middle of a frame on its transmit pins.
@@ -169,6 +184,10 @@ pub(crate) mod ffi {
         pub take_ar: u32,
         /// Write bursts whose data is outstanding; data is taken when there are some.
         pub open: u32,
+        /// End with the last beat of the last read burst: the host then has another one.
+        pub read_more: bool,
+        /// In and out: how many read bursts have begun. In: 1 when the first is under way, else 0.
+        pub read_begun: u32,
         /// In and out: a read beat, a response is on the pins and was not taken yet.
         pub read_waits: bool,
         pub response_waits: bool,
@@ -178,6 +197,8 @@ pub(crate) mod ffi {
         pub cycles: u32,
         /// Read beats that were put on the pins.
         pub read_count: u32,
+        /// Read bursts whose last beat was taken.
+        pub read_done: u32,
         /// Responses that were put on the pins.
         pub response_count: u32,
         pub aw: [Address; 64],
@@ -186,9 +207,9 @@ pub(crate) mod ffi {
         pub ar_count: u32,
         pub writes: [WriteBeat; 64],
         pub write_count: u32,
-        /// Transmitted columns behind each edge, defined from the first that is not idle on.
+        /// Transmitted columns behind each edge.
         pub columns: [Column; 64],
-        /// The first that is defined; the number of cycles if there is none.
+        /// The first that is not idle; the number of cycles if there is none.
         pub first_column: u32,
     }
 
@@ -230,16 +251,16 @@ pub(crate) mod ffi {
         fn step(self: Pin<&mut Model>, now: u64, pins: &PinsIn, out: &mut PinsOut) -> Result<()>;
 
         /// Cycles in a row that need no decision of the host: the columns `rx`, then idle ones, arrive; the
-        /// beats `reads`, the rest of a burst, follow the one on the pins as fast as the device takes them;
-        /// `responses` are given when their cycle has come; addresses and data that the device gives
-        /// are taken. Ends early behind an edge after which something is asked for that may not be
-        /// taken, behind the last beat of `reads`, and behind a transmitted column with control
-        /// characters other than idle.
+        /// read data `reads` of `bursts`, the rest of one under way the first, follows what is on the pins as
+        /// fast as the device takes it; `responses` are given when their cycle has come; addresses and
+        /// data that the device gives are taken. Ends early behind an edge after which something is
+        /// asked for that may not be taken, and behind a transmitted column that ends a frame.
         fn run(
             self: Pin<&mut Model>,
             pins: &PinsIn,
             rx: &[Column],
             reads: &[Beat],
+            bursts: &mut [ReadBurst],
             responses: &[Response],
             window: &mut Window,
             out: &mut PinsOut,
@@ -285,16 +306,20 @@ impl Default for Window {
         Self {
             begin: 0,
             limit: 0,
-            latency: 0,
+            read_latency: 0,
+            write_latency: 0,
             until_idle: false,
             in_frame: false,
             take_aw: 0,
             take_ar: 0,
             open: 0,
+            read_more: false,
+            read_begun: 0,
             read_waits: false,
             response_waits: false,
             cycles: 0,
             read_count: 0,
+            read_done: 0,
             response_count: 0,
             aw: [address; N],
             aw_count: 0,

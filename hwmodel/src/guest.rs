@@ -24,14 +24,36 @@ pub trait GuestDevice: Device {
         file: &File,
         offset: u64,
         permission: Permission,
-    ) -> Result<(), DmaMapError>;
+    ) -> Result<(), DmaMapError> {
+        let (memory, iommu) = self.reach();
+        let phys = memory.attach(file, offset, len)?;
+        iommu.set_memory(memory);
+        let mapped = iommu.map(iova, len, phys, permission);
+        if mapped.is_err() {
+            memory.detach(phys);
+            iommu.set_memory(memory);
+        }
+        Ok(mapped?)
+    }
 
     /// Takes back all that [`GuestDevice::dma_map`] gave inside of `len` bytes from `iova`; how many
     /// bytes that was. What is in flight to them still arrives, unless that was the last of its file.
     ///
     /// # Errors
     /// [`MapError::Overlap`] when a mapping is inside in part only; nothing is changed then.
-    fn dma_unmap(&mut self, iova: u64, len: u64) -> Result<u64, MapError>;
+    fn dma_unmap(&mut self, iova: u64, len: u64) -> Result<u64, MapError> {
+        let (memory, iommu) = self.reach();
+        let mut bytes = 0;
+        for phys in iommu.unmap_range(iova, len)? {
+            bytes += phys.end - phys.start;
+            memory.detach(phys.start);
+        }
+        iommu.set_memory(memory);
+        Ok(bytes)
+    }
+
+    /// The memory that the device can reach, and the table in front of it.
+    fn reach(&mut self) -> (&mut HostMemory, &mut IommuTable);
 
     /// Nothing happens in or around the device until an access, a frame or a change of the link comes
     /// from outside: time may stand.
@@ -60,38 +82,4 @@ pub enum DmaMapError {
     /// The bus addresses do not fit.
     #[error(transparent)]
     Table(#[from] MapError),
-}
-
-/// [`GuestDevice::dma_map`] for a device that has this memory and this table.
-pub(crate) fn attach(
-    memory: &mut HostMemory,
-    iommu: &mut IommuTable,
-    (iova, len): (u64, u64),
-    (file, offset): (&File, u64),
-    permission: Permission,
-) -> Result<(), DmaMapError> {
-    let phys = memory.attach(file, offset, len)?;
-    iommu.set_memory(memory);
-    let mapped = iommu.map(iova, len, phys, permission);
-    if mapped.is_err() {
-        memory.detach(phys);
-        iommu.set_memory(memory);
-    }
-    Ok(mapped?)
-}
-
-/// [`GuestDevice::dma_unmap`] for a device that has this memory and this table.
-pub(crate) fn detach(
-    memory: &mut HostMemory,
-    iommu: &mut IommuTable,
-    iova: u64,
-    len: u64,
-) -> Result<u64, MapError> {
-    let mut bytes = 0;
-    for phys in iommu.unmap_range(iova, len)? {
-        bytes += phys.end - phys.start;
-        memory.detach(phys.start);
-    }
-    iommu.set_memory(memory);
-    Ok(bytes)
 }

@@ -1,6 +1,7 @@
 //! Host memory: shared mappings that the device, the driver and, through the files, another process
 //! can see.
 
+use crate::bridge::Beat;
 use memmap2::{MmapOptions, MmapRaw};
 use std::{fs::File, io, os::unix::fs::MetadataExt, ptr::NonNull, sync::Arc};
 
@@ -190,17 +191,25 @@ impl HostMemory {
         Ok(())
     }
 
-    /// 16 bytes as two little-endian words.
+    /// Appends `count` times 16 bytes, each as two little-endian words, to `beats`. All or nothing.
     #[inline]
-    pub(crate) fn read_beat(&self, phys: u64) -> Result<[u64; 2], OutOfMemory> {
-        let mut bytes = [0; 16];
-        self.read(phys, &mut bytes)?;
-        let (low, high) = bytes.split_at(8);
-        Ok([low, high].map(|half| {
-            half.iter()
-                .rev()
-                .fold(0, |word, b| word << 8 | u64::from(*b))
-        }))
+    pub(crate) fn read_beats(
+        &self,
+        phys: u64,
+        count: usize,
+        beats: &mut Vec<Beat>,
+    ) -> Result<(), OutOfMemory> {
+        let from = self
+            .ptr(phys, size_of::<Beat>() * count)?
+            .cast::<[u64; 2]>();
+        beats.extend((0..count).map(|index| {
+            // SAFETY: `from` is valid for `count` of them.
+            let data = unsafe { from.add(index).read_unaligned() };
+            Beat {
+                data: data.map(u64::from_le),
+            }
+        }));
+        Ok(())
     }
 
     /// Writes those of 16 bytes whose bit in `strobe` is set.
@@ -331,7 +340,12 @@ mod tests {
     fn a_beat_is_little_endian() {
         let memory = HostMemory::new(4096).unwrap();
         memory.write(32, &[1, 2, 3, 4, 5, 6, 7, 8, 9]).unwrap();
-        assert_eq!(memory.read_beat(32).unwrap(), [0x0807_0605_0403_0201, 9]);
+        let mut beats = Vec::new();
+        memory.read_beats(32, 2, &mut beats).unwrap();
+        let data: Vec<_> = beats.iter().map(|beat| beat.data).collect();
+        assert_eq!(data, [[0x0807_0605_0403_0201, 9], [0, 0]]);
+        assert!(memory.read_beats(4096 - 16, 2, &mut beats).is_err());
+        assert_eq!(beats.len(), 2);
     }
 
     #[test]

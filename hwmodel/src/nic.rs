@@ -44,8 +44,7 @@ pub struct Nic {
     /// What ended the simulation.
     failure: Option<Error>,
 
-    memory: HostMemory,
-    iommu: IommuTable,
+    host: Host,
     pci: PciConfig,
     axi: AxiHost,
     axil: AxiLite,
@@ -54,10 +53,7 @@ pub struct Nic {
     source: XgmiiSource,
     sink: XgmiiSink,
 
-    messages: VecDeque<MsixMessage>,
     frames: VecDeque<WireFrame>,
-    counters: Counters,
-    dma_log: Option<Vec<DmaRecord>>,
     waves: Waves,
     recording: Option<Recording>,
 }
@@ -99,18 +95,14 @@ impl Nic {
             now: 0,
             settle: 0,
             failure: None,
-            iommu: IommuTable::new(&memory),
-            memory,
+            host: Host::new(memory),
             pci: PciConfig::with_shape(&config.shape()),
             axi: AxiHost::new(config.axi.clone(), config.seed),
             axil: AxiLite::default(),
             answer: None,
             source: XgmiiSource::new(),
             sink: XgmiiSink::new(),
-            messages: VecDeque::new(),
             frames: VecDeque::new(),
-            counters: Counters::default(),
-            dma_log: None,
             waves: if config.waves.is_some() {
                 Waves::Waiting
             } else {
@@ -188,14 +180,13 @@ impl Nic {
     /// Resets the chip, not the memory nor the wire.
     fn reset(&mut self) -> Result<(), Error> {
         let now = self.now;
-        let mut axi = std::mem::replace(&mut self.axi, AxiHost::new(self.config.axi.clone(), 0));
-        axi.reset(now, &mut self.host());
-        self.axi = axi;
+        self.axi.reset(now, &mut self.host);
         self.axil = AxiLite::default();
         self.pins = PinsIn {
             link_up: self.pins.link_up,
             ..PinsIn::reset()
         };
+        self.host.bus_master = self.pins.bus_master_en;
         for _ in 0..RESET_CYCLES {
             self.clock()?;
         }
@@ -204,20 +195,10 @@ impl Nic {
         Ok(())
     }
 
-    fn host(&mut self) -> Host<'_> {
-        Host {
-            memory: &self.memory,
-            iommu: &mut self.iommu,
-            bus_master: self.pins.bus_master_en,
-            counters: &mut self.counters,
-            log: self.dma_log.as_mut(),
-            messages: &mut self.messages,
-        }
-    }
-
     /// Copies what configuration space decides to the pins.
     fn update_pins(&mut self) {
         self.pins.bus_master_en = self.pci.bus_master();
+        self.host.bus_master = self.pins.bus_master_en;
         self.pins.msix_enable = self.pci.msix_enabled();
         self.pins.msix_mask = self.pci.msix_masked();
         self.settle = SETTLE_CYCLES;
@@ -262,7 +243,7 @@ impl Device for Nic {
 
     fn bar_read(&mut self, offset: u32, width: u8) -> Result<u32, Error> {
         check_access(offset, width)?;
-        self.counters.bar_reads += 1;
+        self.host.counters.bar_reads += 1;
         let one_way = self.config.mmio_read_latency / 2;
         let arrival = self.now + one_way;
         if !self.pci.memory_enabled() {
@@ -295,12 +276,12 @@ impl Device for Nic {
 
     fn bar_write(&mut self, offset: u32, width: u8, value: u32) -> Result<(), Error> {
         check_access(offset, width)?;
-        self.counters.bar_writes += 1;
+        self.host.counters.bar_writes += 1;
         if !self.pci.memory_enabled() {
             return Ok(());
         }
         if (BAR_NOTIFY..BAR_NOTIFY + self.config.shape().notify_len).contains(&offset) {
-            self.counters.doorbells += 1;
+            self.host.counters.doorbells += 1;
         }
         let arrival = self.now + self.config.mmio_write_latency;
         self.axil.write(arrival, offset as u16, width, value);
@@ -308,7 +289,7 @@ impl Device for Nic {
     }
 
     fn wire_send(&mut self, frame: WireFrame) {
-        self.counters.wire_in += 1;
+        self.host.counters.wire_in += 1;
         self.source.send(frame);
     }
 
@@ -321,7 +302,7 @@ impl Device for Nic {
     }
 
     fn take_msix(&mut self) -> Option<MsixMessage> {
-        self.messages.pop_front()
+        self.host.messages.pop_front()
     }
 
     fn take_wire(&mut self) -> Option<WireFrame> {
@@ -329,11 +310,11 @@ impl Device for Nic {
     }
 
     fn memory(&self) -> &HostMemory {
-        &self.memory
+        &self.host.memory
     }
 
     fn iommu(&mut self) -> &mut IommuTable {
-        &mut self.iommu
+        &mut self.host.iommu
     }
 
     fn set_link(&mut self, up: bool) {
@@ -342,15 +323,16 @@ impl Device for Nic {
     }
 
     fn counters(&self) -> Counters {
-        self.counters
+        self.host.counters
     }
 
     fn set_dma_log(&mut self, on: bool) {
-        self.dma_log = on.then(Vec::new);
+        self.host.log = on.then(Vec::new);
     }
 
     fn take_dma_log(&mut self) -> Vec<DmaRecord> {
-        self.dma_log
+        self.host
+            .log
             .as_mut()
             .map(std::mem::take)
             .unwrap_or_default()

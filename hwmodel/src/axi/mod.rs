@@ -5,6 +5,7 @@
 
 mod burst;
 mod config;
+mod host;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -12,19 +13,15 @@ mod write;
 
 pub use burst::{AxiError, Channel, Violation};
 pub use config::{AxiHostConfig, Stalls};
+pub(crate) use host::Host;
 
 use crate::{
     CYCLE_PS, Ps,
-    bridge::{Beat, PinsIn, PinsOut, Response, WINDOW, Window},
-    counters::{Counters, DmaRecord},
-    iommu::{Access, IommuTable, Refusal},
-    memory::HostMemory,
-    msix::MsixMessage,
+    bridge::{Beat, PinsIn, PinsOut, ReadBurst, Response, WINDOW, Window},
     rng::Rng,
 };
-use burst::Burst;
 use read::Reader;
-use std::{collections::VecDeque, ops::Range};
+use std::ops::Range;
 use write::Writer;
 
 /// OKAY (AMBA AXI A3.4.4).
@@ -33,48 +30,6 @@ const RESP_OKAY: u8 = 0b00;
 const RESP_SLVERR: u8 = 0b10;
 /// No target: an address that is not mapped.
 const RESP_DECERR: u8 = 0b11;
-
-/// What the channels act on. One value per simulated device.
-pub(crate) struct Host<'a> {
-    pub memory: &'a HostMemory,
-    pub iommu: &'a mut IommuTable,
-    /// Bus Master Enable of the command register.
-    pub bus_master: bool,
-    pub counters: &'a mut Counters,
-    /// Where finished bursts are noted, when somebody wants to know.
-    pub log: Option<&'a mut Vec<DmaRecord>>,
-    pub messages: &'a mut VecDeque<MsixMessage>,
-}
-
-impl Host<'_> {
-    /// Where the beats of a burst are, from the one at `aligned`; it does not cross a page.
-    fn translate(&mut self, aligned: u64, burst: Burst, access: Access) -> Result<u64, Refusal> {
-        if !self.bus_master {
-            return Err(Refusal::NotBusMaster);
-        }
-        let len = burst.addr - aligned + burst.len();
-        self.iommu.translate(aligned, len, access)
-    }
-
-    /// Counts and notes a finished burst.
-    fn done(&mut self, record: DmaRecord) {
-        let len = u64::from(record.len);
-        match (record.refused, record.access) {
-            (Some(_), _) => self.counters.dma_refused += 1,
-            (None, Access::Read) => {
-                self.counters.dma_read_bursts += 1;
-                self.counters.dma_read_bytes += len;
-            }
-            (None, Access::Write) => {
-                self.counters.dma_write_bursts += 1;
-                self.counters.dma_write_bytes += len;
-            }
-        }
-        if let Some(log) = &mut self.log {
-            log.push(record);
-        }
-    }
-}
 
 /// Both directions of the AXI4 port.
 pub(crate) struct AxiHost {
@@ -119,7 +74,7 @@ impl AxiHost {
     }
 
     /// Forgets what is in flight, as a reset of the chip does. Write data that was accepted stays.
-    pub(crate) fn reset(&mut self, now: Ps, host: &mut Host<'_>) {
+    pub(crate) fn reset(&mut self, now: Ps, host: &mut Host) {
         self.writer.settle(Ps::MAX, now, host);
         self.reader = Reader::default();
         self.writer = Writer::default();
@@ -135,7 +90,7 @@ impl AxiHost {
         now: Ps,
         out: &PinsOut,
         pins: &mut PinsIn,
-        host: &mut Host<'_>,
+        host: &mut Host,
     ) -> Result<(), AxiError> {
         let asks = out.m_axi_arvalid | out.m_axi_awvalid | out.m_axi_wvalid;
         if now < self.wake && !asks {
@@ -149,7 +104,7 @@ impl AxiHost {
         now: Ps,
         out: &PinsOut,
         pins: &mut PinsIn,
-        host: &mut Host<'_>,
+        host: &mut Host,
     ) -> Result<(), AxiError> {
         let config = &self.config;
         // Each cycle has random numbers of its own, so that cycles that time jumps over take none.
@@ -181,7 +136,7 @@ impl AxiHost {
         out: &PinsOut,
         pins: &mut PinsIn,
         window: &mut Window,
-        memory: &HostMemory,
+        host: &Host,
     ) -> Option<Ps> {
         self.responses.clear();
         if self.faulty {
@@ -190,31 +145,41 @@ impl AxiHost {
         if self.config.is_random() {
             // Each cycle's answers are drawn anew: none may be due, and nothing may be taken.
             (window.take_aw, window.take_ar, window.open) = (0, 0, 0);
+            (window.read_begun, window.read_more) = (0, false);
             (window.read_waits, window.response_waits) = (false, false);
             let asks = out.m_axi_arvalid | out.m_axi_awvalid | out.m_axi_wvalid;
             return (now < self.wake && !asks).then_some(self.wake);
         }
-        let latency = self.config.read_latency.min(self.config.write_latency) / CYCLE_PS;
-        if latency == 0 {
+        let config = &self.config;
+        let cycles = |latency: Ps| (latency / CYCLE_PS).min(Ps::from(WINDOW)) as u32;
+        window.read_latency = cycles(config.read_latency);
+        window.write_latency = cycles(config.write_latency);
+        if window.read_latency == 0 || window.write_latency == 0 {
             return None;
         }
-        window.latency = latency.min(Ps::from(WINDOW)) as u32;
+        let writer = &self.writer;
         let read = self
             .reader
-            .open_window(now, out, pins, window, &self.config)?;
-        let (config, responses) = (&self.config, &mut self.responses);
-        let write = self
-            .writer
-            .open_window(now, out, pins, window, config, memory, responses)?;
+            .open_window(now, out, pins, window, config, writer)?;
+        let responses = &mut self.responses;
+        let write = writer.open_window(now, out, pins, window, config, host, responses)?;
         Some(read.min(write))
     }
 
-    /// What a window may put on the pins: the rest of a read burst, and write responses.
-    pub(crate) fn answers(&self) -> (&[Beat], &[Response]) {
-        match self.config.is_random() {
-            true => (&[], &[]),
-            false => (self.reader.beats(), &self.responses),
+    /// Behind [`AxiHost::open_window`], when the window's limit is known: what it may put on the pins, data
+    /// of read bursts and write responses.
+    pub(crate) fn answers(
+        &mut self,
+        now: Ps,
+        window: &mut Window,
+        host: &Host,
+    ) -> (&[Beat], &mut [ReadBurst], &[Response]) {
+        if self.config.is_random() {
+            return (&[], &mut [], &[]);
         }
+        self.reader.offer(now, window, &self.writer, &host.memory);
+        let (beats, bursts) = self.reader.offered();
+        (beats, bursts, &self.responses)
     }
 
     /// Does what the handshakes of a window did, whose first cycle began at `first`.
@@ -223,7 +188,7 @@ impl AxiHost {
         first: Ps,
         window: &Window,
         pins: &mut PinsIn,
-        host: &mut Host<'_>,
+        host: &mut Host,
     ) -> Result<(), AxiError> {
         let config = &self.config;
         if config.is_random() {
@@ -241,16 +206,17 @@ impl AxiHost {
         }
         self.writer
             .take(first, u32::MAX, &mut given, config, host)?;
+        let (reader, writer) = (&mut self.reader, &mut self.writer);
+        reader.close_window(first, window, pins, writer, host);
         let last = first + Ps::from(window.cycles - 1) * CYCLE_PS;
-        self.writer.close_window(last, window, pins, host);
-        self.reader.close_window(last, window, pins, host);
+        writer.close_window(last, window, pins, host);
         self.wake = 0;
         Ok(())
     }
 
     /// Makes writes visible that are due by `limit`.
     #[inline]
-    pub(crate) fn settle(&mut self, limit: Ps, host: &mut Host<'_>) {
+    pub(crate) fn settle(&mut self, limit: Ps, host: &mut Host) {
         self.writer.settle(limit, limit, host);
     }
 

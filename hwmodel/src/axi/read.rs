@@ -1,12 +1,14 @@
 use super::{
     AxiError, AxiHostConfig, Channel, Host, RESP_DECERR, RESP_OKAY, RESP_SLVERR, Violation,
     burst::{BEAT, Burst},
+    write::Writer,
 };
 use crate::{
     CYCLE_PS, Ps,
-    bridge::{Address, Beat, PinsIn, PinsOut, Window},
+    bridge::{Address, Beat, PinsIn, PinsOut, ReadBurst, Window},
     counters::DmaRecord,
     iommu::{Access, Refusal},
+    memory::HostMemory,
     rng::Rng,
 };
 use std::{collections::VecDeque, ops::Range};
@@ -21,13 +23,44 @@ struct Read {
     phys: Result<u64, Refusal>,
 }
 
+impl Read {
+    /// Whether accepted data that is not visible yet goes where this burst reads.
+    fn waits_for(&self, writer: &Writer) -> bool {
+        let len = u64::from(self.burst.beats) * BEAT;
+        self.phys.is_ok_and(|at| writer.covers(at..at + len))
+    }
+
+    /// Appends its data, as memory is now, to `beats`.
+    fn fetch(&mut self, memory: &HostMemory, beats: &mut Vec<Beat>) {
+        let count = usize::from(self.burst.beats);
+        let end = beats.len() + count;
+        if let Ok(phys) = self.phys
+            && memory.read_beats(phys, count, beats).is_err()
+        {
+            // The mapping was checked when it was made; only memory taken away since then refuses.
+            self.phys = Err(Refusal::NotMapped);
+        }
+        beats.resize(end, Beat { data: [0; 2] });
+    }
+
+    /// The code that its beats come with (AMBA AXI A3.4.4).
+    fn resp(&self) -> u8 {
+        match self.phys {
+            Ok(_) => RESP_OKAY,
+            Err(Refusal::Permission) => RESP_SLVERR,
+            Err(_) => RESP_DECERR,
+        }
+    }
+}
+
 /// AR and R.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     /// In order of arrival, but the burst that is being answered is the first.
     pending: VecDeque<Read>,
     /// Data of the first burst, empty before it begins: memory as it is then, since a completion is
-    /// assembled before it is sent. Bursts are not interleaved.
+    /// assembled before it is sent. Bursts are not interleaved. In a window, what else may begin in it
+    /// is behind.
     beats: Vec<Beat>,
     /// How many of them were put on the pins.
     sent: usize,
@@ -39,6 +72,8 @@ pub(super) struct Reader {
     unanswered: Vec<Range<u64>>,
     /// Those bursts, and what came behind them with their IDs, oldest first.
     withheld: VecDeque<Read>,
+    /// For the window that is open.
+    bursts: Vec<ReadBurst>,
 }
 
 impl Reader {
@@ -56,7 +91,8 @@ impl Reader {
         !self.beats.is_empty()
     }
 
-    /// Prepares a window; its end. `None`: another burst begins now, or an address has waited.
+    /// Prepares a window; its end. `None`: an address has waited, or a burst that begins now reads what
+    /// `writer` has still to write.
     pub(super) fn open_window(
         &self,
         now: Ps,
@@ -64,6 +100,7 @@ impl Reader {
         pins: &mut PinsIn,
         window: &mut Window,
         config: &AxiHostConfig,
+        writer: &Writer,
     ) -> Option<Ps> {
         window.take_ar = config.max_reads.saturating_sub(self.pending.len()) as u32;
         window.read_waits = self.presented;
@@ -72,16 +109,54 @@ impl Reader {
         if self.held.is_some() || out.m_axi_arvalid && !pins.m_axi_arready {
             return None;
         }
-        if self.begun() {
-            return Some(Ps::MAX);
+        match self.pending.front() {
+            Some(read) if !self.begun() && read.waits_for(writer) => {
+                (read.due > now).then_some(read.due)
+            }
+            _ => Some(Ps::MAX),
         }
-        let due = self.next_event(config).unwrap_or(Ps::MAX);
-        (due > now).then_some(due)
     }
 
-    /// The beats of the burst under way that were not on the pins yet.
-    pub(super) fn beats(&self) -> &[Beat] {
-        self.beats.get(self.sent..).unwrap_or_default()
+    /// Chooses the bursts that the window which begins at `now` answers: the one under way, and those
+    /// whose data cannot change before they begin in it.
+    pub(super) fn offer(
+        &mut self,
+        now: Ps,
+        window: &mut Window,
+        writer: &Writer,
+        memory: &HostMemory,
+    ) {
+        let limit = window.limit as usize;
+        let begun = self.begun();
+        window.read_begun = u32::from(begun);
+        window.read_more = false;
+        self.bursts.clear();
+        for (index, read) in self.pending.iter_mut().enumerate() {
+            let cycle = read.due.saturating_sub(now).div_ceil(CYCLE_PS) as usize;
+            if index > 0 || !begun {
+                if cycle >= limit || self.beats.len() - self.sent >= limit {
+                    break;
+                }
+                if read.waits_for(writer) {
+                    window.read_more = true;
+                    break;
+                }
+                read.fetch(memory, &mut self.beats);
+            }
+            self.bursts.push(ReadBurst {
+                cycle: cycle as u32,
+                end: (self.beats.len() - self.sent) as u32,
+                id: read.burst.id,
+                resp: read.resp(),
+                done: 0,
+            });
+        }
+    }
+
+    /// What [`Reader::offer`] chose: beats that were not on the pins yet, and their bursts.
+    pub(super) fn offered(&mut self) -> (&[Beat], &mut [ReadBurst]) {
+        let beats = self.beats.get(self.sent..).unwrap_or_default();
+        (beats, &mut self.bursts)
     }
 
     /// An address that was taken in a window whose first cycle began at `first`.
@@ -91,7 +166,7 @@ impl Reader {
         address: &Address,
         visible: Ps,
         config: &AxiHostConfig,
-        host: &mut Host<'_>,
+        host: &mut Host,
     ) -> Result<(), AxiError> {
         let now = first + Ps::from(address.cycle) * CYCLE_PS;
         let due = (now + config.read_latency).max(visible);
@@ -99,23 +174,35 @@ impl Reader {
             .map_err(violation(now))
     }
 
-    /// The last cycle of a window began at `last`.
+    /// Does what a window did whose first cycle began at `first`. Writes become visible up to the end of
+    /// the last burst that was answered.
     pub(super) fn close_window(
         &mut self,
-        last: Ps,
+        first: Ps,
         window: &Window,
         pins: &mut PinsIn,
-        host: &mut Host<'_>,
+        writer: &mut Writer,
+        host: &mut Host,
     ) {
-        let taken = !window.read_waits && (self.presented || window.read_count > 0);
-        self.sent += window.read_count as usize;
+        let (done, before) = (window.read_done as usize, self.sent);
+        for index in 0..done {
+            let at = first + Ps::from(self.bursts[index].done) * CYCLE_PS;
+            writer.settle(at, at, host);
+            self.finish(at, host);
+        }
+        // Of the beats, those of the burst under way stay.
+        let ends = |count: usize| before + self.bursts[count - 1].end as usize;
+        let start = if done == 0 { 0 } else { ends(done) };
+        let begun = window.read_begun as usize;
+        self.beats
+            .truncate(if begun == 0 { 0 } else { ends(begun) });
+        self.beats.drain(..start);
+        self.sent = before + window.read_count as usize - start;
         self.presented = window.read_waits;
         pins.m_axi_rvalid = self.presented;
-        if self.presented {
+        if let Some(read) = self.pending.front().filter(|_| begun > done) {
+            (pins.m_axi_rid, pins.m_axi_rresp) = (read.burst.id, read.resp());
             self.show(pins);
-        }
-        if taken {
-            self.beat_done(last, host);
         }
     }
 
@@ -129,7 +216,7 @@ impl Reader {
         pins: &mut PinsIn,
         config: &AxiHostConfig,
         rng: &mut Rng,
-        host: &mut Host<'_>,
+        host: &mut Host,
     ) -> Result<(), AxiError> {
         if !self.presented {
             self.presented = self.present(now, pins, config, rng, host);
@@ -156,7 +243,7 @@ impl Reader {
         ready: bool,
         config: &AxiHostConfig,
         rng: &mut Rng,
-        host: &mut Host<'_>,
+        host: &mut Host,
     ) -> Result<(), Violation> {
         let burst = Burst::of(out, Access::Read);
         if self
@@ -176,13 +263,7 @@ impl Reader {
     }
 
     /// An address that is answered from `due` on.
-    fn accept(
-        &mut self,
-        now: Ps,
-        burst: Burst,
-        due: Ps,
-        host: &mut Host<'_>,
-    ) -> Result<(), Violation> {
+    fn accept(&mut self, now: Ps, burst: Burst, due: Ps, host: &mut Host) -> Result<(), Violation> {
         burst.check()?;
         self.queue(Read {
             burst,
@@ -219,7 +300,7 @@ impl Reader {
         pins: &mut PinsIn,
         config: &AxiHostConfig,
         rng: &mut Rng,
-        host: &Host<'_>,
+        host: &Host,
     ) -> bool {
         if !self.begun() {
             let Some(chosen) = self.choose(now, config, rng) else {
@@ -240,29 +321,13 @@ impl Reader {
     }
 
     /// Begins the first burst: reads its data.
-    fn fetch(&mut self, pins: &mut PinsIn, host: &Host<'_>) {
-        let Some(read) = self.pending.front_mut() else {
-            return;
-        };
-        pins.m_axi_rid = read.burst.id;
-        let count = read.burst.beats;
-        if let Ok(phys) = read.phys {
-            self.beats.extend((0..count).map_while(|index| {
-                let data = host.memory.read_beat(phys + u64::from(index) * BEAT);
-                Some(Beat { data: data.ok()? })
-            }));
-            // The mapping was checked when it was made; only memory taken away since then refuses.
-            if self.beats.len() < usize::from(count) {
-                read.phys = Err(Refusal::NotMapped);
-            }
+    fn fetch(&mut self, pins: &mut PinsIn, host: &Host) {
+        if let Some(read) = self.pending.front_mut() {
+            pins.m_axi_rid = read.burst.id;
+            read.fetch(&host.memory, &mut self.beats);
+            pins.m_axi_rresp = read.resp();
+            self.sent = 0;
         }
-        self.beats.resize(usize::from(count), Beat { data: [0; 2] });
-        pins.m_axi_rresp = match read.phys {
-            Ok(_) => RESP_OKAY,
-            Err(Refusal::Permission) => RESP_SLVERR,
-            Err(_) => RESP_DECERR,
-        };
-        self.sent = 0;
     }
 
     /// Puts the newest beat on the pins.
@@ -298,12 +363,17 @@ impl Reader {
         chosen
     }
 
-    fn beat_done(&mut self, now: Ps, host: &mut Host<'_>) {
+    fn beat_done(&mut self, now: Ps, host: &mut Host) {
         self.presented = false;
-        if self.sent < self.beats.len() {
-            return;
+        if self.sent == self.beats.len() {
+            self.beats.clear();
+            self.sent = 0;
+            self.finish(now, host);
         }
-        self.beats.clear();
+    }
+
+    /// The last beat of the first burst was taken.
+    fn finish(&mut self, now: Ps, host: &mut Host) {
         let Some(read) = self.pending.pop_front() else {
             return;
         };

@@ -1,15 +1,16 @@
 use super::{burst::BEAT, *};
-use crate::{iommu::Permission, msix};
+use crate::{
+    counters::DmaRecord,
+    iommu::{Permission, Refusal},
+    memory::HostMemory,
+    msix,
+};
+use std::collections::VecDeque;
 
 /// A host with memory, and a device whose outputs the test sets by hand.
 struct Bench {
     axi: AxiHost,
-    memory: HostMemory,
-    iommu: IommuTable,
-    counters: Counters,
-    log: Vec<DmaRecord>,
-    messages: VecDeque<MsixMessage>,
-    bus_master: bool,
+    host: Host,
     out: PinsOut,
     pins: PinsIn,
     now: Ps,
@@ -21,20 +22,18 @@ const MSI: u64 = *msix::RANGE.start();
 
 impl Bench {
     fn new(config: AxiHostConfig) -> Self {
-        let memory = HostMemory::new(1 << 20).unwrap();
-        let mut iommu = IommuTable::new(&memory);
-        iommu.map(BASE, 1 << 16, 0, Permission::ReadWrite).unwrap();
-        iommu
+        let mut host = Host::new(HostMemory::new(1 << 20).unwrap());
+        host.bus_master = true;
+        host.log = Some(vec![]);
+        host.iommu
+            .map(BASE, 1 << 16, 0, Permission::ReadWrite)
+            .unwrap();
+        host.iommu
             .map(BASE + (1 << 16), 1 << 16, 1 << 16, Permission::Read)
             .unwrap();
         Self {
             axi: AxiHost::new(config, 5),
-            memory,
-            iommu,
-            counters: Counters::default(),
-            log: vec![],
-            messages: VecDeque::new(),
-            bus_master: true,
+            host,
             out: PinsOut {
                 m_axi_bready: true,
                 m_axi_rready: true,
@@ -47,16 +46,8 @@ impl Bench {
 
     /// One cycle; the pins are those that hold in it.
     fn cycle(&mut self) -> Result<PinsIn, AxiError> {
-        let mut host = Host {
-            memory: &self.memory,
-            iommu: &mut self.iommu,
-            bus_master: self.bus_master,
-            counters: &mut self.counters,
-            log: Some(&mut self.log),
-            messages: &mut self.messages,
-        };
         self.axi
-            .drive(self.now, &self.out, &mut self.pins, &mut host)?;
+            .drive(self.now, &self.out, &mut self.pins, &mut self.host)?;
         self.now += crate::CYCLE_PS;
         Ok(self.pins)
     }
@@ -133,11 +124,22 @@ impl Bench {
         panic!("no response");
     }
 
+    fn log(&self) -> &[DmaRecord] {
+        self.host.log.as_deref().unwrap_or_default()
+    }
+
     fn bytes(&self, phys: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        self.memory.read(phys, &mut bytes).unwrap();
+        self.host.memory.read(phys, &mut bytes).unwrap();
         bytes
     }
+}
+
+/// The beat at a physical address.
+fn beat(memory: &HostMemory, phys: u64) -> [u64; 2] {
+    let mut beats = vec![];
+    memory.read_beats(phys, 1, &mut beats).unwrap();
+    beats[0].data
 }
 
 fn quick() -> AxiHostConfig {
@@ -152,7 +154,7 @@ fn quick() -> AxiHostConfig {
 fn reads_come_in_order_after_the_latency() {
     let mut bench = Bench::new(quick());
     for byte in 0..64 {
-        bench.memory.write(byte, &[byte as u8]).unwrap();
+        bench.host.memory.write(byte, &[byte as u8]).unwrap();
     }
     bench.read_address(3, BASE, 2).unwrap();
     bench.read_address(1, BASE + 0x20, 1).unwrap();
@@ -163,12 +165,12 @@ fn reads_come_in_order_after_the_latency() {
     assert_eq!(bench.read_data().0, 1);
     assert_eq!(
         (
-            bench.counters.dma_read_bursts,
-            bench.counters.dma_read_bytes
+            bench.host.counters.dma_read_bursts,
+            bench.host.counters.dma_read_bytes
         ),
         (2, 48)
     );
-    assert_eq!(bench.log[0].start, 0);
+    assert_eq!(bench.log()[0].start, 0);
     assert_eq!(bench.axi.next_event(), None);
 }
 
@@ -179,7 +181,7 @@ fn a_beat_is_held_until_it_is_taken() {
     bench.read_address(0, BASE, 1).unwrap();
     while !bench.cycle().unwrap().m_axi_rvalid {}
     let before = bench.pins;
-    bench.memory.write(0, &[0xff; 16]).unwrap();
+    bench.host.memory.write(0, &[0xff; 16]).unwrap();
     for _ in 0..5 {
         assert_eq!(
             bench.cycle().unwrap(),
@@ -212,8 +214,8 @@ fn writes_become_visible_after_the_latency_and_then_are_answered() {
     assert_eq!(bench.bytes(0x100, 32), expected);
     assert_eq!(
         (
-            bench.counters.dma_write_bursts,
-            bench.counters.dma_write_bytes
+            bench.host.counters.dma_write_bursts,
+            bench.host.counters.dma_write_bytes
         ),
         (1, 16)
     );
@@ -242,17 +244,17 @@ fn unmapped_dma_is_refused_with_decerr() {
         bench.write(0, addr, &[([1; 2], 0xffff)]).unwrap();
         assert_eq!(bench.response().1, RESP_DECERR, "write of {addr:#x}");
     }
-    assert_eq!(bench.counters.dma_refused, 8);
+    assert_eq!(bench.host.counters.dma_refused, 8);
     assert_eq!(
         (
-            bench.counters.dma_read_bytes,
-            bench.counters.dma_write_bytes
+            bench.host.counters.dma_read_bytes,
+            bench.host.counters.dma_write_bytes
         ),
         (0, 0)
     );
     assert!(
         bench
-            .log
+            .log()
             .iter()
             .all(|record| record.refused == Some(Refusal::NotMapped))
     );
@@ -280,21 +282,22 @@ fn memory_that_goes_away_refuses_what_is_in_flight() {
     const GUEST: u64 = 0x10_0000_0000;
     let guest = HostMemory::new(1 << 16).unwrap();
     let mut bench = Bench::new(quick());
-    let phys = bench.memory.attach(guest.file(), 0, 1 << 16).unwrap();
-    bench.iommu.set_memory(&bench.memory);
+    let phys = bench.host.memory.attach(guest.file(), 0, 1 << 16).unwrap();
+    bench.host.iommu.set_memory(&bench.host.memory);
     bench
+        .host
         .iommu
         .map(GUEST, 1 << 16, phys, Permission::ReadWrite)
         .unwrap();
     bench.write(1, GUEST + 32, &[([5, 6], 0xffff)]).unwrap();
     assert_eq!(bench.response().1, RESP_OKAY);
-    assert_eq!(guest.read_beat(32).unwrap(), [5, 6]);
+    assert_eq!(beat(&guest, 32), [5, 6]);
     bench.read_address(2, GUEST + 32, 1).unwrap();
     assert_eq!(bench.read_data().2, [[5, 6]]);
 
     bench.write(1, GUEST + 32, &[([7, 8], 0xffff)]).unwrap();
     bench.read_address(2, GUEST + 32, 1).unwrap();
-    bench.memory.detach(phys);
+    bench.host.memory.detach(phys);
     let mut codes = vec![];
     for _ in 0..10_000 {
         let pins = bench.cycle().unwrap();
@@ -302,20 +305,20 @@ fn memory_that_goes_away_refuses_what_is_in_flight() {
         codes.extend(pins.m_axi_rvalid.then_some(pins.m_axi_rresp));
     }
     assert_eq!(codes, [RESP_DECERR; 2]);
-    assert_eq!(bench.counters.dma_refused, 2);
-    assert_eq!(guest.read_beat(32).unwrap(), [5, 6], "nothing was written");
+    assert_eq!(bench.host.counters.dma_refused, 2);
+    assert_eq!(beat(&guest, 32), [5, 6], "nothing was written");
 }
 
 #[test]
 fn without_bus_mastering_nothing_passes() {
     let mut bench = Bench::new(quick());
-    bench.bus_master = false;
+    bench.host.bus_master = false;
     bench.write(0, BASE, &[([1; 2], 0xffff)]).unwrap();
     assert_eq!(bench.response().1, RESP_DECERR);
     bench.write(0, MSI, &[([1; 2], 0x000f)]).unwrap();
     assert_eq!(bench.response().1, RESP_DECERR);
-    assert!(bench.messages.is_empty());
-    assert_eq!(bench.counters.dma_refused, 2);
+    assert!(bench.host.messages.is_empty());
+    assert_eq!(bench.host.counters.dma_refused, 2);
 }
 
 #[test]
@@ -333,19 +336,15 @@ fn messages_arrive_behind_the_data() {
             .write(6, MSI + 0x1c, &[([0, 0x41 << 32], 0xf000)])
             .unwrap();
         bench.write(4, BASE + 0x1000, &[([9; 2], 0xffff)]).unwrap();
-        while bench.messages.is_empty() {
+        while bench.host.messages.is_empty() {
             bench.cycle().unwrap();
         }
-        assert_eq!(
-            bench.memory.read_beat(0xf0).unwrap(),
-            [seed + 1; 2],
-            "seed {seed}"
-        );
-        let message = bench.messages[0];
+        assert_eq!(beat(&bench.host.memory, 0xf0), [seed + 1; 2], "seed {seed}");
+        let message = bench.host.messages[0];
         assert_eq!((message.address, message.data), (MSI + 0x1c, 0x41));
-        assert_eq!(bench.counters.msix_messages, 1);
+        assert_eq!(bench.host.counters.msix_messages, 1);
         assert!(
-            bench.log.iter().all(|record| record.id == 4),
+            bench.log().iter().all(|record| record.id == 4),
             "a message is not DMA"
         );
     }
@@ -357,7 +356,7 @@ fn a_message_is_four_aligned_bytes() {
         let mut bench = Bench::new(quick());
         bench.write(6, addr, &[([1; 2], strobe)]).unwrap();
         assert_eq!(bench.response().1, RESP_DECERR);
-        assert!(bench.messages.is_empty());
+        assert!(bench.host.messages.is_empty());
     }
 }
 
@@ -424,6 +423,7 @@ fn random_configurations_answer_everything() {
         let mut bench = Bench::new(config.clone());
         for page in 0..16u64 {
             bench
+                .host
                 .memory
                 .write(page * 64, &[page as u8 + 1; 64])
                 .unwrap();
@@ -465,7 +465,7 @@ fn random_configurations_answer_everything() {
                 }
             }
         }
-        assert_eq!(bench.counters.dma_read_bursts, 100);
+        assert_eq!(bench.host.counters.dma_read_bursts, 100);
     }
 }
 
@@ -481,27 +481,20 @@ fn a_response_that_waits_behind_a_window_stays_as_it_is() {
         &bench.out,
         &mut bench.pins,
         &mut window,
-        &bench.memory,
+        &bench.host,
     );
     assert!(end.is_some());
-    let (_, responses) = bench.axi.answers();
+    window.limit = WINDOW;
+    let (_, _, responses) = bench.axi.answers(bench.now, &mut window, &bench.host);
     assert_eq!((responses.len(), responses[0].id), (1, 3));
     // What the model does: it runs until the response is on the pins, and the device does not take it.
     window.cycles = responses[0].cycle + 2;
     window.response_count = 1;
     window.response_waits = true;
-    let mut host = Host {
-        memory: &bench.memory,
-        iommu: &mut bench.iommu,
-        bus_master: true,
-        counters: &mut bench.counters,
-        log: None,
-        messages: &mut bench.messages,
-    };
     let first = bench.now;
     bench
         .axi
-        .close_window(first, &window, &mut bench.pins, &mut host)
+        .close_window(first, &window, &mut bench.pins, &mut bench.host)
         .unwrap();
     bench.now += Ps::from(window.cycles) * crate::CYCLE_PS;
     bench.out.m_axi_bready = true;

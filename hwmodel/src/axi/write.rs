@@ -105,8 +105,17 @@ impl Writer {
         self.closed.front().map(|write| write.due)
     }
 
-    /// Prepares a window, and the responses that become due; its end. `None`: an interrupt message is due,
-    /// or something has waited.
+    /// Whether data that is not visible yet goes to one of these physical addresses.
+    pub(super) fn covers(&self, range: Range<u64>) -> bool {
+        self.closed.iter().chain(&self.open).any(|write| {
+            let Target::Memory(end) = write.target else {
+                return false;
+            };
+            write.beat > 0 && range.start < end && end - u64::from(write.beat) * BEAT < range.end
+        })
+    }
+
+    /// Prepares a window, and the responses that become due; its end. `None`: something has waited.
     #[allow(clippy::too_many_arguments)] // as drive()
     pub(super) fn open_window(
         &self,
@@ -115,7 +124,7 @@ impl Writer {
         pins: &mut PinsIn,
         window: &mut Window,
         config: &AxiHostConfig,
-        memory: &HostMemory,
+        host: &Host,
         responses: &mut Vec<Response>,
     ) -> Option<Ps> {
         window.take_aw = config.max_writes.saturating_sub(self.unanswered()) as u32;
@@ -134,21 +143,39 @@ impl Writer {
                 .iter()
                 .map(|&(id, resp)| Response { cycle: 0, id, resp }),
         );
-        for write in &self.closed {
-            if write.target == Target::Msix {
-                return (write.due > now).then_some(write.due);
-            }
+        for (index, write) in self.closed.iter().enumerate() {
             let cycle = write.due.saturating_sub(now).div_ceil(CYCLE_PS);
             if cycle >= Ps::from(WINDOW) {
                 break;
             }
+            let is_message = write.target == Target::Msix;
+            let refusal = match is_message {
+                true => self.refused_message(index),
+                false => write.refusal(&host.memory),
+            };
             responses.push(Response {
                 cycle: cycle as u32,
                 id: write.burst.id,
-                resp: response(write.refusal(memory)),
+                resp: response(refusal),
             });
+            // Somebody may wait for the message: the window ends with its cycle.
+            if is_message {
+                return Some(now + (cycle + 1) * CYCLE_PS);
+            }
         }
         Some(Ps::MAX)
+    }
+
+    /// Why the burst `index` of those that are closed, to the interrupt controller, is no message.
+    fn refused_message(&self, index: usize) -> Option<Refusal> {
+        let (write, mut ends) = (
+            &self.closed[index],
+            self.posted.iter().filter(|beat| beat.last),
+        );
+        let message = ends
+            .nth(index)
+            .and_then(|beat| message(0, &write.burst, beat));
+        message.is_none().then_some(Refusal::NotMapped)
     }
 
     /// The addresses and data that were taken in a window up to `cycle`; its first began at `first`.
@@ -158,7 +185,7 @@ impl Writer {
         cycle: u32,
         given: &mut Given<'_>,
         config: &AxiHostConfig,
-        host: &mut Host<'_>,
+        host: &mut Host,
     ) -> Result<(), AxiError> {
         loop {
             match (given.aw.split_first(), given.beats.split_first()) {
@@ -188,7 +215,7 @@ impl Writer {
         last: Ps,
         window: &Window,
         pins: &mut PinsIn,
-        host: &mut Host<'_>,
+        host: &mut Host,
     ) {
         self.settle(last, last, host);
         let mut given = self.responses.drain(..window.response_count as usize);
@@ -214,7 +241,7 @@ impl Writer {
         pins: &mut PinsIn,
         config: &AxiHostConfig,
         rng: &mut Rng,
-        host: &mut Host<'_>,
+        host: &mut Host,
     ) -> Result<(), AxiError> {
         self.settle(now, now, host);
         self.respond(out, pins, config, rng);
@@ -236,7 +263,7 @@ impl Writer {
         now: Ps,
         out: &PinsOut,
         ready: bool,
-        host: &mut Host<'_>,
+        host: &mut Host,
     ) -> Result<(), Violation> {
         let burst = Burst::of(out, Access::Write);
         if self
@@ -254,7 +281,7 @@ impl Writer {
     }
 
     /// An address: its data may come.
-    fn open(&mut self, now: Ps, burst: Burst, host: &mut Host<'_>) -> Result<(), Violation> {
+    fn open(&mut self, now: Ps, burst: Burst, host: &mut Host) -> Result<(), Violation> {
         burst.check()?;
         let target = if msix::RANGE.contains(&burst.addr) && burst.beats == 1 && host.bus_master {
             Target::Msix
@@ -341,7 +368,7 @@ impl Writer {
 
     /// Makes what is due by `limit` visible; responses follow.
     #[inline]
-    pub(super) fn settle(&mut self, limit: Ps, now: Ps, host: &mut Host<'_>) {
+    pub(super) fn settle(&mut self, limit: Ps, now: Ps, host: &mut Host) {
         while let Some(beat) = self.posted.front_mut().filter(|beat| beat.due <= limit) {
             // The mapping was checked when it was made; only memory taken away since then refuses.
             if let Target::Memory(phys) = beat.target
@@ -363,7 +390,7 @@ impl Writer {
     }
 
     /// The last beat of a burst is visible: a message, a note, the response.
-    fn finish(&mut self, now: Ps, beat: &Posted, host: &mut Host<'_>) {
+    fn finish(&mut self, now: Ps, beat: &Posted, host: &mut Host) {
         let Some(Write {
             burst, at, bytes, ..
         }) = self.closed.pop_front()

@@ -3,7 +3,6 @@
 use super::{Nic, Waves};
 use crate::{
     CYCLE_PS, Ps,
-    axi::Host,
     bridge::{WINDOW, ffi, hash_pins},
     device::Stop,
     error::Error,
@@ -27,7 +26,7 @@ impl Nic {
             return Err(failure.clone());
         }
         loop {
-            let reason = if stop && !self.messages.is_empty() {
+            let reason = if stop && !self.host.messages.is_empty() {
                 Stop::Msix
             } else if stop && !self.frames.is_empty() {
                 Stop::WireTx
@@ -41,15 +40,7 @@ impl Nic {
             };
             // The caller sees memory as it is behind the newest cycle.
             let limit = self.now.saturating_sub(CYCLE_PS);
-            let mut host = Host {
-                memory: &self.memory,
-                iommu: &mut self.iommu,
-                bus_master: self.pins.bus_master_en,
-                counters: &mut self.counters,
-                log: self.dma_log.as_mut(),
-                messages: &mut self.messages,
-            };
-            self.axi.settle(limit, &mut host);
+            self.axi.settle(limit, &mut self.host);
             return Ok(reason);
         }
     }
@@ -79,14 +70,16 @@ impl Nic {
             &self.out,
             &mut self.pins,
             &mut self.window,
-            &self.memory,
+            &self.host,
         ) else {
             return 0;
         };
         let axil = self.axil.next_event().unwrap_or(Ps::MAX);
-        let wire = match self.source.columns().len() {
-            0 => self.source.next_at().unwrap_or(Ps::MAX),
-            columns => self.now + columns as Ps * CYCLE_PS,
+        self.source.begin(self.now);
+        let columns = self.now + self.source.columns().len() as Ps * CYCLE_PS;
+        let wire = match self.source.next_begin() {
+            Some(next) => next.max(columns),
+            None => Ps::MAX,
         };
         let event = until.min(bus).min(axil).div_ceil(CYCLE_PS);
         let cycles = event
@@ -107,25 +100,25 @@ impl Nic {
         (self.pins.xgmii_rxd, self.pins.xgmii_rxc) = IDLE_COLUMN;
         let mut model = self.model.pin_mut();
         let rx = self.source.columns();
-        let (reads, responses) = self.axi.answers();
+        let (reads, bursts, responses) = self.axi.answers(first, window, &self.host);
         model
             .as_mut()
-            .run(&self.pins, rx, reads, responses, window, &mut self.out)
+            .run(
+                &self.pins,
+                rx,
+                reads,
+                bursts,
+                responses,
+                window,
+                &mut self.out,
+            )
             .map_err(|exception| rtl_error(&model, &exception))?;
         let cycles = window.cycles;
         self.now += Ps::from(cycles) * CYCLE_PS;
-        self.counters.cycles += u64::from(cycles);
+        self.host.counters.cycles += u64::from(cycles);
         self.source.skip_columns(cycles as usize);
-        let mut host = Host {
-            memory: &self.memory,
-            iommu: &mut self.iommu,
-            bus_master: self.pins.bus_master_en,
-            counters: &mut self.counters,
-            log: self.dma_log.as_mut(),
-            messages: &mut self.messages,
-        };
         self.axi
-            .close_window(first, window, &mut self.pins, &mut host)?;
+            .close_window(first, window, &mut self.pins, &mut self.host)?;
         for index in window.first_column..cycles {
             let column = self.window.columns[index as usize];
             let at = first + Ps::from(index + 1) * CYCLE_PS;
@@ -157,7 +150,7 @@ impl Nic {
         if self.out.timer != u32::MAX {
             self.out.timer -= cycles as u32;
         }
-        self.counters.cycles_skipped += cycles;
+        self.host.counters.cycles_skipped += cycles;
         self.now = event;
         true
     }
@@ -166,17 +159,9 @@ impl Nic {
     #[inline]
     fn cycle(&mut self) -> Result<(), Error> {
         let (now, out) = (self.now, &self.out);
-        let mut host = Host {
-            memory: &self.memory,
-            iommu: &mut self.iommu,
-            bus_master: self.pins.bus_master_en,
-            counters: &mut self.counters,
-            log: self.dma_log.as_mut(),
-            messages: &mut self.messages,
-        };
-        self.axi.drive(now, out, &mut self.pins, &mut host)?;
+        self.axi.drive(now, out, &mut self.pins, &mut self.host)?;
         if let Some(response) = self.axil.drive(now, out, &mut self.pins) {
-            self.counters.bar_errors += u64::from(!response.ok);
+            self.host.counters.bar_errors += u64::from(!response.ok);
             if response.data.is_some() {
                 self.answer = Some(response);
             }
@@ -193,7 +178,7 @@ impl Nic {
         if ((data, ctrl) != IDLE_COLUMN || self.sink.in_frame())
             && let Some(frame) = self.sink.push(at, data, ctrl)?
         {
-            self.counters.wire_out += 1;
+            self.host.counters.wire_out += 1;
             self.frames.push_back(frame);
         }
         Ok(())
@@ -216,7 +201,7 @@ impl Nic {
             recording.hash = hash_pins(recording.hash, &self.out);
         }
         self.now += CYCLE_PS;
-        self.counters.cycles += 1;
+        self.host.counters.cycles += 1;
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{axi::AxiHostConfig, pci};
+use crate::{axi::AxiHostConfig, guest::GuestDevice, pci};
 
 fn nic(config: NicConfig) -> Nic {
     Nic::new(config).expect("a card")

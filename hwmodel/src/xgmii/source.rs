@@ -81,6 +81,11 @@ impl XgmiiSource {
         if self.sent < self.columns.len() {
             return Some(0);
         }
+        self.next_begin()
+    }
+
+    /// The earliest cycle in which the next frame begins; `None` when none is queued.
+    pub(crate) fn next_begin(&self) -> Option<Ps> {
         let start = self.start_octet(self.queue.front()?);
         Some(start / COLUMN_OCTETS * COLUMN_OCTETS * OCTET_PS)
     }
@@ -98,23 +103,36 @@ impl XgmiiSource {
             self.sent += 1;
             return (column.data, column.ctrl);
         }
-        if self.queue.is_empty() {
-            return IDLE_COLUMN;
+        self.begin(now);
+        match self.columns.get(self.sent) {
+            Some(&column) => {
+                self.sent += 1;
+                (column.data, column.ctrl)
+            }
+            None => IDLE_COLUMN,
         }
-        self.begin(now)
     }
 
-    fn begin(&mut self, now: Ps) -> (u64, u8) {
+    /// Makes the columns of the next frame, if it starts in the cycle that begins at `now` and the
+    /// one before it is out.
+    #[inline]
+    pub(crate) fn begin(&mut self, now: Ps) {
+        if self.sent == self.columns.len() && !self.queue.is_empty() {
+            self.encode_next(now);
+        }
+    }
+
+    fn encode_next(&mut self, now: Ps) {
         let now_octet = now / OCTET_PS / COLUMN_OCTETS * COLUMN_OCTETS;
-        let Some(front) = self.queue.front() else {
-            return IDLE_COLUMN;
+        let starts = |front: &WireFrame| self.start_octet(front).max(now_octet);
+        let Some(start) = self.queue.front().map(starts) else {
+            return;
         };
-        let start = self.start_octet(front).max(now_octet);
         if start >= now_octet + COLUMN_OCTETS {
-            return IDLE_COLUMN;
+            return;
         }
         let Some(frame) = self.queue.pop_front() else {
-            return IDLE_COLUMN;
+            return;
         };
         if let Some(end) = self.last_end {
             self.deficit = deficit_after(self.deficit, self.gap, start.saturating_sub(end));
@@ -125,11 +143,10 @@ impl XgmiiSource {
         if self.spare.len() < 64 {
             self.spare.push(frame.bytes);
         }
-        self.sent = 1;
-        (self.columns[0].data, self.columns[0].ctrl)
+        self.sent = 0;
     }
 
-    /// What is left of the frame on the wire: the columns of the next cycles.
+    /// What is left of the frame on the wire: the columns of the next cycles, before idle ones.
     #[cfg(feature = "nic")]
     pub(crate) fn columns(&self) -> &[Column] {
         self.columns.get(self.sent..).unwrap_or_default()
