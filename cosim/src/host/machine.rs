@@ -16,7 +16,8 @@ use crate::trace::{Ps, Recorder};
 /// The machine, shared by everything that runs on it. All of it lives in one thread.
 pub type Shared<D> = Rc<RefCell<Machine<D>>>;
 
-/// One CPU and one NIC. Whenever the CPU works, the NIC runs on for as long.
+/// One CPU and one NIC. While the CPU works the NIC stays behind: it catches up before the CPU looks at
+/// what both share, its registers and the rings, and in between nobody can tell.
 pub struct Machine<D> {
     pub(crate) device: D,
     pub(crate) cpu: Cpu,
@@ -49,14 +50,20 @@ impl<D: Device> Machine<D> {
         }
     }
 
-    /// The CPU works for `cost` picoseconds, and the NIC meanwhile.
+    /// The CPU works for `cost` picoseconds.
     pub(crate) fn work(&mut self, cost: Ps) {
         self.cpu.work(cost);
-        self.run_device(self.cpu.now());
     }
 
-    /// Runs the NIC up to `until`, and takes what it sends out.
-    pub(crate) fn run_device(&mut self, until: Ps) {
+    /// The CPU works for `cost` picoseconds, then accesses the NIC.
+    pub(crate) fn access(&mut self, cost: Ps) {
+        self.work(cost);
+        self.catch_up();
+    }
+
+    /// Runs the NIC up to the CPU's time, and takes what it sends out.
+    pub(crate) fn catch_up(&mut self) {
+        let until = self.cpu.now();
         while self.fault.is_none() && self.device.now() < until {
             if self.step(until) == Stop::Time {
                 break;
@@ -111,8 +118,7 @@ impl<D: Device> Machine<D> {
         self.fault.take().map_or(Ok(()), Err)
     }
 
-    /// A packet passes a stage now: it is noted, then the work is done. The NIC catches up where the
-    /// driver may look at its rings next; in between nobody can tell.
+    /// A packet passes a stage now: it is noted, then the work is done.
     fn stage(&mut self, skb: &SkBuff, stage: Stage) {
         let now = self.cpu.now();
         self.accounts.stage(skb, stage);
@@ -121,16 +127,14 @@ impl<D: Device> Machine<D> {
             recorder.bursts(self.device.take_dma_log());
             recorder.software(now, skb, stage);
         }
-        self.cpu.work(stage_cost(&self.costs, skb, stage));
-        if may_return(stage) {
-            self.run_device(self.cpu.now());
-        }
+        self.work(stage_cost(&self.costs, skb, stage));
     }
 
     /// The driver writes the doorbell of `queue` now.
     pub(crate) fn doorbell(&mut self, queue: u16) {
         let now = self.cpu.now();
         if let Some(recorder) = &mut self.recorder {
+            recorder.bursts(self.device.take_dma_log());
             recorder.doorbell(now, queue);
         }
     }
@@ -141,26 +145,6 @@ impl<D: Device> Machine<D> {
             recorder.set_cause(cause);
         }
     }
-}
-
-/// Whether the kernel path may come back to the driver after `stage`, or call it.
-fn may_return(stage: Stage) -> bool {
-    !matches!(
-        stage,
-        Stage::NapiPoll
-            | Stage::NetifReceive
-            | Stage::Hook(_)
-            | Stage::RouteInput
-            | Stage::RouteOutput
-            | Stage::LocalDeliver
-            | Stage::Forward
-            | Stage::Defrag
-            | Stage::IcmpReceive
-            | Stage::NdiscReceive
-            | Stage::ArpReceive
-            | Stage::SocketLookup
-            | Stage::Neighbour
-    )
 }
 
 /// The stack's view of the machine.

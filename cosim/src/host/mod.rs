@@ -6,12 +6,14 @@
 //! wire ◄─ NIC ◄─ memory ◄─ doorbell ◄──────────── driver ◄─ stack ◄───────┘
 //! ```
 //!
-//! Time is the CPU's or the NIC's, whoever is behind: while the CPU works on a stage the NIC runs on for
-//! as long as the stage costs; while the CPU has nothing to do both jump to the next event. An interrupt
-//! is taken between two pieces of work, as if the softirq ran with interrupts off.
+//! Time is the CPU's or the NIC's, whoever is behind: each piece of work takes the CPU as long as it
+//! costs, and before the driver is entered the NIC runs on up to then; while the CPU has nothing to do both
+//! jump to the next event. An interrupt is taken between two pieces of work, as if the softirq ran with
+//! interrupts off.
 
 mod accounts;
 mod counters;
+mod driver_entry;
 mod echo;
 mod machine;
 mod platform;
@@ -27,6 +29,7 @@ use hwmodel::{
 };
 use stack::{IfIndex, IpCidr, Stack, StackConfig};
 
+use self::driver_entry::DriverEntry;
 use self::echo::UdpEcho;
 use self::machine::{CpuTracer, Machine, Shared};
 use self::platform::{SimDma, SimIrq, SimPci};
@@ -169,7 +172,11 @@ impl<D: Device + 'static> Host<D> {
             seed: config.seed,
             ..StackConfig::default()
         });
-        let ifindex = stack.add_device("eth0", Box::new(net.clone()));
+        let entry = DriverEntry {
+            machine: machine.clone(),
+            net: net.clone(),
+        };
+        let ifindex = stack.add_device("eth0", Box::new(entry));
         for addr in &config.addrs {
             let refused = |reason: String| Error::Option {
                 option: "--addr",
@@ -330,7 +337,11 @@ impl<D: Device + 'static> Host<D> {
 
     /// Does one thing that is due now. False when there is nothing.
     fn work(&mut self) -> Result<bool, Error> {
-        let message = self.machine.borrow_mut().messages.pop_front();
+        let message = {
+            let mut machine = self.machine.borrow_mut();
+            machine.catch_up();
+            machine.messages.pop_front()
+        };
         if let Some(message) = message {
             self.interrupt(message)?;
         } else if self.softirq {
@@ -367,12 +378,11 @@ impl<D: Device + 'static> Host<D> {
                 .now()
                 .max(message.at + machine.costs.irq_latency);
             machine.cpu.idle_until(taken);
-            machine.run_device(taken);
             if let Some(recorder) = &mut machine.recorder {
                 recorder.interrupt(message.at, taken, vector);
             }
             let cost = machine.costs.irq;
-            machine.work(cost);
+            machine.access(cost);
         }
         let action = self.net.borrow_mut().handle_irq(vector);
         if action.schedule_napi {
@@ -398,6 +408,7 @@ impl<D: Device + 'static> Host<D> {
         self.softirq |= self.stack.softirq_pending();
         let mut net = self.net.borrow_mut();
         if net.rx_starved() {
+            self.machine.borrow_mut().catch_up();
             net.refill();
         }
         if net.needs_reset() {

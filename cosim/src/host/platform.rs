@@ -29,14 +29,14 @@ impl<D: Device> PciRegisters for SimPci<D> {
     fn config_read(&mut self, offset: u16, width: Width) -> Result<u32, BusError> {
         let mut m = self.0.borrow_mut();
         let cost = m.costs.config_access;
-        m.work(cost);
+        m.access(cost);
         Ok(m.device.config_read(offset, width.bytes()))
     }
 
     fn config_write(&mut self, offset: u16, width: Width, value: u32) -> Result<(), BusError> {
         let mut m = self.0.borrow_mut();
         let cost = m.costs.config_access;
-        m.work(cost);
+        m.access(cost);
         m.device.config_write(offset, width.bytes(), value);
         Ok(())
     }
@@ -45,7 +45,7 @@ impl<D: Device> PciRegisters for SimPci<D> {
         let mut m = self.0.borrow_mut();
         check_bar(bar, offset, width)?;
         let cost = m.costs.mmio_read;
-        m.work(cost);
+        m.access(cost);
         let value = m.device.bar_read(offset, width.bytes())?;
         let answered = m.device.now();
         m.cpu.stall_until(answered);
@@ -62,7 +62,7 @@ impl<D: Device> PciRegisters for SimPci<D> {
         let mut m = self.0.borrow_mut();
         check_bar(bar, offset, width)?;
         let cost = m.costs.mmio_write;
-        m.work(cost);
+        m.access(cost);
         if NOTIFY.contains(&offset) {
             // virtio 4.1.5.2: the queue's number is what is written.
             m.doorbell(value as u16);
