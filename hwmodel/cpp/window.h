@@ -32,28 +32,38 @@ class Port {
 
     // Before the edge of `cycle`. False when the window ends with it.
     bool handshake(std::uint32_t cycle) {
-        const bool asks = t_.m_axi_arvalid_o | t_.m_axi_awvalid_o | t_.m_axi_wvalid_o;
-        if (!(answers_ | asks)) return true;
-        if (answers_) {
-            read_data(cycle);
-            respond(cycle);
-        }
-        bool more = true;
-        if (asks) {
-            more = read_address(cycle);
-            if (!write_address(cycle)) more = false;
-            write_data(cycle);
-        }
-        return more && !(w_.read_more && all_read());
+        return !(answers_ | asks()) || channels(cycle);
     }
 
     // Whether the edge left something on the outputs that may not be taken.
     bool refused() const {
-        return (t_.m_axi_awvalid_o & !w_.take_aw) | (t_.m_axi_arvalid_o & !w_.take_ar) |
-               (t_.m_axi_wvalid_o & !w_.open & !t_.m_axi_awvalid_o);
+        return asks() && ((t_.m_axi_awvalid_o && !w_.take_aw) ||
+                          (t_.m_axi_arvalid_o && !w_.take_ar) ||
+                          (t_.m_axi_wvalid_o && !w_.open && !t_.m_axi_awvalid_o));
     }
 
   private:
+    // The device offers an address or data.
+    bool asks() const { return t_.m_axi_arvalid_o | t_.m_axi_awvalid_o | t_.m_axi_wvalid_o; }
+
+    // Out of line: in most cycles nothing is on the channels, and the loop stays short.
+    [[gnu::noinline]] bool channels(std::uint32_t cycle) {
+        bool more = true;
+        if (answers_) {
+            read_data(cycle);
+            respond(cycle);
+            if (w_.read_more && w_.read_done == burst_count_) more = false;
+            answers_ = t_.m_axi_rvalid_i | t_.m_axi_bvalid_i | (w_.read_done < burst_count_) |
+                       (w_.response_count < response_count_);
+        }
+        if (asks()) {
+            if (!read_address(cycle)) more = false;
+            if (!write_address(cycle)) more = false;
+            write_data(cycle);
+        }
+        return more;
+    }
+
     void read_data(std::uint32_t cycle) {
         if (!w_.read_waits) {
             if (w_.read_count == end_ && w_.read_begun < burst_count_ &&
@@ -72,8 +82,6 @@ class Port {
         w_.read_waits = !t_.m_axi_rready_o;
         if (!w_.read_waits && w_.read_count == end_) bursts_[w_.read_done++].done = cycle;
     }
-
-    bool all_read() const { return w_.read_done == burst_count_; }
 
     void respond(std::uint32_t cycle) {
         if (!w_.response_waits) {
@@ -128,7 +136,8 @@ class Port {
     const std::uint32_t burst_count_, response_count_;
     // Beats up to the end of the burst under way.
     std::uint32_t end_;
-    const bool answers_;
+    // Something is on R or B, or will be.
+    bool answers_;
 };
 
 }  // namespace wirepath

@@ -143,13 +143,13 @@ impl Burst {
     }
 
     /// Which bytes of the bus beat number `index` (from 0) belongs to the burst.
+    #[inline]
     pub(super) fn lanes(&self, index: u16) -> u16 {
+        if index > 0 {
+            return u16::MAX; // only full beats follow another one
+        }
         let size = 1u64 << self.size;
-        let first = if index == 0 {
-            self.addr & (BEAT - 1)
-        } else {
-            0
-        };
+        let first = self.addr & (BEAT - 1);
         let end = if self.beats == 1 {
             (self.addr & (BEAT - 1) & !(size - 1)) + size
         } else {
