@@ -34,6 +34,7 @@ impl Drop for Model {
 }
 
 #[allow(missing_docs)] // the fields' meaning is in rtl/nic.sv
+#[allow(clippy::too_many_arguments)] // Model::run(): all of a window in one crossing
 #[cxx::bridge(namespace = "wirepath")]
 pub(crate) mod ffi {
     /// Inputs for one clock cycle.
