@@ -5,7 +5,8 @@
 // columns outside frames are ignored.
 // Output: beats without tready, all full but the last; tuser with tlast = 1: the frame is bad and
 // must be dropped. A frame too short for a beat leaves no beat. A frame over the limit is ended
-// with tlast and tuser at the limit and its rest ignored.
+// with tlast and tuser at the limit and its rest ignored. The limit is 4 bytes less for a frame
+// without C-tag or S-tag (802.1Q 9.6), so that it is one of the payload (virtio 5.1.4.1: mtu).
 // stat_o: exactly one pulse for each start character, when the fate of the frame is known (one that
 // stands in the preamble of another only spoils that preamble). Of the reasons to drop the first
 // that holds counts: error (a control character other than terminate inside, a start without
@@ -21,7 +22,7 @@ module mac_rx
 
   input  logic [63:0]  xgmii_rxd_i,
   input  logic [7:0]   xgmii_rxc_i,
-  input  logic [15:0]  max_frame_i,     // longest good frame, bytes with FCS, 64..16383
+  input  logic [15:0]  max_frame_i,     // longest good frame with a VLAN tag, bytes with FCS, 68..16383
 
   output logic [63:0]  m_axis_tdata_o,
   output logic [7:0]   m_axis_tkeep_o,
@@ -34,6 +35,7 @@ module mac_rx
 );
 
   localparam int unsigned FcsBytes = 4;
+  localparam int unsigned TagBytes = 4;
   localparam int unsigned MinFrame = 64;  // bytes with FCS (802.3 4A.4.2 minFrameSize)
 
   //////////////////////////////////////////////////////
@@ -69,6 +71,7 @@ module mac_rx
   logic [10:0] words_q;     // whole words so far
   logic [12:0] room_q;      // whole words that fit into the limit besides
   logic        full_up_q;   // room_q == 0, early because much hangs on it
+  logic        tagged_q;    // a VLAN tag was seen
   logic        hold_valid_q;
   logic [63:0] hold_q;      // youngest word; leaves when it is known where the FCS begins
 
@@ -82,7 +85,13 @@ module mac_rx
   logic        oversize, full, tail, error, cut;
   logic [31:0] crc;
 
-  assign oversize = full_up_q && (!has_ctrl || bytes > {1'b0, max_frame_i[2:0]});
+  // Both limits: they differ by half a word.
+  wire [15:0] max_untagged = max_frame_i - 16'(TagBytes);
+  wire [2:0]  rest         = tagged_q ? max_frame_i[2:0] : max_untagged[2:0];
+  wire        is_tag       = word[47:32] == 16'h0081 || word[47:32] == 16'ha888;  // octets 12, 13
+  wire        tag_seen     = words_q == 11'd1 && is_tag;
+
+  assign oversize = full_up_q && (!has_ctrl || bytes > {1'b0, rest});
   assign error    = active_q && (sof || bad_start_q || (has_ctrl && !terminate));
   assign cut      = error || (active_q && oversize);
   assign full     = active_q && !cut && !has_ctrl;
@@ -103,12 +112,14 @@ module mac_rx
     if (sof) begin
       bad_start_q <= word != XGMII_PREAMBLE || has_ctrl;
       words_q     <= '0;
-      room_q      <= max_frame_i[15:3];
+      room_q      <= max_untagged[15:3];
       full_up_q   <= 1'b0;
+      tagged_q    <= 1'b0;
     end else if (full) begin
       words_q   <= words_q + 11'd1;
-      room_q    <= room_q - 13'd1;
+      room_q    <= room_q - 13'(!(tag_seen && max_frame_i[3] != max_untagged[3]));
       full_up_q <= room_q == 13'd1;
+      tagged_q  <= tagged_q || tag_seen;
       hold_q    <= word;
     end else if (tail) begin
       // The last four octets are the FCS: with up to four octets in this word the frame ends in

@@ -16,7 +16,7 @@ pub use rx_port::{Received, RxPort, RxStat};
 pub use tx_port::{TxPort, TxStat};
 
 use crate::{Error, Options, Report, Testbench, block};
-use rand::{Rng, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// For the list of all testbenches.
@@ -62,6 +62,11 @@ fn rng(options: &Options, name: &str) -> ChaCha8Rng {
 fn random_bytes(rng: &mut ChaCha8Rng, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     rng.fill_bytes(&mut bytes);
+    // A VLAN tag makes the longest frame longer.
+    if len >= 16 && rng.random_bool(0.3) {
+        let tag = [[0x81, 0x00], [0x88, 0xa8]][rng.random_range(0..2)];
+        bytes[12..14].copy_from_slice(&tag);
+    }
     bytes
 }
 

@@ -128,7 +128,7 @@ impl ModelConfig {
         2 * self.queue_pairs + u16::from(self.offered() & feature::CTRL_VQ != 0)
     }
 
-    /// Longest frame on the wire, bytes without FCS.
+    /// Longest frame on the wire, bytes without FCS, with a VLAN tag; 4 less without one.
     pub(super) fn max_frame(&self) -> usize {
         usize::from(self.mtu) + 18
     }

@@ -17,13 +17,17 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// The fate of `frame` at a receiver that takes `max_frame` bytes, FCS included.
+    /// The fate of `frame` at a receiver that takes `max_frame` bytes, FCS included, of a frame with a
+    /// VLAN tag and 4 less of one without.
     ///
     /// Errors come first, but a receiver that works on words of 8 octets gives a frame up in the
     /// word in which it grows too long and does not look at what follows.
     #[must_use]
     pub fn of(frame: &WireFrame, max_frame: usize) -> Self {
         let len = frame.bytes.len() + FCS;
+        let tag = frame.bytes.get(12..14);
+        let tagged = matches!(tag, Some([0x81, 0x00] | [0x88, 0xa8]));
+        let max_frame = if tagged { max_frame } else { max_frame - 4 };
         let faults = &frame.faults;
         let control = faults
             .error_at

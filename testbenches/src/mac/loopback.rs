@@ -11,7 +11,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
             waves: None,
             ..options.clone()
         },
-        LONGEST + super::FCS,
+        LONGEST + 4 + super::FCS,
     )?;
     for _ in 0..3_000 * options.effort {
         let len = match rng.random_range(0..10) {

@@ -16,6 +16,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         options,
         &[
             every_length,
+            limits,
             shortest_gaps,
             faults,
             no_terminate_before_start,
@@ -41,7 +42,7 @@ fn report(port: &RxPort) -> Report {
 /// Every length once in each start lane, in random order at line rate: 0 to 14 bytes beyond the limit.
 fn every_length(options: &Options) -> Result<Report, Error> {
     let mut rng = rng(options, "every length");
-    let mut port = RxPort::open(options, LONGEST + FCS)?;
+    let mut port = RxPort::open(options, LONGEST + 4 + FCS)?;
     let mut starts = [[0; 8]; 2];
     for lane in [0, 1] {
         let mut lengths: Vec<usize> = (0..=LONGEST + 14).collect();
@@ -66,6 +67,26 @@ fn every_length(options: &Options) -> Result<Report, Error> {
     }
     report.add("of 16 start lane and length mod 8", covered as u64);
     Ok(report)
+}
+
+/// Frames around the limit, with and without a VLAN tag, for limits of every length modulo 8.
+fn limits(options: &Options) -> Result<Report, Error> {
+    let mut rng = rng(options, "limits");
+    let mut all = Report::default();
+    for limit in MAX_FRAME..MAX_FRAME + 8 {
+        let mut port = RxPort::open(options, limit)?;
+        for len in limit - FCS - 10..limit - FCS + 10 {
+            for _ in 0..4 {
+                port.send(WireFrame::new(0, random_bytes(&mut rng, len)));
+            }
+        }
+        while !port.source.is_idle() {
+            port.step()?;
+        }
+        port.finish()?;
+        all.merge(&report(&port));
+    }
+    Ok(all)
 }
 
 /// Gaps of 5 to 8 octets, the shortest that a receiver must stand, between short frames.

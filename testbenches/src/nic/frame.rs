@@ -35,6 +35,15 @@ pub fn random(rng: &mut ChaCha8Rng, len: usize, tag: u32) -> Vec<u8> {
     bytes
 }
 
+/// The longest frame like this one that the card takes, when it takes `max` bytes of one with a VLAN
+/// tag: the limit is one of what is behind the Ethernet header (5.1.4.1).
+pub fn longest(frame: &[u8], max: usize) -> usize {
+    match frame.get(12..14) {
+        Some([0x81, 0x00] | [0x88, 0xa8]) => max,
+        _ => max - 4,
+    }
+}
+
 /// The header that a received frame must have (5.1.6.4).
 pub fn rx_header(frame: &[u8], guest_csum: bool) -> [u8; HDR] {
     let mut header = [0; HDR];

@@ -27,6 +27,7 @@ impl Traffic<'_> {
             self.load.rx.pop();
             self.tag = self.tag.wrapping_add(1);
             let bytes = frame::random(self.rng, len, self.tag);
+            let longest = frame::longest(&bytes, self.max_frame);
             let most = if self.load.flood { 1 } else { 300 };
             let gap = self.rng.random_range(0..3) * self.rng.random_range(0..most);
             let mut wire = WireFrame::new(self.host.nic.now(), bytes).with_faults(Faults {
@@ -37,7 +38,7 @@ impl Traffic<'_> {
             self.last_progress = self.host.nic.now();
             if len < MIN_FRAME {
                 self.count(Stat::RxRunt, 1);
-            } else if len > self.max_frame {
+            } else if len > longest {
                 self.count(Stat::RxOversize, 1);
             } else if self.load.faults && self.rng.random_bool(0.05) {
                 if self.rng.random() {
@@ -58,10 +59,15 @@ impl Traffic<'_> {
     }
 
     pub(super) fn send_back(&mut self, frame: WireFrame) {
-        self.count(Stat::RxFrames, 1);
-        self.count(Stat::RxBytes, frame.bytes.len());
-        self.sent_words += frame.bytes.len().div_ceil(8);
-        self.sent.push_back(frame.bytes.clone());
+        // What may be sent without a VLAN tag can be 4 bytes too long to be received.
+        if frame.bytes.len() > frame::longest(&frame.bytes, self.max_frame) {
+            self.count(Stat::RxOversize, 1);
+        } else {
+            self.count(Stat::RxFrames, 1);
+            self.count(Stat::RxBytes, frame.bytes.len());
+            self.sent_words += frame.bytes.len().div_ceil(8);
+            self.sent.push_back(frame.bytes.clone());
+        }
         self.host
             .nic
             .wire_send(WireFrame::new(self.host.nic.now(), frame.bytes));
