@@ -106,6 +106,7 @@ module nic
   localparam logic [63:0] SUPPORTED =
       (64'd1 << F_VERSION_1) | (64'd1 << F_RING_PACKED) | (64'd1 << F_ACCESS_PLATFORM) |
       (64'd1 << F_EVENT_IDX) | (64'd1 << F_IN_ORDER) | (64'd1 << F_RING_RESET) |
+      (64'd1 << F_INDIRECT_DESC) | (64'd1 << F_NET_MRG_RXBUF) |
       (64'd1 << F_NET_CSUM) | (64'd1 << F_NET_GUEST_CSUM) | (64'd1 << F_NET_MTU) |
       (64'd1 << F_NET_MAC) | (64'd1 << F_NET_STATUS) | (64'd1 << F_NET_SPEED_DUPLEX) |
       (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_MQ) | (64'd1 << F_NET_NOTF_COAL);
@@ -327,6 +328,7 @@ module nic
       .cfg_i           (vq_cfg[q]),
       .event_idx_i     (features[F_EVENT_IDX]),
       .in_order_i      (features[F_IN_ORDER]),
+      .indirect_i      (features[F_INDIRECT_DESC]),
       .kick_i          (kick[q]),
       .desc_o          (desc[q]),
       .desc_valid_o    (desc_valid[q]),

@@ -115,7 +115,7 @@ fn table() -> Vec<Block> {
             .input("features_i", 64)
             .input("mac_i", 48)
             .input("queue_pairs_i", 4)
-            .input("desc_i", 114) // vq_desc_t
+            .input("desc_i", 115) // vq_desc_t
             .input("desc_valid_i", 1)
             .output("desc_ready_o", 1)
             .output("used_o", 65) // vq_used_t
@@ -298,7 +298,7 @@ fn rx_dma(name: &str, pairs: u32, width: u32) -> Block {
         .input("b_valid_i", pairs)
         .input("b_error_i", 1)
         .input_array("size_i", 16, pairs)
-        .input_array("desc_i", 114, pairs) // vq_desc_t
+        .input_array("desc_i", 115, pairs) // vq_desc_t
         .output("frame_ready_o", 1)
         .output("data_ready_o", 1)
         .output("desc_ready_o", pairs)
@@ -330,6 +330,7 @@ fn virtqueue(name: &str, write_dir: bool, width: u32) -> Block {
         .input("cfg_i", 209) // vq_cfg_t
         .input("event_idx_i", 1)
         .input("in_order_i", 1)
+        .input("indirect_i", 1)
         .input("kick_i", 1)
         .input("desc_ready_i", 1)
         .input("used_i", 65) // vq_used_t
@@ -347,7 +348,7 @@ fn virtqueue(name: &str, write_dir: bool, width: u32) -> Block {
         .input("cycle_i", 48)
         .input("due_i", 1)
         .input("r_data_i", width)
-        .output("desc_o", 114) // vq_desc_t
+        .output("desc_o", 115) // vq_desc_t
         .output("desc_valid_o", 1)
         .output("used_ready_o", 1)
         .output("desc_ar_addr_o", 64)

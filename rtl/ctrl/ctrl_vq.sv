@@ -132,7 +132,7 @@ module ctrl_vq
             begun_q <= 1'b0;
           end else if (desc_valid_i) begin
             begun_q <= 1'b1;
-            ndesc_q <= begun_q ? ndesc_q + 16'd1 : 16'd1;
+            ndesc_q <= begun_q ? ndesc_q + 16'(!desc_i.inner) : 16'd1;
             id_q    <= desc_i.id;
             next_q  <= desc_i.next;
             addr_q  <= desc_i.addr;

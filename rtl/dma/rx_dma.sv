@@ -227,7 +227,7 @@ module rx_dma
                               (hash_report_i ? LenW'(NET_HDR_HASH_BYTES) : LenW'(NET_HDR_BYTES));
   wire [14:0]     words     = 15'((frame_i.len + 17'd7) >> 3);
   wire [LenW-1:0] remaining = start ? total : remaining_q;
-  wire [15:0]     ndesc     = ndesc_q + 16'd1;
+  wire [15:0]     ndesc     = ndesc_q + 16'(!desc.inner);
   wire            big_desc  = desc.len >= 32'(remaining);
   wire            full_ring_here = {1'b0, entries_q} + {1'b0, ndesc} >= {1'b0, size_i[pair_q]} ||
                                    full_return;

@@ -299,7 +299,7 @@ module tx_dma
             left_q  <= desc_i.len[16:0];
             next_q  <= desc_i.next;
             id_q    <= desc_i.id;
-            ndesc_q <= ndesc_q + 16'd1;
+            ndesc_q <= ndesc_q + 16'(!desc_i.inner);
             // An empty descriptor in the middle of a chain is nothing; at its end it is the end.
             if (desc_i.len != '0 || !desc_i.next) state_q <= SPLIT;
           end

@@ -1,10 +1,11 @@
 // One packed virtqueue (virtio 2.8): descriptor prefetch, used write-back, event suppression.
 //
-// Joins vq_fetch and vq_used and gives them one single-beat write port. The DMA engine takes
+// Joins vq_fetch, vq_indirect and vq_used and gives them one single-beat write port. The DMA engine takes
 // descriptors, moves the data, waits for its write responses and returns the finished chain.
 // The queue sleeps behind a clock gate until one of its inputs announces something.
 module virtqueue
   import nic_pkg::*;
+  import virtio_pkg::*;
 #(
   parameter int unsigned HostDataWidth = 128,
   parameter logic [1:0]  Direction     = VQ_READ  // vq_direction_e
@@ -15,6 +16,7 @@ module virtqueue
   input  vq_cfg_t                  cfg_i,
   input  logic                     event_idx_i,    // VIRTIO_F_EVENT_IDX negotiated
   input  logic                     in_order_i,     // VIRTIO_F_IN_ORDER negotiated
+  input  logic                     indirect_i,     // VIRTIO_F_INDIRECT_DESC negotiated
   input  logic                     kick_i,         // doorbell, pulse
 
   output vq_desc_t                 desc_o,
@@ -99,35 +101,107 @@ module virtqueue
   assign event_done      = write_done_i && owner_valid && owner_is_event;
   assign used_write_done = write_done_i && owner_valid && !owner_is_event;
 
+  // ---- descriptors --------------------------------------------------------------------------------
+  logic [63:0]  read_addr [2];
+  logic [4:0]   read_count [2];
+  logic [1:0]   read_valid, read_ready, read_seen;
+  logic         read_last, read_error, read_idle;
+  pvirtq_desc_t read_desc;
+  vq_read #(
+    .HostDataWidth(HostDataWidth)
+  ) u_read (
+    .clk_i(clk),
+    .rst_ni,
+    .addr_i    (read_addr),
+    .count_i   (read_count),
+    .valid_i   (read_valid),
+    .ready_o   (read_ready),
+    .ar_addr_o (desc_ar_addr_o),
+    .ar_len_o  (desc_ar_len_o),
+    .ar_valid_o(desc_ar_valid_o),
+    .ar_ready_i(desc_ar_ready_i),
+    .r_data_i,
+    .r_error_i,
+    .r_last_i,
+    .r_valid_i (desc_r_valid_i),
+    .desc_o    (read_desc),
+    .seen_o    (read_seen),
+    .last_o    (read_last),
+    .error_o   (read_error),
+    .idle_o    (read_idle)
+  );
+
+  vq_desc_t fetch_desc, table_desc;
+  logic     fetch_valid, fetch_ready, fetch_indirect;
+  logic     table_valid, table_ready, table_error, table_idle, table_busy;
   vq_fetch #(
-    .HostDataWidth(HostDataWidth),
-    .Direction    (Direction)
+    .Direction(Direction)
   ) u_fetch (
     .clk_i(clk),
     .rst_ni,
     .cfg_i,
     .event_idx_i,
+    .indirect_i,
     .kick_i,
-    .desc_o,
-    .desc_valid_o,
-    .desc_ready_i,
-    .ar_addr_o    (desc_ar_addr_o),
-    .ar_len_o     (desc_ar_len_o),
-    .ar_valid_o   (desc_ar_valid_o),
-    .ar_ready_i   (desc_ar_ready_i),
-    .r_data_i,
-    .r_error_i,
-    .r_last_i,
-    .r_valid_i    (desc_r_valid_i),
+    .desc_o       (fetch_desc),
+    .indirect_o   (fetch_indirect),
+    .desc_valid_o (fetch_valid),
+    .desc_ready_i (fetch_ready),
+    .addr_o       (read_addr[0]),
+    .count_o      (read_count[0]),
+    .valid_o      (read_valid[0]),
+    .ready_i      (read_ready[0]),
+    .read_i       (read_desc),
+    .seen_i       (read_seen[0]),
+    .last_i       (read_last),
+    .error_i      (read_error),
     .event_o      (event_write),
     .event_valid_o(event_valid),
     .event_ready_i(grant),
     .event_done_i (event_done),
+    .stop_i       (table_error),
     .error_o      (fetch_error),
     .idle_o       (fetch_idle),
     .busy_o       (fetch_busy)
   );
 
+  // Without the feature descriptors go past vq_indirect, which sleeps.
+  logic table_clk;
+  clock_gate u_table_gate (
+    .clk_i(clk),
+    .en_i (!rst_ni || indirect_i || table_busy),
+    .clk_o(table_clk)
+  );
+  vq_indirect #(
+    .Direction(Direction)
+  ) u_indirect (
+    .clk_i       (table_clk),
+    .rst_ni,
+    .enable_i    (cfg_i.enable && indirect_i),
+    .stop_i      (fetch_error),
+    .desc_i      (fetch_desc),
+    .indirect_i  (fetch_indirect),
+    .desc_valid_i(fetch_valid && indirect_i),
+    .desc_ready_o(table_ready),
+    .desc_o      (table_desc),
+    .desc_valid_o(table_valid),
+    .desc_ready_i(desc_ready_i && indirect_i),
+    .addr_o      (read_addr[1]),
+    .count_o     (read_count[1]),
+    .valid_o     (read_valid[1]),
+    .ready_i     (read_ready[1]),
+    .read_i      (read_desc),
+    .seen_i      (read_seen[1]),
+    .error_i     (read_error),
+    .error_o     (table_error),
+    .idle_o      (table_idle),
+    .busy_o      (table_busy)
+  );
+  assign desc_o       = indirect_i ? table_desc : fetch_desc;
+  assign desc_valid_o = indirect_i ? table_valid : fetch_valid;
+  assign fetch_ready  = indirect_i ? table_ready : desc_ready_i;
+
+  // ---- used descriptors ---------------------------------------------------------------------------
   vq_used #(
     .HostDataWidth(HostDataWidth),
     .Batch        (Direction == VQ_READ)
@@ -163,8 +237,8 @@ module virtqueue
     .busy_o       (used_busy)
   );
 
-  assign error_o = fetch_error || used_error || (event_done && write_error_i);
-  assign idle_o  = fetch_idle && used_idle;
-  assign busy_o  = fetch_busy || used_busy;
+  assign error_o = fetch_error || table_error || used_error || (event_done && write_error_i);
+  assign idle_o  = fetch_idle && table_idle && read_idle && used_idle;
+  assign busy_o  = fetch_busy || table_busy || used_busy || !read_idle;
 
 endmodule

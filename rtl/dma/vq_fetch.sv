@@ -5,14 +5,14 @@
 // available position. All descriptors of the burst available: read on. Else tell the driver how to
 // wake the device (2.8.14), read once more to close the race, and sleep until the next kick.
 // Output: descriptors in ring order, valid/ready, chains whole and checked: buffers as Direction
-// says, no indirect tables, at most cfg_i.size descriptors. A violation or an error response pulses
+// says, at most cfg_i.size descriptors, an indirect table (if negotiated) only as a chain of its own and
+// of whole descriptors, at most 1024 or cfg_i.size of them (2.8.8); vq_indirect reads it. A violation or an error response pulses
 // error_o and stops the queue until it is disabled.
 // The R channel is never held back: room in the FIFO is reserved before the read.
 module vq_fetch
   import nic_pkg::*;
   import virtio_pkg::*;
 #(
-  parameter int unsigned HostDataWidth = 128,
   parameter logic [1:0]  Direction     = VQ_READ,  // vq_direction_e
   parameter int unsigned FetchMax      = 16,    // descriptors per burst
   parameter int unsigned FifoDepth     = 32     // descriptors held, >= 2 * FetchMax
@@ -24,32 +24,37 @@ module vq_fetch
   input  vq_cfg_t                  cfg_i,        // not: the driver area
   /* verilator lint_on UNUSEDSIGNAL */
   input  logic                     event_idx_i,  // VIRTIO_F_EVENT_IDX negotiated
+  input  logic                     indirect_i,   // VIRTIO_F_INDIRECT_DESC negotiated
   input  logic                     kick_i,       // doorbell, pulse
 
   output vq_desc_t                 desc_o,
+  output logic                     indirect_o,   // desc_o refers to a table
   output logic                     desc_valid_o,
   input  logic                     desc_ready_i,
 
-  output logic [63:0]              ar_addr_o,
-  output logic [7:0]               ar_len_o,     // beats - 1
-  output logic                     ar_valid_o,
-  input  logic                     ar_ready_i,
-  input  logic [HostDataWidth-1:0] r_data_i,
-  input  logic                     r_error_i,
-  input  logic                     r_last_i,
-  input  logic                     r_valid_i,
+  // Reads, see vq_read
+  output logic [63:0]              addr_o,
+  output logic [4:0]               count_o,
+  output logic                     valid_o,
+  input  logic                     ready_i,
+  input  pvirtq_desc_t             read_i,
+  input  logic                     seen_i,
+  input  logic                     last_i,       // with seen_i
+  input  logic                     error_i,
 
   output word_write_t              event_o,      // write to the device event suppression structure
   output logic                     event_valid_o,
   input  logic                     event_ready_i,
   input  logic                     event_done_i, // its response has come, pulse
 
+  input  logic                     stop_i,       // an error elsewhere: as one of its own
   output logic                     error_o,
   output logic                     idle_o,       // nothing outstanding on AXI
   output logic                     busy_o
 );
 
-  localparam int unsigned CountW = $clog2(FifoDepth) + 1;
+  localparam int unsigned CountW   = $clog2(FifoDepth) + 1;
+  localparam int unsigned TableMax = 1024;  // descriptors of a table, if the ring has fewer
 
   typedef enum logic [2:0] {IDLE, DISABLE, REQUEST, DATA, PUBLISH, PUBLISHED} state_e;
 
@@ -82,72 +87,55 @@ module vq_fetch
     if (to_4k < {4'b0, count_d}) count_d = to_4k[4:0];
   end
 
-  // One descriptor out of the read beats.
-  pvirtq_desc_t desc;
-  logic         desc_seen;
-  if (HostDataWidth == 64) begin : gen_two_beats
-    logic [63:0] low_q;
-    logic        high_q;
-    assign desc      = {r_data_i, low_q};
-    assign desc_seen = r_valid_i && high_q;
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) high_q <= 1'b0;
-      else if (r_valid_i) high_q <= !high_q;
-      if (r_valid_i) low_q <= r_data_i;
-    end
-  end else if (HostDataWidth == 128) begin : gen_one_beat
-    assign desc      = r_data_i;
-    assign desc_seen = r_valid_i;
-  end else begin : gen_lane
-    // 16-byte beats walk through the lanes of the wider bus.
-    localparam int unsigned LaneW = $clog2(HostDataWidth / 128);
-    logic [LaneW-1:0] lane_q;
-    assign desc      = r_data_i[lane_q*128 +: 128];
-    assign desc_seen = r_valid_i;
-    always_ff @(posedge clk_i) begin
-      if (state_q == REQUEST) lane_q <= addr_q[4 +: LaneW];
-      else if (r_valid_i) lane_q <= lane_q + LaneW'(1);
-    end
-  end
-
   // 2.8.1: available = the AVAIL flag equals the wrap counter and the USED flag does not.
-  wire available = desc.flags[DESC_F_AVAIL] == wrap_q && desc.flags[DESC_F_USED] != wrap_q;
-  wire take      = desc_seen && cfg_i.enable && !stop_q && !error_q && !r_error_i && available;
-  wire writes    = desc.flags[DESC_F_WRITE];
-  wire illegal   = (Direction == VQ_WRITE && !writes) || (Direction == VQ_READ && writes) ||
-                   (Direction == VQ_BOTH && wrote_q && !writes) || desc.flags[DESC_F_INDIRECT] ||
-                   (desc.flags[DESC_F_NEXT] && chain_q + 16'd1 == cfg_i.size);
+  wire available = read_i.flags[DESC_F_AVAIL] == wrap_q && read_i.flags[DESC_F_USED] != wrap_q;
+  wire take      = seen_i && cfg_i.enable && !stop_q && !error_q && !error_i && available;
+  wire writes    = read_i.flags[DESC_F_WRITE];
+  wire indirect  = read_i.flags[DESC_F_INDIRECT];
+  // 2.8.8: WRITE means nothing in a descriptor that refers to a table.
+  wire wrong_way = (Direction == VQ_WRITE && !writes) || (Direction == VQ_READ && writes) ||
+                   (Direction == VQ_BOTH && wrote_q && !writes);
+  wire bad_table = !indirect_i || chain_q != '0 || read_i.flags[DESC_F_NEXT] ||
+                   read_i.len[3:0] != '0 || read_i.len == '0 ||
+                   read_i.len[31:4] > {12'b0, cfg_i.size > 16'(TableMax) ? cfg_i.size : 16'(TableMax)};
+  wire illegal   = (indirect ? bad_table : wrong_way) ||
+                   (read_i.flags[DESC_F_NEXT] && chain_q + 16'd1 == cfg_i.size);
   wire push      = take && !illegal;
   wire room      = fifo_count <= CountW'(FifoDepth - FetchMax);
-  wire start     = cfg_i.enable && kick_q && room && !error_q;
-  wire fault     = r_valid_i && cfg_i.enable && !error_q && (r_error_i || (take && illegal));
+  wire start     = cfg_i.enable && kick_q && room && !error_q && !stop_i;
+  wire fault     = seen_i && cfg_i.enable && !error_q && (error_i || (take && illegal));
 
   vq_desc_t push_desc;
   assign push_desc = '{
-    write: writes, addr: desc.addr, len: desc.len, id: desc.id, next: desc.flags[DESC_F_NEXT]
+    inner: 1'b0,
+    write: writes,
+    addr:  read_i.addr,
+    len:   read_i.len,
+    id:    read_i.id,
+    next:  read_i.flags[DESC_F_NEXT]
   };
   assign fifo_flush = !cfg_i.enable;
 
   logic fifo_ready;
   fifo #(
-    .Width($bits(vq_desc_t)),
+    .Width($bits(vq_desc_t) + 1),
     .Depth(FifoDepth)
   ) u_fifo (
     .clk_i,
     .rst_ni,
     .flush_i(fifo_flush),
-    .data_i (push_desc),
+    .data_i ({indirect, push_desc}),
     .valid_i(push),
     .ready_o(fifo_ready),
-    .data_o (desc_o),
+    .data_o ({indirect_o, desc_o}),
     .valid_o(desc_valid_o),
     .ready_i(desc_ready_i),
     .count_o(fifo_count)
   );
 
-  assign ar_valid_o = state_q == REQUEST;
-  assign ar_addr_o  = addr_q;
-  assign ar_len_o   = HostDataWidth == 64 ? {2'b0, count_q, 1'b0} - 8'd1 : {3'b0, count_q} - 8'd1;
+  assign valid_o = state_q == REQUEST;
+  assign addr_o  = addr_q;
+  assign count_o = count_q;
 
   // 2.8.14: { desc_event_off:15, desc_event_wrap:1, desc_event_flags:2, reserved }.
   wire [1:0] event_flags = state_q == DISABLE ? RING_EVENT_FLAGS_DISABLE :
@@ -176,13 +164,13 @@ module vq_fetch
     end else begin
       if (kick_i) kick_q <= 1'b1;
       if (event_done_i) event_out_q <= 1'b0;
-      if (fault) error_q <= 1'b1;
+      if (fault || stop_i) error_q <= 1'b1;
 
       if (push) begin
         took_q  <= 1'b1;
         armed_q <= 1'b0;
-        chain_q <= desc.flags[DESC_F_NEXT] ? chain_q + 16'd1 : 16'd0;
-        wrote_q <= desc.flags[DESC_F_NEXT] && writes;
+        chain_q <= read_i.flags[DESC_F_NEXT] ? chain_q + 16'd1 : 16'd0;
+        wrote_q <= read_i.flags[DESC_F_NEXT] && writes;
         if (idx_q + 16'd1 == cfg_i.size) begin
           idx_q  <= '0;
           wrap_q <= !wrap_q;
@@ -190,7 +178,7 @@ module vq_fetch
           idx_q <= idx_q + 16'd1;
         end
       end
-      if (desc_seen && !available) stop_q <= 1'b1;
+      if (seen_i && !available) stop_q <= 1'b1;
 
       unique case (state_q)
         IDLE: begin
@@ -223,10 +211,10 @@ module vq_fetch
           end
         end
         REQUEST: begin
-          if (ar_ready_i) state_q <= DATA;
+          if (ready_i) state_q <= DATA;
         end
         DATA: begin
-          if (r_valid_i && r_last_i) begin
+          if (seen_i && last_i) begin
             if (!cfg_i.enable || error_q || fault) begin
               state_q <= IDLE;
             end else if (!stop_q && available) begin

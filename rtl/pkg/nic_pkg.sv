@@ -124,6 +124,7 @@ package nic_pkg;
 
   // One descriptor as the fetcher hands it to a DMA engine.
   typedef struct packed {
+    logic        inner; // of an indirect table, not its first: takes no place in the ring
     logic        write; // the device writes this buffer
     logic [63:0] addr;  // bus address
     logic [31:0] len;   // bytes

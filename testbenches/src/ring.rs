@@ -254,6 +254,42 @@ impl<T: Copy> DriverRing<T> {
         (head, id)
     }
 
+    /// Writes a chain of one descriptor that refers to a table at `table`, any byte (2.8.8); the
+    /// caller owns its memory until the chain is used. `noise` gives what the device must not look at;
+    /// `flip` are flags that are wrong on purpose in the table's last descriptor.
+    pub fn prepare_indirect(
+        &mut self,
+        memory: &mut impl Memory,
+        (table, elements): (u64, &[Element]),
+        token: T,
+        flip: u16,
+        mut noise: impl FnMut() -> u16,
+    ) -> (Prepared, u16) {
+        let direction = if self.config.write { DESC_F_WRITE } else { 0 };
+        let mut addr = table;
+        for (index, element) in elements.iter().enumerate() {
+            let last = index + 1 == elements.len();
+            let flags = noise() & !DESC_F_WRITE | direction;
+            memory.write(addr, &element.addr.to_le_bytes());
+            memory.write(addr + 8, &element.len.to_le_bytes());
+            memory.write(addr + 12, &noise().to_le_bytes());
+            let flags = flags ^ if last { flip } else { 0 };
+            memory.write(addr + 14, &flags.to_le_bytes());
+            addr += DESC_BYTES;
+        }
+        let element = Element {
+            addr: table,
+            len: (addr - table) as u32,
+        };
+        // WRITE means nothing here.
+        let flags = DESC_F_INDIRECT | noise() & DESC_F_WRITE;
+        let prepared = self.prepare(memory, &[element], token, flags);
+        if let Some(outstanding) = self.outstanding.back_mut() {
+            outstanding.room = elements.iter().map(|e| u64::from(e.len)).sum();
+        }
+        prepared
+    }
+
     /// Makes a chain available; chains are published in the order in which they were prepared.
     pub fn publish(&mut self, memory: &mut impl Memory, chain: Prepared) {
         memory.write(chain.addr, &chain.flags.to_le_bytes());

@@ -23,6 +23,7 @@ fn virtqueue() {
             "used descriptors saved",
             "errors",
             "joined chains",
+            "tables",
         ] {
             assert!(report.count(what) > 0, "seed {seed}: no {what}");
         }

@@ -6,8 +6,10 @@ use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use std::{collections::VecDeque, ops::RangeInclusive};
 
-/// Bytes of memory, all of it mapped.
-pub const MEMORY_BYTES: usize = 1 << 16;
+/// Bytes of memory for the ring and its event structures, at the start.
+pub const RING_BYTES: usize = 1 << 16;
+/// Bytes of memory, all of it mapped. What is behind the ring's part holds indirect tables.
+pub const MEMORY_BYTES: usize = 1 << 17;
 const PAGE: u64 = 4096;
 
 /// Flat memory from `base`.
@@ -108,6 +110,8 @@ pub struct Axi {
     /// Descriptor bursts up to the ring's end that were answered.
     pub laps: u32,
     ring: ring::RingConfig,
+    /// Indirect tables that the device may read: chain, first byte, byte behind.
+    pub tables: Vec<(u32, u64, u64)>,
 }
 
 impl Axi {
@@ -134,6 +138,7 @@ impl Axi {
             used_done: false,
             laps: 0,
             ring,
+            tables: Vec::new(),
         }
     }
 
@@ -325,9 +330,12 @@ impl Axi {
         let beat_bytes = self.bus.min(16);
         let end = addr + (beats * beat_bytes) as u64;
         let ring_end = self.ring.desc + u64::from(self.ring.size) * ring::DESC_BYTES;
-        if addr < self.ring.desc || end > ring_end || (addr | end) & 15 != 0 {
+        let in_ring = addr >= self.ring.desc && end <= ring_end;
+        let mut tables = self.tables.iter();
+        let in_table = tables.any(|(_, from, to)| addr >= from & !15 && end < to + 16);
+        if !(in_ring || in_table) || (addr | end) & 15 != 0 {
             return Err(format!(
-                "descriptor read {addr:#x}..{end:#x} leaves the ring"
+                "descriptor read {addr:#x}..{end:#x} leaves the ring and its tables"
             ));
         }
         if addr / PAGE != (end - 1) / PAGE {

@@ -10,6 +10,8 @@ pub struct Desc {
     pub len: u32,
     pub id: u16,
     pub next: bool,
+    /// Takes no place in the ring.
+    pub inner: bool,
 }
 
 /// `vq_used_t`.
@@ -53,6 +55,7 @@ pub fn desc(outputs: &[u64]) -> Desc {
         len: (low >> 17) as u32,
         id: (low >> 1) as u16,
         next: low & 1 == 1,
+        inner: high >> 50 & 1 == 1,
     }
 }
 

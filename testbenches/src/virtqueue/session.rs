@@ -4,7 +4,7 @@ mod driver;
 
 use super::{
     Variant,
-    axi::{Axi, MEMORY_BYTES, Refuse, Timing},
+    axi::{Axi, MEMORY_BYTES, RING_BYTES, Refuse, Timing},
     pins::{self, Desc, UsedChain},
 };
 use crate::{
@@ -100,6 +100,8 @@ pub struct Session<'a> {
     ending: Ending,
     event_idx: bool,
     in_order: bool,
+    /// Probability of an indirect chain, if the feature was negotiated.
+    indirect: Option<f64>,
     chains: u32,
     max_chain: u16,
     desc_ready: f64,
@@ -143,6 +145,7 @@ pub struct Session<'a> {
     issued_asked: u64,
     issued_looks: [u64; 2],
     quiet_since: Option<u64>,
+    asking: bool,
     report: Report,
 }
 
@@ -163,7 +166,7 @@ impl<'a> Session<'a> {
         };
         // Two event structures in front of the ring, the ring anywhere behind them.
         let base = rng.random::<u64>() & !(MEMORY_BYTES as u64 - 1);
-        let slack = (MEMORY_BYTES as u64 - 64) / 16 - u64::from(size);
+        let slack = (RING_BYTES as u64 - 64) / 16 - u64::from(size);
         let config = RingConfig {
             size,
             desc: base + 64 + 16 * rng.random_range(0..slack),
@@ -184,6 +187,9 @@ impl<'a> Session<'a> {
             ending,
             event_idx: rng.random_bool(0.5),
             in_order: config.in_order,
+            indirect: *[None, Some(0.1), Some(0.5), Some(1.0)]
+                .choose(rng)
+                .unwrap_or(&None),
             chains: if longest > 100 {
                 chains / 20 + 1
             } else {
@@ -222,6 +228,7 @@ impl<'a> Session<'a> {
             issued_asked: 0,
             issued_looks: [0; 2],
             quiet_since: None,
+            asking: false,
             report: Report::default(),
             dut,
             rng,
@@ -231,10 +238,11 @@ impl<'a> Session<'a> {
     /// For messages.
     pub fn describe(&self) -> String {
         format!(
-            "size {}, event_idx {}, in_order {}, chains up to {}, {:?}, session cycle {}",
+            "size {}, event_idx {}, in_order {}, indirect {:?}, chains up to {}, {:?}, session cycle {}",
             self.ring.config().size,
             self.event_idx,
             self.in_order,
+            self.indirect,
             self.max_chain,
             self.ending,
             self.now
@@ -278,6 +286,7 @@ impl<'a> Session<'a> {
         pins::set_config(&mut self.inputs, self.ring.config(), enabled);
         self.inputs[p::EVENT_IDX_I] = u64::from(self.event_idx);
         self.inputs[p::IN_ORDER_I] = u64::from(self.in_order);
+        self.inputs[p::INDIRECT_I] = u64::from(self.indirect.is_some());
         self.inputs[p::KICK_I] = 0;
         if self.kicks.front().is_some_and(|at| *at <= self.now) {
             self.kicks.pop_front();
@@ -322,7 +331,10 @@ impl<'a> Session<'a> {
         }
         self.check_irq()?;
         self.check_quiet()?;
-        self.check_phase()
+        let result = self.check_phase();
+        // A request that is not taken stays.
+        self.asking = self.outputs[p::DESC_AR_VALID_O] == 1 && self.inputs[p::DESC_AR_READY_I] == 0;
+        result
     }
 
     fn check_descriptors(&mut self) -> Result<(), String> {
@@ -352,7 +364,7 @@ impl<'a> Session<'a> {
             } else {
                 0
             };
-            let ndesc = self.current.len() as u16;
+            let ndesc = self.current.iter().filter(|d| !d.inner).count() as u16;
             let delay = self.rng.random_range(1..=self.engine_delay);
             // A chain that is not offered yet may turn out to be one frame with this one.
             let waiting = self.engine.len() > usize::from(self.offered);
@@ -578,7 +590,8 @@ impl<'a> Session<'a> {
             }
             Phase::Broken(until) => {
                 // The DMA engine works on; descriptors are not read any more.
-                if self.outputs[p::DESC_AR_VALID_O] == 1 && self.baited {
+                let asking = self.outputs[p::DESC_AR_VALID_O] == 1;
+                if asking && !self.asking && self.baited {
                     return Err("descriptors read after an error".into());
                 }
                 if self.now >= until {

@@ -2,10 +2,13 @@
 
 use super::{Ending, Phase, Session, Wait};
 use crate::{
-    ring::{DESC_F_NEXT, Element, Events},
-    virtqueue::pins::Desc,
+    ring::{DESC_BYTES, DESC_F_INDIRECT, DESC_F_NEXT, DESC_F_WRITE, Element, Events},
+    virtqueue::{
+        axi::{MEMORY_BYTES, RING_BYTES},
+        pins::Desc,
+    },
 };
-use rand::RngExt;
+use rand::{RngExt, seq::IndexedRandom};
 
 impl Session<'_> {
     /// The driver's sending side: chains, in batches, and the kick that the device asked for.
@@ -58,23 +61,45 @@ impl Session<'_> {
             _ => {}
         }
         self.baited = flip != 0;
-        let length = length.min(self.ring.free());
-        let elements: Vec<Element> = (0..length)
+        let table = self.table(flip);
+        if let Some((_, longest)) = table {
+            length = self.rng.random_range(1..=longest);
+        } else {
+            length = length.min(self.ring.free());
+        }
+        let mut elements: Vec<Element> = (0..length)
             .map(|_| Element {
                 addr: self.rng.random(),
                 len: self.rng.random_range(0..=70_000),
             })
             .collect();
-        let (prepared, id) = self
-            .ring
-            .prepare(&mut self.axi.memory, &elements, self.added, flip);
+        if flip == DESC_F_INDIRECT
+            && let Some(last) = elements.last_mut()
+        {
+            last.len |= 1; // no table has such a length
+        }
+        let memory = &mut self.axi.memory;
+        let (prepared, id) = match table {
+            Some((addr, _)) => {
+                let end = addr + DESC_BYTES * u64::from(length);
+                self.axi.tables.push((self.added, addr, end));
+                self.report.add("tables", 1);
+                let noise = || self.rng.random();
+                let table = (addr, elements.as_slice());
+                self.ring
+                    .prepare_indirect(memory, table, self.added, flip, noise)
+            }
+            None => self.ring.prepare(memory, &elements, self.added, flip),
+        };
         let mut descs: Vec<Desc> = elements
             .iter()
-            .map(|e| Desc {
+            .enumerate()
+            .map(|(index, e)| Desc {
                 addr: e.addr,
                 len: e.len,
                 id: !id,
                 next: true,
+                inner: table.is_some() && index != 0,
             })
             .collect();
         if let Some(tail) = descs.last_mut() {
@@ -94,6 +119,29 @@ impl Session<'_> {
         self.last_progress = self.now;
     }
 
+    /// Where the next chain's table is to be, and how many descriptors it has at the most; `None` for a
+    /// chain in the ring. An error in the flags of the ring's own descriptor needs one.
+    fn table(&mut self, flip: u16) -> Option<(u64, u16)> {
+        const SLOT: u64 = 1024;
+        let slots = (MEMORY_BYTES - RING_BYTES) as u64 / SLOT - 1;
+        let fits =
+            flip & !DESC_F_WRITE == 0 && self.indirect.is_some_and(|p| self.rng.random_bool(p));
+        // They lie across the 4 KiB boundaries.
+        let first = self.axi.memory.base + RING_BYTES as u64 + SLOT / 2;
+        let free = (0..slots).find(|slot| {
+            let from = first + slot * SLOT;
+            let mut tables = self.axi.tables.iter();
+            !tables.any(|(_, at, _)| (from..from + SLOT).contains(at))
+        });
+        let slot = free.filter(|_| fits)?;
+        let offset = match self.rng.random_range(0..3) {
+            0 => self.rng.random_range(0..300),
+            _ => 16 * self.rng.random_range(0..18),
+        };
+        let longest = *[1, 3, 40].choose(self.rng).unwrap_or(&1);
+        Some((first + slot * SLOT + offset, longest))
+    }
+
     /// The driver's receiving side: takes used buffers, or arms events, looks again, and sleeps.
     pub(super) fn collect_used(&mut self) {
         match self.wait {
@@ -104,6 +152,9 @@ impl Session<'_> {
                 let mut taken = Vec::new();
                 let result = self.ring.take_used(&self.axi.memory, &mut taken);
                 self.last_error = result.err().map(|e| e.to_string());
+                for used in &taken {
+                    self.axi.tables.retain(|(chain, ..)| *chain != used.token);
+                }
                 if !taken.is_empty() {
                     self.last_progress = self.now;
                     self.report.add("chains used", taken.len() as u64);
