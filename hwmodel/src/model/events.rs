@@ -25,6 +25,8 @@ pub(super) enum Event {
     RxDeliver(u16),
     /// Frames that this receive queue collects may have waited long enough.
     Expire(u16),
+    /// The oldest frame of this receive queue may have waited for a buffer for too long.
+    Starve(u16),
     /// Notifications of this queue may have waited long enough.
     Moderation(u16),
     /// The control queue has commands.

@@ -39,6 +39,7 @@ mod queue;
 mod rss;
 mod rx;
 mod spec;
+mod starve;
 mod stats;
 mod steer;
 mod tso;
@@ -203,6 +204,7 @@ impl ModelNic {
             Event::TxDone(queue) => self.tx_done(queue),
             Event::RxDeliver(queue) => self.deliver(queue),
             Event::Expire(queue) => self.expire(queue),
+            Event::Starve(queue) => self.starve(queue),
             Event::Moderation(queue) => self.moderation_event(queue),
             Event::Control => self.control_event(),
             Event::Reset => self.reset_done(),

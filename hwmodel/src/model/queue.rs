@@ -6,6 +6,7 @@ use super::{
     events::Event,
     moderation::{Limits, Moderation},
     spec::feature,
+    starve::Starvation,
     stats::Stat,
     virtqueue::{Chain, Direction, QueueError, Times, Used, Virtqueue},
 };
@@ -33,6 +34,7 @@ pub(super) struct RxQueue {
     /// Buffers that were taken for the first of them.
     pub held: Vec<Chain>,
     pub coalescer: Coalescer,
+    pub starvation: Starvation,
     /// An event is on its way that looks at the store.
     pub scheduled: bool,
 }
@@ -57,6 +59,7 @@ impl Queue {
                 bytes: 0,
                 held: Vec::new(),
                 coalescer: Coalescer::new(coalesce_timeout),
+                starvation: Starvation::default(),
                 scheduled: false,
             },
             tx: TxQueue::default(),
@@ -149,6 +152,7 @@ impl ModelNic {
         rx.store.clear();
         rx.bytes = 0;
         rx.held.clear();
+        rx.starvation = Starvation::default();
         rx.coalescer.clear();
         self.stats.add(Stat::RxDisabled, dropped);
     }

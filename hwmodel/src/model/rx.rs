@@ -11,6 +11,7 @@ use super::{
     parse::{Packet, ether_type},
     rss::{self, Hash},
     spec::feature,
+    starve::Starvation,
     stats::Stat,
     virtqueue::{Chain, QueueError, Times, Used},
 };
@@ -57,6 +58,8 @@ impl ModelNic {
     /// Of the reasons to drop a frame at the MAC the first that holds.
     fn mac_drops(&self, frame: &WireFrame) -> Option<Stat> {
         let len = frame.bytes.len() + FCS;
+        // 5.1.4.1: the limit is one of what is behind the Ethernet header, a VLAN tag included in that.
+        let tagged = ether_type(&frame.bytes).is_some_and(|(_, vlan)| vlan.is_some());
         let faults = &frame.faults;
         let damaged = faults.short_preamble > 0
             || faults.no_sfd
@@ -64,7 +67,7 @@ impl ModelNic {
             || faults.error_at.is_some_and(|at| at < len);
         if damaged {
             Some(Stat::RxError)
-        } else if len > self.config.max_frame() + FCS {
+        } else if len > self.config.max_frame() + FCS - if tagged { 0 } else { 4 } {
             Some(Stat::RxOversize)
         } else if len < MIN_FRAME {
             Some(Stat::RxRunt)
@@ -198,8 +201,11 @@ impl ModelNic {
         self.queues[usize::from(queue)].rx.scheduled = false;
         loop {
             match self.deliver_one(queue) {
-                Ok(Delivery::Done) => self.announce(queue, 1),
-                Ok(Delivery::Wait) => return,
+                Ok(Delivery::Done) => {
+                    self.queues[usize::from(queue)].rx.starvation = Starvation::default();
+                    self.announce(queue, 1);
+                }
+                Ok(Delivery::Wait) => return self.wait_for_buffers(queue),
                 Err(error) => return self.queue_failed(queue, error),
             }
         }

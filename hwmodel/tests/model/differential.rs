@@ -38,12 +38,14 @@ impl Rng {
 /// One thing that a driver or the wire does.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Receive buffers of a queue: the lengths of each one's parts.
-    Buffers(u16, Vec<Vec<u32>>),
+    /// Receive buffers of a queue: the lengths of each one's parts, and whether they are in an indirect
+    /// table.
+    Buffers(u16, Vec<(Vec<u32>, bool)>),
     /// A frame to the card.
     Wire(Vec<u8>, bool, Faults),
-    /// A frame from the card: queue, header and bytes, in parts of at most so many bytes.
-    Send(u16, [u8; 12], Vec<u8>, usize),
+    /// A frame from the card: queue, header and bytes, in parts of at most so many bytes, in an indirect
+    /// table or not.
+    Send(u16, [u8; 12], Vec<u8>, usize, bool),
     Link(bool),
     ResetQueue(u16),
     /// On the control queue.
@@ -96,7 +98,7 @@ fn incoming(rng: &mut Rng) -> Step {
     Step::Wire(frame, !rng.chance(1), faults)
 }
 
-fn outgoing(rng: &mut Rng, gso: bool, pairs: u16) -> Step {
+fn outgoing(rng: &mut Rng, gso: bool, pairs: u16, indirect: bool) -> Step {
     let spec = packet(rng, if gso { 30_000 } else { 1440 });
     let size = if gso { 100 + rng.below(1300) as u16 } else { 0 };
     let (mut hdr, mut frame) = match rng.below(5) {
@@ -110,16 +112,18 @@ fn outgoing(rng: &mut Rng, gso: bool, pairs: u16) -> Step {
         frame.truncate(rng.below(80) as usize);
     }
     let queue = 2 * rng.below(pairs.into()) as u16 + 1;
-    Step::Send(queue, hdr, frame, 1 + rng.below(3000) as usize)
+    let longest = 1 + rng.below(3000) as usize;
+    Step::Send(queue, hdr, frame, longest, indirect && rng.chance(5))
 }
 
 /// Of a card with `pairs` pairs at work.
 fn steps(rng: &mut Rng, features: u64, gso: bool, pairs: u16) -> Vec<Step> {
+    let indirect = features & feature::RING_INDIRECT_DESC != 0;
     let mut steps = Vec::new();
     for index in 0..60 {
         steps.push(match rng.below(12) {
             0..=4 => incoming(rng),
-            5..=8 => outgoing(rng, gso, pairs),
+            5..=8 => outgoing(rng, gso, pairs, indirect),
             9 => Step::Link(index % 2 == 0),
             11 if features & feature::CTRL_VQ != 0 && rng.chance(5) => Step::Command(command(rng)),
             10 if features & feature::RING_RESET != 0 => {
@@ -133,7 +137,10 @@ fn steps(rng: &mut Rng, features: u64, gso: bool, pairs: u16) -> Vec<Step> {
                         20 + rng.below(700) as u32
                     }
                 };
-                let buffer = |rng: &mut Rng| (0..1 + rng.below(3)).map(|_| part(rng)).collect();
+                let buffer = |rng: &mut Rng| {
+                    let parts = (0..1 + rng.below(3)).map(|_| part(rng)).collect();
+                    (parts, indirect && rng.chance(4))
+                };
                 // Until VQ_PAIRS_SET frames come to the first pair only (5.1.6.5.6).
                 let several = if rng.chance(2) { pairs } else { 1 };
                 let queue = 2 * rng.below(several.into()) as u16;
@@ -164,13 +171,17 @@ fn perform<D: Device>(bench: &mut Bench<D>, step: &Step) -> Seen {
     let mut answer = None;
     match step {
         Step::Buffers(queue, buffers) => {
-            for lens in buffers {
+            for (lens, indirect) in buffers {
                 if usize::from(bench.rings[queue].free()) >= lens.len() {
                     let parts: Vec<_> = lens
                         .iter()
                         .map(|len| (bench.alloc(*len as usize), *len, true))
                         .collect();
-                    bench.post(*queue, &parts);
+                    if *indirect {
+                        bench.post_indirect(*queue, &parts);
+                    } else {
+                        bench.post(*queue, &parts);
+                    }
                 }
             }
             bench.kick(*queue);
@@ -189,7 +200,7 @@ fn perform<D: Device>(bench: &mut Bench<D>, step: &Step) -> Seen {
             let frame = if *fcs_ok { frame } else { frame.bad_fcs() };
             bench.nic.wire_send(frame.with_faults(*faults));
         }
-        Step::Send(queue, hdr, frame, longest) => {
+        Step::Send(queue, hdr, frame, longest, indirect) => {
             let bytes = [&hdr[..], frame].concat();
             let at = bench.alloc(bytes.len());
             bench.poke(at, &bytes);
@@ -201,7 +212,12 @@ fn perform<D: Device>(bench: &mut Bench<D>, step: &Step) -> Seen {
                     (at + from as u64, len, false)
                 })
                 .collect();
-            bench.post(*queue, &parts);
+            // A table of no descriptors would stop the queue.
+            if *indirect && !parts.is_empty() {
+                bench.post_indirect(*queue, &parts);
+            } else {
+                bench.post(*queue, &parts);
+            }
             bench.kick(*queue);
         }
         Step::Link(up) => bench.nic.set_link(*up),

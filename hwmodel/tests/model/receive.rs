@@ -55,6 +55,11 @@ fn bad_frames_never_reach_memory() {
     let before = bench.nic.counters().dma_write_bytes;
     let now = bench.nic.now();
     let frame = |len: usize| WireFrame::new(now, vec![1; len]);
+    let tagged = |len: usize| {
+        let mut frame = frame(len);
+        frame.bytes[12..14].copy_from_slice(&[0x81, 0]);
+        frame
+    };
     let faulty = |change: fn(&mut hwmodel::xgmii::Faults)| {
         let mut frame = frame(100);
         change(&mut frame.faults);
@@ -62,7 +67,8 @@ fn bad_frames_never_reach_memory() {
     };
     let cases = [
         (frame(59), Stat::RxRunt),
-        (frame(1519), Stat::RxOversize),
+        (frame(1515), Stat::RxOversize),
+        (tagged(1519), Stat::RxOversize),
         (frame(100).bad_fcs(), Stat::RxBadFcs),
         (faulty(|f| f.short_preamble = 1), Stat::RxError),
         (faulty(|f| f.no_sfd = true), Stat::RxError),
@@ -127,7 +133,7 @@ fn buffers_are_merged() {
             256,
         );
         let hdr_len = bench.hdr_len();
-        for len in [60, 488, 489, 500, 511, 512, 513, 1500, 9220] {
+        for len in [60, 488, 489, 500, 511, 512, 513, 1500, 9216] {
             bench.fill(RX, 20, 512);
             let frame: Vec<u8> = (0..len).map(|i| i as u8).collect();
             bench.wire(&frame);
@@ -312,6 +318,52 @@ fn a_queue_in_reset_loses_its_packets_with_rss_only() {
     }
     assert_eq!(seen, 4, "as many as there are buffers");
     assert_eq!(bench.nic.stat(Stat::RxDisabled), dropped + 1);
+}
+
+/// With several queues at work a frame waits for a buffer for 1024 cycles, 6.6 us.
+#[test]
+fn a_starved_queue_loses_its_packets_when_others_are_at_work() {
+    let features = feature::RSS | feature::CTRL_VQ | feature::RING_RESET | feature::MRG_RXBUF;
+    let mut bench = Bench::start(pairs(2), features, 16);
+    assert_eq!(bench.command(&rss(&[1], 0, hash_type::SUPPORTED, 2)), 0);
+    bench.fill(0, 4, 2048);
+    bench.fill(2, 1, 40);
+    let frame = Spec::default().frame();
+    let lost = |bench: &Bench| bench.nic.stat(Stat::RxNoBuffer);
+    // In time.
+    bench.wire(&frame);
+    bench.run(4 * US);
+    bench.fill(2, 1, 2048);
+    bench.kick(2);
+    bench.run(20 * US);
+    assert_eq!(bench.receive(2).unwrap().frame, frame);
+    assert_eq!(lost(&bench), 0);
+    // Too late: its first chain goes back empty, and the next frame does not wait any more.
+    bench.fill(2, 1, 40);
+    bench.wire(&frame);
+    bench.run(20 * US);
+    assert_eq!(lost(&bench), 1);
+    assert_eq!(bench.used(2).unwrap().len, 0);
+    bench.wire(&frame);
+    bench.run(3 * US);
+    assert_eq!(lost(&bench), 2);
+    // The other queue goes on, and so does this one.
+    bench.wire(&padded(vec![0xff; 14]));
+    bench.fill(2, 2, 2048);
+    bench.wire(&frame);
+    bench.run(10 * US);
+    assert!(bench.receive(0).is_some());
+    assert_eq!(bench.receive(2).unwrap().frame, frame);
+    // Alone it waits.
+    bench.reset_queue(0);
+    bench.wire(&frame);
+    bench.wire(&frame);
+    bench.run(50 * US);
+    assert!(bench.receive(2).is_some());
+    assert_eq!(lost(&bench), 2);
+    bench.fill(2, 1, 2048);
+    bench.run(10 * US);
+    assert!(bench.receive(2).is_some());
 }
 
 #[test]

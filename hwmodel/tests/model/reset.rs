@@ -77,6 +77,7 @@ fn accounted(bench: &Bench) {
         Stat::RxNoSpace,
         Stat::RxTruncated,
         Stat::RxFiltered,
+        Stat::RxNoBuffer,
     ];
     let lost: u64 = ends.map(stat).iter().sum();
     assert!(lost <= stat(Stat::RxFrames));
