@@ -6,7 +6,6 @@ use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
 use crate::ipv4::header::Ipv4Header;
 use crate::ipv4::{IPV4_HLEN, Ipv4Send};
-use crate::netfilter::conntrack::NfCt;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
@@ -198,7 +197,7 @@ impl Stack {
         }
         finish_checksum(skb.data_mut());
         skb.parent = about.id;
-        skb.nfct = about.nfct.and_then(NfCt::attach);
+        skb.nfct = self.conntrack.attach(about.nfct);
         self.trace(&skb, Stage::Send);
         // RFC 1812 4.3.2.5: precedence internetwork control, the rest as in the packet.
         let tos = (tos & 0x1e) | 0xc0;

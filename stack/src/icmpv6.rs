@@ -6,7 +6,6 @@ use crate::fib::RouteType;
 use crate::ipv4::Flow;
 use crate::ipv6::header::Ipv6Header;
 use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN, Ipv6Send, find_upper};
-use crate::netfilter::conntrack::NfCt;
 use crate::pmtu::IPV6_MIN_MTU;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
@@ -185,7 +184,7 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::NoMem);
         }
         skb.parent = about.id;
-        skb.nfct = about.nfct.and_then(NfCt::attach);
+        skb.nfct = self.conntrack.attach(about.nfct);
         self.trace(&skb, Stage::Send);
         let hop_limit = self.ip6_dst_hoplimit(&route);
         self.icmpv6_push(skb, saddr, sender, 0, route, hop_limit);

@@ -135,6 +135,8 @@ impl Stack {
         src: SocketAddr,
         dst: SocketAddr,
     ) {
+        // nf_reset_ct()
+        self.conntrack.put(skb.nfct.take());
         // The application reads the payload as one slice.
         skb.skb_linearize();
         skb.detach_if_scarce();

@@ -52,7 +52,9 @@ impl Stack {
             let Some(mut segment) = self.alloc_skb(skb.dev, 0, segmenter.linear_len(index)) else {
                 break;
             };
-            match segmenter.fill(index, &mut segment) {
+            let filled = segmenter.fill(index, &mut segment);
+            self.conntrack.hold(segment.nfct);
+            match filled {
                 Some(()) => out.push_back(segment),
                 None => self.kfree_skb(segment, DropReason::NoMem),
             }

@@ -72,6 +72,11 @@ impl Stack {
             }
         }
         self.trace(&skb, Stage::Xmit);
+        let mut skb = skb;
+        if !is_virtual {
+            // The packet ends with its transmission; nothing behind this asks for its connection.
+            self.conntrack.put(skb.nfct.take());
+        }
         let bytes = skb.len() as u64;
         let device = self.device_mut(dev)?;
         match device.ops.start_xmit(skb) {

@@ -70,6 +70,7 @@ impl Stack {
         let mut piece = self.alloc_skb(skb.dev, 0, header_len + len)?;
         let id = piece.id;
         piece.copy_meta(skb);
+        self.conntrack.hold(piece.nfct);
         piece.id = id;
         piece.parent = skb.id;
         let filled = piece

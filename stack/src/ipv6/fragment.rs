@@ -69,6 +69,7 @@ impl Stack {
         let mut piece = self.alloc_skb(skb.dev, 0, prefix + FRAG_HLEN + len)?;
         let own = piece.id;
         piece.copy_meta(skb);
+        self.conntrack.hold(piece.nfct);
         piece.id = own;
         piece.parent = skb.id;
         let bytes = skb.data();

@@ -4,7 +4,7 @@
 //! the rejected packet's connection. At a device's ingress hook there is neither: the answer goes straight back to the link that the packet
 //! came from.
 
-use super::conntrack::{L4, NfCt, addresses};
+use super::conntrack::{L4, addresses};
 use super::hook::{Family, HookState, Verdict};
 use crate::checksum::{self, add, fold};
 use crate::fib::RouteType;
@@ -162,7 +162,7 @@ impl Stack {
         if self.ip_route_me_harder(&mut reset, &back) != Verdict::Accept {
             return self.kfree_skb(reset, crate::DropReason::IpOutNoRoutes);
         }
-        reset.nfct = skb.nfct.and_then(NfCt::attach);
+        reset.nfct = self.conntrack.attach(skb.nfct);
         if let Some(nfct) = skb.nfct {
             self.conntrack.tcp_set_closing(nfct.id, state.now);
         }

@@ -127,6 +127,7 @@ impl Stack {
                 skb.parent = skb.id;
                 skb.id = self.new_packet_id();
                 self.stats.built += 1;
+                self.conntrack.hold(skb.nfct);
             }
             let came_in = skb.network_offset() == 0;
             if self.mirred_depth >= MIRRED_NEST_LIMIT || self.device(dev).is_none() {
@@ -170,7 +171,8 @@ impl Stack {
         }
         // What the first device knew of the packet is of no use on the second one's receive path.
         if ingress {
-            (skb.nfct, skb.dst) = (None, None);
+            self.conntrack.put(skb.nfct.take());
+            skb.dst = None;
         }
         (skb.iif, skb.dev) = (skb.dev, dev);
         skb.redirected = (!copy).then_some(came_in);

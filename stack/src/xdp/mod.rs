@@ -209,6 +209,7 @@ impl Stack {
             skb = copy;
         }
         self.trace(&skb, Stage::Xmit);
+        self.conntrack.put(skb.nfct.take());
         let bytes = skb.len() as u64;
         let Some(device) = self.device_mut(dev) else {
             return false;

@@ -7,6 +7,7 @@ mod fragments;
 mod ftp;
 mod nat;
 mod properties;
+mod references;
 mod reject;
 mod router;
 mod ruleset;

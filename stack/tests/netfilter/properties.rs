@@ -178,9 +178,28 @@ proptest! {
                 chain pre { type nat hook prerouting priority -100; ip daddr 10.0.1.1 dnat ip to 10.0.2.2; }
                 chain post { type nat hook postrouting priority 100; masquerade; }
                 chain fwd { type filter hook forward priority 0; ct state invalid counter; tcp dport 0-200 reject with tcp reset; udp dport 0-200 reject; }
+                chain in { type filter hook input priority 0; udp dport 300-400 reject; udp dport 400-500 drop; }
+                chain out { type filter hook output priority 0; udp dport 0-20000 reject; udp dport 20001-30000 drop; tcp dport 0-30000 reject with tcp reset; }
             }
         "#).unwrap();
+        let own = [r.stack.udp_bind(IpAddr::from([0; 4]), 77).unwrap(), r.stack.udp_bind(IpAddr::from([0; 16]), 77).unwrap()];
         for (v4, random, kind, port, bytes, changes) in frames {
+            if bytes.len() % 3 == 0 {
+                // The router speaks itself: to a host that is there, to one that is not, to itself.
+                let to = match (v4, bytes.len() % 4) {
+                    (true, 0) => "10.0.1.2",
+                    (true, 1) => "10.0.2.99",
+                    (true, _) => "127.0.0.1",
+                    (false, 0) => "fd00:1::2",
+                    (false, 1) => "fd00:2::99",
+                    (false, _) => "::1",
+                };
+                let to = std::net::SocketAddr::new(to.parse().unwrap(), port);
+                // Whether a rule refused it is not the question.
+                let _ = r.stack.udp_send_to(own[usize::from(!v4)], to, &bytes, r.now);
+                let _ = r.stack.tcp_connect(0, to, r.now);
+                while r.stack.net_rx_action(r.now) {}
+            }
             let parse = |a: &str, b: &str| -> IpAddr { if v4 { a } else { b }.parse().unwrap() };
             let mut frame = if random {
                 let kind = if v4 { [8, 0] } else { [0x86, 0xdd] };
@@ -202,5 +221,6 @@ proptest! {
         r.wait(1000);
         let s = r.stack.stats();
         prop_assert_eq!(s.received + s.built, s.consumed + s.dropped + s.stolen + s.transmitted + s.held, "{:?}", s);
+        prop_assert_eq!(r.stack.conntrack().unlisted(), 0, "{}", r.list());
     }
 }

@@ -113,7 +113,7 @@ impl NfCt {
 
     /// `nf_conntrack_attach()`: the reference of an error about a packet that has this one: related, in the other direction. `None` for
     /// untracked packets and templates.
-    pub fn attach(self) -> Option<Self> {
+    pub(super) fn attach(self) -> Option<Self> {
         if self.id.index >= TEMPLATE {
             return None;
         }
@@ -244,6 +244,8 @@ pub struct Conn {
     pub(crate) helper: Option<Helper>,
     /// What the FTP helper remembers.
     pub(super) ftp: FtpMaster,
+    /// Not confirmed: packets that refer to it.
+    pub(super) refs: u32,
     /// By direction: what NAT did to sequence numbers.
     pub(super) seqadj: [SeqAdj; 2],
     /// Events that are wanted (`ct event set`).

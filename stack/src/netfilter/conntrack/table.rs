@@ -161,6 +161,14 @@ impl Conntrack {
         self.count
     }
 
+    /// Connections that packets under way refer to and that are not in the table: not confirmed yet, or taken out of it.
+    pub fn unlisted(&self) -> usize {
+        let conns = self.slots.iter().filter_map(|slot| slot.conn.as_ref());
+        conns
+            .filter(|c| !c.is_confirmed() || c.status.has(CtStatus::DYING))
+            .count()
+    }
+
     /// Counters.
     pub fn stats(&self) -> CtStats {
         self.stats
@@ -301,6 +309,7 @@ impl Conntrack {
             counters: self.config.acct.then(Default::default),
             id: 0,
             master: None,
+            refs: 1,
             masq_index: IfIndex::NONE,
             proto: Proto::Other,
             helper: None,
@@ -437,14 +446,40 @@ impl Conntrack {
     }
 
     fn put_slow(&mut self, nfct: NfCt) {
-        let Some(conn) = self.get(nfct.id) else {
+        let Some(conn) = self.get_mut(nfct.id) else {
             return;
         };
-        // Errors about a packet refer to its connection too, in the other direction; they do not own it.
-        let own = !conn.is_confirmed() && matches!(nfct.info, CtInfo::New | CtInfo::Related);
-        if own || conn.status.has(CtStatus::DYING) {
+        // What is in the table is there whoever refers to it.
+        let last = if conn.status.has(CtStatus::DYING) {
+            true
+        } else {
+            !conn.is_confirmed() && {
+                conn.refs = conn.refs.saturating_sub(1);
+                conn.refs == 0
+            }
+        };
+        if last {
             self.free(nfct.id);
         }
+    }
+
+    /// `nf_conntrack_get()`: another packet refers to the connection. Each one is given back with [`put`](Self::put).
+    #[inline]
+    pub(crate) fn hold(&mut self, nfct: Option<NfCt>) {
+        if let Some(conn) = nfct.and_then(|nfct| self.get_mut(nfct.id)) {
+            // Of those in the table nobody asks how many.
+            if !conn.is_confirmed() {
+                conn.refs = conn.refs.saturating_add(1);
+            }
+        }
+    }
+
+    /// `nf_conntrack_attach()`: the reference of an error about a packet that has this one. A connection that is not confirmed lives as
+    /// long as either, so that an error that comes back through `lo` after the packet was dropped is still about it.
+    pub(crate) fn attach(&mut self, about: Option<NfCt>) -> Option<NfCt> {
+        let attached = about.and_then(NfCt::attach);
+        self.hold(attached);
+        attached
     }
 
     /// `__nf_ct_refresh_acct()`: the connection lives for `timeout` from now on.
