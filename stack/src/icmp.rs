@@ -1,6 +1,7 @@
-//! ICMP (RFC 792, RFC 1122 3.2.2): echo, and errors about packets that could not go on. Replies do not carry the request's IP options, and
-//! timestamp requests are not answered.
+//! ICMP (RFC 792, RFC 1122 3.2.2): echo, and errors about packets that could not go on. Replies do not carry the
+//! request's IP options.
 
+use crate::MS;
 use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
@@ -29,6 +30,8 @@ pub(crate) const EXC_FRAGTIME: u8 = 1;
 pub(crate) const PARAMETERPROB: u8 = 12;
 /// Timestamp request.
 const TIMESTAMP: u8 = 13;
+/// Timestamp reply.
+const TIMESTAMPREPLY: u8 = 14;
 /// Last type that Linux knows (`NR_ICMP_TYPES`).
 pub(crate) const NR_ICMP_TYPES: u8 = 18;
 
@@ -77,6 +80,10 @@ impl Stack {
                 self.icmp_echo(&skb, flow);
                 self.consume_skb(skb, Consume::Icmp);
             }
+            TIMESTAMP => {
+                self.icmp_timestamp(&skb, flow);
+                self.consume_skb(skb, Consume::Icmp);
+            }
             ECHOREPLY => match flow.src {
                 IpAddr::V4(from) => self.ping_rcv(skb, from),
                 IpAddr::V6(_) => self.kfree_skb(skb, DropReason::NoSocket),
@@ -107,6 +114,31 @@ impl Stack {
 
     /// `icmp_echo()`: the same bytes back, from the address that was asked.
     fn icmp_echo(&mut self, skb: &SkBuff, flow: crate::ipv4::Flow) {
+        let message = skb.data().to_vec();
+        self.icmp_reply(skb, flow, ECHOREPLY, message);
+    }
+
+    /// `icmp_timestamp()`: when the request came and when the answer leaves, in milliseconds since midnight UT; time begins at a midnight.
+    fn icmp_timestamp(&mut self, skb: &SkBuff, flow: crate::ipv4::Flow) {
+        const DAY: u64 = 24 * 60 * 60 * 1000;
+        let Some(asked) = skb.data().get(..ICMP_HLEN + 4) else {
+            return;
+        };
+        let millis = (self.now / MS % DAY) as u32;
+        let mut message = asked.to_vec();
+        message.extend(millis.to_be_bytes());
+        message.extend(millis.to_be_bytes());
+        self.icmp_reply(skb, flow, TIMESTAMPREPLY, message);
+    }
+
+    /// `icmp_reply()`: `message`, as type `kind`, to who sent `skb`.
+    fn icmp_reply(
+        &mut self,
+        skb: &SkBuff,
+        flow: crate::ipv4::Flow,
+        kind: u8,
+        mut message: Vec<u8>,
+    ) {
         let (IpAddr::V4(asker), IpAddr::V4(asked)) = (flow.src, flow.dst) else {
             return;
         };
@@ -117,15 +149,16 @@ impl Stack {
             return;
         };
         let tos = Ipv4Header::new(skb.network_bytes()).map_or(0, |h| h.tos());
-        let Some(mut reply) = self.alloc_skb(route.oif, IPV4_HLEN, skb.len()) else {
+        let Some(mut reply) = self.alloc_skb(route.oif, IPV4_HLEN, message.len()) else {
             return;
         };
-        if reply.put_slice(skb.data()).is_none() {
+        if let Some(first) = message.first_mut() {
+            *first = kind;
+        }
+        finish_checksum(&mut message);
+        if reply.put_slice(&message).is_none() {
             return self.kfree_skb(reply, DropReason::NoMem);
         }
-        let message = reply.data_mut();
-        message[0] = ECHOREPLY;
-        finish_checksum(message);
         reply.parent = skb.id;
         reply.mark = 0;
         self.trace(&reply, Stage::Send);
@@ -167,7 +200,8 @@ impl Stack {
         }
         let asked = header.daddr();
         // The error comes from the address that was asked, if it is ours, else from the one that fits the way back.
-        let own = self.fib.is_local(asked.into()).then_some(asked);
+        let elsewhere = matches!(about.dst, Some(route) if route.kind == RouteType::Unicast);
+        let own = (!elsewhere && self.fib.is_local(asked.into())).then_some(asked);
         let Ok((route, saddr)) = self.ip_route_output(sender, own, IfIndex::NONE) else {
             return;
         };

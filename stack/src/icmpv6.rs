@@ -39,7 +39,7 @@ pub(crate) const UNK_OPTION: u8 = 2;
 pub(crate) const HDR_INCOMP: u8 = 3;
 
 /// Header of every message in bytes.
-const ICMPV6_HLEN: usize = 8;
+pub(crate) const ICMPV6_HLEN: usize = 8;
 
 impl Stack {
     /// `icmpv6_rcv()`: data at the ICMPv6 header.
@@ -158,7 +158,14 @@ impl Stack {
         {
             return;
         }
-        let own = self.is_own_unicast(about, asked).then_some(asked);
+        // From the address that was asked, if it is ours, else from one of the device that the packet came in through.
+        let own = match self.is_own_unicast(about, asked) {
+            true => Some(asked),
+            false => about
+                .iif
+                .some()
+                .and_then(|iif| self.ipv6_select_addr(iif, sender)),
+        };
         let Ok((route, saddr)) = self.ip6_route_output(sender, own, scope(sender, about)) else {
             return;
         };

@@ -309,9 +309,18 @@ impl Stack {
         source: Option<Ipv6Addr>,
         unicast: Option<[u8; 6]>,
     ) {
+        // ndisc_send_ns(): without a link-local address nobody is asked.
+        let link_local = || {
+            let own = self.device_addrs(dev).map(|cidr| cidr.address());
+            own.filter_map(|a| match a {
+                IpAddr::V6(a) if a.is_unicast_link_local() => Some(a),
+                _ => None,
+            })
+            .next()
+        };
         let own = source
             .filter(|&s| self.has_addr(dev, s))
-            .or_else(|| self.ipv6_select_addr(dev, wanted));
+            .or_else(link_local);
         let Some(own) = own else { return };
         let dst = if unicast.is_some() {
             wanted

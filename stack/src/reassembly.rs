@@ -80,6 +80,32 @@ impl Pieces {
             && before_last.iter().all(|l| l % 8 == 0)
     }
 
+    /// `skb_ensure_writable()` on a packet in pieces: `len` bytes of its payload now lie in one. When the first piece had fewer, the pieces are
+    /// no longer those that came.
+    pub fn pull(&mut self, len: usize) {
+        if self
+            .lens
+            .first()
+            .is_some_and(|&first| usize::from(first) < len)
+        {
+            self.lens.clear();
+        }
+    }
+
+    /// The same pieces when the first one has some of what was header before: IPv6's extension headers behind those that every fragment has.
+    pub fn with_longer_first(&self, total: usize) -> Self {
+        let mut pieces = self.clone();
+        let sum: usize = pieces.lens.iter().map(|&l| usize::from(l)).sum();
+        // Without pieces there is nothing to be longer.
+        if let (Some(first), Ok(more)) = (
+            pieces.lens.first_mut(),
+            u16::try_from(total.saturating_sub(sum)),
+        ) {
+            *first = first.saturating_add(more);
+        }
+        pieces
+    }
+
     /// Lengths of the pieces that a payload of `total` bytes goes out in: as it came, if `same` says so, else as long as `room` allows: a
     /// multiple of 8 but for the last. Nothing, if there is not even room for 8.
     pub fn cut(same: Option<&Self>, total: usize, room: usize) -> impl Iterator<Item = usize> + '_ {
@@ -332,7 +358,7 @@ impl Stack {
         Some(queue)
     }
 
-    fn frag_discard(&mut self, key: &FragKey) {
+    pub(crate) fn frag_discard(&mut self, key: &FragKey) {
         if let Some(queue) = self.frag_kill(key) {
             for fragment in queue.fragments {
                 self.kfree_skb(fragment.skb, DropReason::NotSpecified);
@@ -356,6 +382,14 @@ impl Stack {
         whole.id = self.new_packet_id();
         self.stats.built += 1;
         self.stats.reassembled += 1;
+        // The link-layer header is the first fragment's.
+        if let Some(mac) = first.skb.mac_bytes().get(..ETH_HLEN)
+            && let Some(header) = whole.push(ETH_HLEN)
+        {
+            header.copy_from_slice(mac);
+            whole.reset_mac_header();
+            let _ = whole.pull(ETH_HLEN);
+        }
         // The capacity was computed from the same lengths.
         let _ = whole.put_slice(
             first

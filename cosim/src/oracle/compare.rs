@@ -1,7 +1,7 @@
 //! Walks and frames, the kernel's beside those here.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::difference::Difference;
 use super::frame::{TCP, UDP, differing_fields, summary};
@@ -176,7 +176,7 @@ fn port(
     renaming: &Renaming,
 ) -> Option<String> {
     let number: u16 = port.as_deref()?.parse().ok()?;
-    let Some(address) = address.as_deref().and_then(|a| a.parse::<Ipv4Addr>().ok()) else {
+    let Some(address) = address.as_deref().and_then(|a| a.parse::<IpAddr>().ok()) else {
         return port.clone();
     };
     let protocol = kernel.protocol.as_deref().or(here.protocol.as_deref());

@@ -1,9 +1,9 @@
 //! `conntrack -L` and `conntrack -E` as text, line by line.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::difference::Difference;
-use super::frame::ICMP;
+use super::frame::{ICMP, ICMPV6};
 use super::rename::Renaming;
 
 /// Seconds between the last frame and `conntrack -L` in a recording, at most: programs wait for answers before they end.
@@ -40,11 +40,11 @@ fn line(words: &[&str], renaming: &Renaming) -> Line {
         .filter(|(i, _)| Some(*i) != timeout_at)
         .map(|(_, w)| (*w).to_owned())
         .collect();
-    let (mut src, mut dst) = (None::<Ipv4Addr>, None::<Ipv4Addr>);
+    let (mut src, mut dst) = (None::<IpAddr>, None::<IpAddr>);
     let mut request = false;
     for word in &words[tuples..] {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
-        let port = |address: Option<Ipv4Addr>, protocol| {
+        let port = |address: Option<IpAddr>, protocol| {
             let (Some(address), Ok(port)) = (address, value.parse()) else {
                 return (*word).to_owned();
             };
@@ -63,10 +63,12 @@ fn line(words: &[&str], renaming: &Renaming) -> Line {
             "sport" => port(src, protocol),
             "dport" => port(dst, protocol),
             "type" => {
-                request = value == "8";
+                request = value == "8" || value == "128";
                 (*word).to_owned()
             }
-            "id" if protocol == ICMP => port(if request { src } else { dst }, ICMP),
+            "id" if matches!(protocol, ICMP | ICMPV6) => {
+                port(if request { src } else { dst }, protocol)
+            }
             _ => (*word).to_owned(),
         });
     }
@@ -106,8 +108,14 @@ pub fn compare_list(kernel: &[String], here: &str, renaming: &Renaming) -> Vec<D
     let place = "conntrack -L";
     let mut found = Vec::new();
     let mut rest = ours.clone();
+    // What no frame showed: ports that NAT drew, there and here.
+    let same = |theirs: &Line, ours: &Line| theirs.text == ours.text;
+    let drawn =
+        |theirs: &Line, ours: &Line| without_drawn(&theirs.text) == without_drawn(&ours.text);
     for line in &theirs {
-        match rest.iter().position(|l| l.text == line.text) {
+        let equal = rest.iter().position(|l| same(line, l));
+        let exact = |l: &Line| theirs.iter().any(|t| same(t, l));
+        match equal.or_else(|| rest.iter().position(|l| drawn(line, l) && !exact(l))) {
             Some(at) => {
                 let same = rest.remove(at);
                 let (k, h) = (line.timeout.unwrap_or(0), same.timeout.unwrap_or(0));
@@ -133,6 +141,22 @@ pub fn compare_list(kernel: &[String], here: &str, renaming: &Renaming) -> Vec<D
         ));
     }
     found
+}
+
+/// A connection with `*` for every port of its replies that is none of the original direction's.
+fn without_drawn(text: &str) -> String {
+    let port = |word: &str| {
+        let value = word
+            .strip_prefix("sport=")
+            .or_else(|| word.strip_prefix("dport="))?;
+        Some(value.to_owned())
+    };
+    let original: Vec<String> = text.split(' ').filter_map(port).take(2).collect();
+    let words = text.split(' ').map(|word| match port(word) {
+        Some(value) if !original.contains(&value) => "port=*",
+        _ => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Compares the events, in their order, with their timeouts; a kernel's are a second less when a tick has passed.

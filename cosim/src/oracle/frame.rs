@@ -1,6 +1,6 @@
 //! Frames as fields: where they are, and what differs between two.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Ethernet header in bytes.
 pub const ETH_HLEN: usize = 14;
@@ -10,6 +10,10 @@ pub const ICMP: u8 = 1;
 pub const TCP: u8 = 6;
 /// UDP.
 pub const UDP: u8 = 17;
+/// ICMPv6.
+pub const ICMPV6: u8 = 58;
+/// Header of IPv6 in bytes.
+const IPV6_HLEN: usize = 40;
 
 /// 16 bits in network byte order; 0 outside.
 pub fn be16(bytes: &[u8], at: usize) -> u16 {
@@ -37,16 +41,16 @@ pub fn put32(bytes: &mut [u8], at: usize, value: u32) {
     }
 }
 
-/// An IPv4 packet's parts. All positions count from the packet's start.
+/// A packet's parts. All positions count from the packet's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ip {
     /// Source address.
-    pub src: Ipv4Addr,
+    pub src: IpAddr,
     /// Destination address.
-    pub dst: Ipv4Addr,
-    /// Protocol number.
+    pub dst: IpAddr,
+    /// Protocol number; IPv6: of what comes behind the extension headers.
     pub protocol: u8,
-    /// Header in bytes.
+    /// Header in bytes; IPv6: with the extension headers.
     pub header_len: usize,
     /// Bytes that the length field says.
     pub total_len: usize,
@@ -56,16 +60,21 @@ pub struct Ip {
     pub offset: usize,
     /// More fragments follow.
     pub more: bool,
+    /// IPv6: where the fragment header is.
+    pub fragment_at: Option<usize>,
 }
 
 impl Ip {
-    /// `None`: no IPv4 header.
+    /// `None`: no IP header.
     pub fn parse(packet: &[u8]) -> Option<Self> {
+        if packet.first()? >> 4 == 6 {
+            return Self::parse_v6(packet);
+        }
         let header_len = usize::from(packet.first()? & 15) * 4;
         if packet.len() < header_len || header_len < 20 || packet[0] >> 4 != 4 {
             return None;
         }
-        let address = |at: usize| Ipv4Addr::from(be32(packet, at));
+        let address = |at: usize| Ipv4Addr::from(be32(packet, at)).into();
         let (total_len, fragment) = (usize::from(be16(packet, 2)), be16(packet, 6));
         Some(Self {
             src: address(12),
@@ -76,7 +85,49 @@ impl Ip {
             end: total_len.min(packet.len()).max(header_len),
             offset: usize::from(fragment & 0x1fff) * 8,
             more: fragment & 0x2000 != 0,
+            fragment_at: None,
         })
+    }
+
+    fn parse_v6(packet: &[u8]) -> Option<Self> {
+        let address = |at: usize| -> Option<IpAddr> {
+            let bytes = packet.get(at..)?.first_chunk::<16>()?;
+            Some(Ipv6Addr::from(*bytes).into())
+        };
+        let mut ip = Self {
+            src: address(8)?,
+            dst: address(24)?,
+            protocol: packet[6],
+            header_len: IPV6_HLEN,
+            total_len: IPV6_HLEN + usize::from(be16(packet, 4)),
+            end: 0,
+            offset: 0,
+            more: false,
+            fragment_at: None,
+        };
+        // Hop-by-hop options, routing, fragment, destination options; a chain that is cut off ends where it is.
+        while let (0 | 43 | 44 | 60, Some(&[next, len])) = (
+            ip.protocol,
+            packet.get(ip.header_len..).and_then(<[u8]>::first_chunk),
+        ) {
+            let at = ip.header_len;
+            ip.header_len += match ip.protocol {
+                44 => 8,
+                _ => 8 + 8 * usize::from(len),
+            };
+            if ip.protocol == 44 {
+                let field = be16(packet, at + 2);
+                (ip.offset, ip.more) = (usize::from(field & !7), field & 1 != 0);
+                ip.fragment_at = Some(at);
+            }
+            ip.protocol = next;
+            if ip.offset != 0 {
+                break;
+            }
+        }
+        ip.header_len = ip.header_len.min(packet.len());
+        ip.end = ip.total_len.min(packet.len()).max(ip.header_len);
+        Some(ip)
     }
 
     /// The packet's transport part.
@@ -100,7 +151,7 @@ impl Ip {
 /// Offset of the checksum in the transport header.
 pub fn check_offset(protocol: u8) -> Option<usize> {
     match protocol {
-        ICMP => Some(2),
+        ICMP | ICMPV6 => Some(2),
         TCP => Some(16),
         UDP => Some(6),
         _ => None,
@@ -138,12 +189,30 @@ fn sum(bytes: &[u8]) -> u32 {
 }
 
 fn pseudo_sum(ip: &Ip) -> u32 {
-    let len = (ip.total_len - ip.header_len) as u32;
-    let mut all = u32::from(ip.protocol) + len;
-    for word in [u32::from(ip.src), u32::from(ip.dst)] {
-        all += (word >> 16) + (word & 0xffff);
+    let len = ip.total_len.saturating_sub(ip.header_len) as u32;
+    let address = |address| match address {
+        IpAddr::V4(a) => sum(&a.octets()),
+        IpAddr::V6(a) => sum(&a.octets()),
+    };
+    u32::from(ip.protocol) + len + address(ip.src) + address(ip.dst)
+}
+
+/// `set_check` for a packet that is quoted and cut: words of its transport header that changed from `before` are made good for in its
+/// checksum, if that is there.
+pub fn mend_check(packet: &mut [u8], ip: &Ip, before: &[u8]) {
+    let at = match check_offset(ip.protocol) {
+        Some(offset) => ip.header_len + offset,
+        None => return,
+    };
+    let field = be16(packet, at);
+    if ip.whole() || ip.offset != 0 || packet.len() < at + 2 || field == 0 {
+        return;
     }
-    all
+    // RFC 1624 eqn. 3; the checksum itself is the same in both.
+    let old = !fold(sum(before));
+    let new = fold(sum(ip.transport(packet)));
+    let all = fold(u32::from(!field) + u32::from(old) + u32::from(new));
+    put16(packet, at, !all);
 }
 
 /// What the transport checksum of a whole packet is.
@@ -154,10 +223,9 @@ pub fn check(packet: &[u8], ip: &Ip) -> Check {
         return Check::Absent;
     };
     let field = be16(transport, at);
-    let pseudo = if ip.protocol == ICMP {
-        0
-    } else {
-        pseudo_sum(ip)
+    let pseudo = match ip.protocol {
+        ICMP => 0,
+        _ => pseudo_sum(ip),
     };
     if ip.protocol == UDP && field == 0 {
         return Check::Absent;
@@ -206,7 +274,7 @@ fn fields(frame: &[u8]) -> Vec<Field> {
         ("ether saddr", 6, 6),
         ("ether type", 12, 2),
     ];
-    if be16(frame, 12) != 0x0800 {
+    if !matches!(be16(frame, 12), 0x0800 | 0x86dd) {
         all.push(("payload", ETH_HLEN, usize::MAX));
         return all;
     }
@@ -214,7 +282,7 @@ fn fields(frame: &[u8]) -> Vec<Field> {
         all.push(("payload", ETH_HLEN, usize::MAX));
         return all;
     };
-    for (name, at, len) in [
+    let v4 = [
         ("ip version and header length", 0, 1),
         ("ip tos", 1, 1),
         ("ip length", 2, 2),
@@ -225,8 +293,26 @@ fn fields(frame: &[u8]) -> Vec<Field> {
         ("ip checksum", 10, 2),
         ("ip saddr", 12, 4),
         ("ip daddr", 16, 4),
-        ("ip options", 20, ip.header_len - 20),
-    ] {
+        ("ip options", 20, ip.header_len.saturating_sub(20)),
+    ];
+    let v6 = [
+        ("ip6 version, traffic class, flow label", 0, 4),
+        ("ip6 length", 4, 2),
+        ("ip6 nexthdr", 6, 1),
+        ("ip6 hoplimit", 7, 1),
+        ("ip6 source", 8, 16),
+        ("ip6 destination", 24, 16),
+        (
+            "ip6 extension headers",
+            40,
+            ip.header_len.saturating_sub(40),
+        ),
+    ];
+    let header = match ip.src {
+        IpAddr::V4(_) => &v4[..],
+        IpAddr::V6(_) => &v6[..],
+    };
+    for &(name, at, len) in header {
         all.push((name, ETH_HLEN + at, len));
     }
     let at = ETH_HLEN + ip.header_len;
@@ -250,7 +336,7 @@ fn fields(frame: &[u8]) -> Vec<Field> {
             ("tcp checksum", 16, 2),
             ("tcp urgent", 18, 2),
         ],
-        ICMP => &[
+        ICMP | ICMPV6 => &[
             ("icmp type", 0, 1),
             ("icmp code", 1, 1),
             ("icmp checksum", 2, 2),
@@ -314,7 +400,8 @@ pub fn differing_fields(kernel: &[u8], here: &[u8]) -> Vec<(String, String, Stri
 /// One line about a frame.
 pub fn summary(frame: &[u8]) -> String {
     let packet = frame.get(ETH_HLEN..).unwrap_or_default();
-    let Some(ip) = Ip::parse(packet).filter(|_| be16(frame, 12) == 0x0800) else {
+    let known = matches!(be16(frame, 12), 0x0800 | 0x86dd);
+    let Some(ip) = Ip::parse(packet).filter(|_| known) else {
         return format!("ether type {:#06x}, {} bytes", be16(frame, 12), frame.len());
     };
     let (src, dst, len) = (ip.src, ip.dst, ip.total_len);
@@ -325,7 +412,7 @@ pub fn summary(frame: &[u8]) -> String {
             transport.get(13).copied().unwrap_or(0)
         ),
         (UDP, Some((s, d))) => format!("udp {src}:{s} > {dst}:{d} length {len}"),
-        (ICMP, _) if transport.len() >= 2 => format!(
+        (ICMP | ICMPV6, _) if transport.len() >= 2 && ip.offset == 0 => format!(
             "icmp type {} code {} {src} > {dst} length {len}",
             transport[0], transport[1]
         ),

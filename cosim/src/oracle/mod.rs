@@ -29,6 +29,7 @@ pub mod rename;
 mod replay;
 mod router;
 mod shell;
+mod tools;
 mod walk;
 pub mod wire;
 

@@ -1,7 +1,7 @@
 //! What happens when: the frames that come in, and what the programs of `r` do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use super::frame::{ETH_HLEN, ICMP, Ip, TCP, UDP, be16};
@@ -156,7 +156,10 @@ fn actions(
                 None => now + STEP,
             };
             let printed = made.next().map_or("", String::as_str);
-            let spoken = spoken(start, frame.as_ref(), printed);
+            let spoken = match (&frame, quoted_echo(recording, start, printed)) {
+                (None, Some(echo)) => echo,
+                _ => spoken(start, frame.as_ref(), printed),
+            };
             programs.sent(&Sent { at: now, spoken });
         } else {
             // A fragment; it belongs to a packet above.
@@ -288,6 +291,41 @@ fn unsent(start: &Visit, from: SocketAddrV4, to: SocketAddrV4, printed: &str) ->
     Spoken::Udp { from, to, payload }
 }
 
+/// An echo request that left no frame: the error that it caused went over lo and quotes it; else only the trace tells of it.
+fn quoted_echo(recording: &Recording, start: &Visit, printed: &str) -> Option<Spoken> {
+    let number = |name: &str| {
+        let (_, rest) = printed.split_once(name)?;
+        rest.split_whitespace().next()?.parse::<u16>().ok()
+    };
+    if start.icmp_type.as_deref() != Some("echo-request") {
+        return None;
+    }
+    let to = address(&start.daddr)?;
+    let (id, sequence) = (number("icmp id ")?, number("icmp sequence ")?);
+    let quotes = recording.outgoing.get("lo")?.iter().filter_map(|frame| {
+        let packet = frame.bytes.get(ETH_HLEN..)?;
+        let ip = Ip::parse(packet)?;
+        let quoted = ip.transport(packet).get(8..)?;
+        let inner = Ip::parse(quoted)?;
+        let request = inner.transport(quoted);
+        let same = ip.protocol == ICMP && inner.protocol == ICMP && inner.dst == to;
+        let asked = (be16(request, 4), be16(request, 6)) == (id, sequence);
+        (same && asked && request.first() == Some(&8)).then(|| request.get(8..).map(<[u8]>::to_vec))
+    });
+    let length: usize = start.length.as_deref()?.parse().ok()?;
+    let mut payload = quotes
+        .flatten()
+        .next()
+        .unwrap_or_else(|| printed_payload(printed));
+    payload.resize(length.saturating_sub(28), 0);
+    Some(Spoken::Echo {
+        to,
+        id,
+        sequence,
+        payload,
+    })
+}
+
 /// `@th,64,24 0x526869`: bytes behind the UDP header.
 fn printed_payload(printed: &str) -> Vec<u8> {
     let Some((_, rest)) = printed.split_once("@th,64,") else {
@@ -316,7 +354,7 @@ fn address(text: &Option<String>) -> Option<Ipv4Addr> {
 /// Puts fragments together, by addresses, protocol and identification; a datagram's time is that of its first fragment.
 fn whole_packets(packets: impl Iterator<Item = (Duration, Vec<u8>)>) -> Vec<Left> {
     let mut all: Vec<Left> = Vec::new();
-    let mut open: BTreeMap<(Ipv4Addr, Ipv4Addr, u8, u16), usize> = BTreeMap::new();
+    let mut open: BTreeMap<(IpAddr, IpAddr, u8, u16), usize> = BTreeMap::new();
     for (time, packet) in packets {
         let Some(ip) = Ip::parse(&packet) else {
             continue;

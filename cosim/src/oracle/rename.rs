@@ -2,28 +2,29 @@
 //! must hold everywhere.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::frame::{
-    Check, ETH_HLEN, ICMP, Ip, TCP, UDP, be16, be32, check, put16, put32, set_check,
-    set_header_check,
+    Check, ETH_HLEN, ICMP, ICMPV6, Ip, TCP, UDP, be16, be32, check, mend_check, put16, put32,
+    set_check, set_header_check,
 };
 
 /// One direction of a connection, in the kernel's numbers.
-type Flow = (Ipv4Addr, u16, Ipv4Addr, u16);
+type Flow = (IpAddr, u16, IpAddr, u16);
 
 /// How far a timestamp clock may be off the line that its first value started, in milliseconds: a kernel's timers, which repeat segments, fire up
 /// to an eighth late.
 const TSTAMP_SLACK: i32 = 200;
 
 const FLAG_SYN: u8 = 0x02;
+const FLAG_RST: u8 = 0x04;
 const FLAG_ACK: u8 = 0x10;
 
 /// What stands for what: the kernel's value → the value here.
 #[derive(Debug, Default)]
 pub struct Renaming {
     /// Ports and ICMP ids chosen by NAT, by protocol and address.
-    ports: BTreeMap<(u8, Ipv4Addr, u16), u16>,
+    ports: BTreeMap<(u8, IpAddr, u16), u16>,
     /// What is added to the kernel's sequence numbers.
     sequence: BTreeMap<Flow, u32>,
     /// What is added to the kernel's timestamps, and exact values.
@@ -40,7 +41,7 @@ pub struct Drawn {
 
 impl Renaming {
     /// The port here for the kernel's.
-    pub fn port(&self, protocol: u8, address: Ipv4Addr, port: u16) -> u16 {
+    pub fn port(&self, protocol: u8, address: IpAddr, port: u16) -> u16 {
         let key = (protocol, address, port);
         self.ports.get(&key).copied().unwrap_or(port)
     }
@@ -70,6 +71,17 @@ impl Renaming {
         if made_here && kip.protocol == TCP && kip.offset == 0 {
             self.learn_tcp(k, &kip, h, &hip);
         }
+        // An error to itself, about a segment that never left.
+        let quoted = kip.header_len + 8;
+        if made_here
+            && kip.protocol == ICMP
+            && kip.src == kip.dst
+            && let (Some(k), Some(h)) = (k.get(quoted..), h.get(quoted..))
+            && let (Some(kip), Some(hip)) = (Ip::parse(k), Ip::parse(h))
+            && (kip.protocol, hip.protocol) == (TCP, TCP)
+        {
+            self.learn_tcp(k, &kip, h, &hip);
+        }
     }
 
     fn learn_tcp(&mut self, k: &[u8], kip: &Ip, h: &[u8], hip: &Ip) {
@@ -79,6 +91,12 @@ impl Renaming {
         if flags & FLAG_SYN != 0 {
             let offset = be32(ht, 4).wrapping_sub(be32(kt, 4));
             self.sequence.entry(flow).or_insert(offset);
+        }
+        // A reset to itself of a SYN that never left acknowledges it.
+        if flags & (FLAG_RST | FLAG_ACK) == FLAG_RST | FLAG_ACK && be32(kt, 4) == 0 {
+            let offset = be32(ht, 8).wrapping_sub(be32(kt, 8));
+            let back = (flow.2, flow.3, flow.0, flow.1);
+            self.sequence.entry(back).or_insert(offset);
         }
         if let (Some(ka), Some(ha)) = (tstamp_at(kt), tstamp_at(ht)) {
             let (kv, hv) = (be32(kt, ka), be32(ht, ha));
@@ -96,7 +114,7 @@ impl Renaming {
     /// The kernel's frame in the values that hold here.
     pub fn translate(&self, frame: &[u8]) -> Vec<u8> {
         let mut frame = frame.to_vec();
-        if be16(&frame, 12) == 0x0800
+        if is_ip(&frame)
             && let Some(packet) = frame.get_mut(ETH_HLEN..)
         {
             self.translate_packet(packet);
@@ -124,16 +142,27 @@ impl Renaming {
             ICMP if transport.len() >= 8 => match transport[0] {
                 8 => put16(packet, at + 4, self.port(ICMP, ip.src, be16(&transport, 4))),
                 0 => put16(packet, at + 4, self.port(ICMP, ip.dst, be16(&transport, 4))),
-                3 | 4 | 5 | 11 | 12 => {
-                    let end = ip.end;
-                    self.translate_packet(&mut packet[at + 8..end]);
+                3 | 4 | 5 | 11 | 12 => self.translate_packet(&mut packet[at + 8..ip.end]),
+                _ => {}
+            },
+            ICMPV6 if transport.len() >= 8 => match transport[0] {
+                128 => {
+                    let id = self.port(ICMPV6, ip.src, be16(&transport, 4));
+                    put16(packet, at + 4, id);
                 }
+                129 => {
+                    let id = self.port(ICMPV6, ip.dst, be16(&transport, 4));
+                    put16(packet, at + 4, id);
+                }
+                0..128 => self.translate_packet(&mut packet[at + 8..ip.end]),
                 _ => {}
             },
             _ => {}
         }
-        if before == Check::Good {
-            set_check(packet, &ip);
+        match before {
+            Check::Good => set_check(packet, &ip),
+            Check::Absent => mend_check(packet, &ip, &transport),
+            _ => {}
         }
     }
 
@@ -186,20 +215,36 @@ impl Renaming {
     pub fn expected(&self, kernel: &[u8], here: &[u8], made_here: bool) -> Vec<u8> {
         let mut frame = self.translate(kernel);
         let ours = here.get(ETH_HLEN..).unwrap_or_default();
-        if made_here
-            && be16(&frame, 12) == 0x0800
+        if is_ip(&frame)
             && let Some(packet) = frame.get_mut(ETH_HLEN..)
         {
-            take_identification(packet, ours);
-            take_tstamp(packet, ours);
+            take_fragment_identification(packet, ours);
+            if made_here {
+                take_identification(packet, ours);
+                take_tstamp(packet, ours);
+            }
         }
         frame
     }
 }
 
+fn is_ip(frame: &[u8]) -> bool {
+    matches!(be16(frame, 12), 0x0800 | 0x86dd)
+}
+
+/// Gives an IPv6 fragment the identification of `ours`: a router that put a datagram together cuts it with a number of its own.
+fn take_fragment_identification(packet: &mut [u8], ours: &[u8]) {
+    let at = |packet: &[u8]| Ip::parse(packet).and_then(|ip| ip.fragment_at);
+    if let (Some(theirs), Some(mine)) = (at(packet), at(ours)) {
+        put32(packet, theirs + 4, be32(ours, mine + 4));
+    }
+}
+
 /// Gives `packet` the identification of `ours`, if both have one. An error to `r` itself quotes a packet of its own, which has one, too.
 fn take_identification(packet: &mut [u8], ours: &[u8]) {
-    let Some(ip) = Ip::parse(packet) else { return };
+    let Some(ip) = Ip::parse(packet).filter(|ip| ip.src.is_ipv4()) else {
+        return;
+    };
     let header_len = ip.header_len;
     if be16(packet, 4) != 0 && be16(ours, 4) != 0 {
         put16(packet, 4, be16(ours, 4));
@@ -248,6 +293,10 @@ pub fn keys(packet: &[u8], ip: &Ip) -> Option<(u16, u16)> {
     let transport = ip.transport(packet);
     match ip.protocol {
         ICMP if ip.offset == 0 && matches!(transport.first(), Some(0 | 8)) => {
+            let id = be16(transport, 4);
+            Some((id, id))
+        }
+        ICMPV6 if ip.offset == 0 && matches!(transport.first(), Some(128 | 129)) => {
             let id = be16(transport, 4);
             Some((id, id))
         }
@@ -319,6 +368,34 @@ mod tests {
         answer[26..34].copy_from_slice(&[10, 0, 1, 1, 10, 0, 1, 2]);
         put16(&mut answer, 36, 1024);
         assert_eq!(be16(&renaming.translate(&answer), 36), 5000);
+    }
+
+    #[test]
+    fn a_quoted_header_keeps_its_checksum_right() {
+        let drawn = Some(Drawn {
+            original: (40000, 9),
+        });
+        let with = |port: u16| {
+            let mut frame = DATAGRAM.to_vec();
+            put16(&mut frame, 34, port);
+            let ip = Ip::parse(&frame[14..]).unwrap();
+            set_check(&mut frame[14..], &ip);
+            frame
+        };
+        let mut renaming = Renaming::default();
+        renaming.learn(&with(1024), &with(5000), false, drawn);
+        // Port unreachable, with no more than the UDP header.
+        let error = |port: u16| {
+            let mut frame = DATAGRAM[..34].to_vec();
+            frame[14 + 9] = ICMP;
+            frame.extend([3, 3, 0, 0, 0, 0, 0, 0]);
+            frame.extend(&with(port)[14..42]);
+            put16(&mut frame, 16, 56);
+            let ip = Ip::parse(&frame[14..]).unwrap();
+            set_check(&mut frame[14..], &ip);
+            frame
+        };
+        assert_eq!(renaming.translate(&error(1024)), error(5000));
     }
 
     #[test]

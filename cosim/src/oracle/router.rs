@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::meta::Prep;
 use super::recording::Recording;
-use super::shell::{self, ShellError};
+use super::shell::commands;
 use super::walk::Walks;
 use super::wire::Wire;
 
@@ -88,12 +88,11 @@ impl Router {
     fn prepare(&mut self, prep: &Prep) -> Result<(), CommandFailed> {
         match prep.ns.as_str() {
             "r" => self.command(&prep.cmd),
-            "c" | "s" => shell::split(&prep.cmd)
-                .map(|_| ())
-                .map_err(|e| CommandFailed {
-                    command: prep.cmd.clone(),
-                    problem: e.to_string(),
-                }),
+            // A mistake in a line is one wherever it was typed.
+            "c" | "s" => commands(&prep.cmd).map(drop).map_err(|e| CommandFailed {
+                command: prep.cmd.clone(),
+                problem: e.to_string(),
+            }),
             other => Err(CommandFailed {
                 command: prep.cmd.clone(),
                 problem: format!("no namespace `{other}`: there are c, r and s"),
@@ -103,30 +102,12 @@ impl Router {
 
     /// Carries out a command line as typed in `r`.
     fn command(&mut self, line: &str) -> Result<(), CommandFailed> {
-        let failed = |problem: String| CommandFailed {
-            command: line.to_owned(),
-            problem,
-        };
-        let words = shell::split(line).map_err(|e: ShellError| failed(e.to_string()))?;
-        let (program, arguments) = words
-            .split_first()
-            .map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
-        let rest = arguments.join(" ");
-        match program {
-            "nft" => self.stack.nft(&rest).map_err(|e| failed(e.to_string()))?,
-            "ip" => self.stack.ip(&rest).map_err(|e| failed(e.to_string()))?,
-            "sysctl" => self
-                .stack
-                .sysctl(&rest)
-                .map_err(|e| failed(e.to_string()))?,
-            // Nothing is a module here.
-            "modprobe" | "true" | ":" => String::new(),
-            other => {
-                let known = "nft, ip, sysctl, modprobe";
-                return Err(failed(format!("`{other}` is not known here ({known} are)")));
-            }
-        };
-        Ok(())
+        super::tools::run(&mut self.stack, line)
+            .map(drop)
+            .map_err(|problem| CommandFailed {
+                command: line.to_owned(),
+                problem,
+            })
     }
 }
 

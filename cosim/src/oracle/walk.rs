@@ -87,7 +87,10 @@ impl Walks {
                 }
             }
             Stage::Fragment => {
-                self.cut.insert(skb.id, false);
+                // What was put together, or made in pieces here, still has them: the first one goes on as the packet. All others are cut into
+                // new ones (the slow path of ip_do_fragment()).
+                let in_pieces = skb.iif == IfIndex::NONE || skb.is_defragmented();
+                self.cut.insert(skb.id, !in_pieces);
             }
             Stage::Xmit if skb.dev == IfIndex::LO => self.looped.push(Left {
                 bytes: skb.to_vec(),
@@ -183,7 +186,11 @@ fn visit(skb: &SkBuff, said: &Said<'_>) -> Visit {
         6 => "tcp".to_owned(),
         17 => "udp".to_owned(),
         47 => "gre".to_owned(),
+        50 => "esp".to_owned(),
+        51 => "ah".to_owned(),
+        58 => "ipv6-icmp".to_owned(),
         132 => "sctp".to_owned(),
+        136 => "udplite".to_owned(),
         other => other.to_string(),
     });
     match ip.protocol {

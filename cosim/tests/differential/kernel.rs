@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
@@ -10,20 +11,36 @@ use super::case::{DEVICES, topology};
 
 /// Longest frame that is read.
 const MAX_FRAME: usize = 66_000;
+/// How long a new router reports what it listens to.
+const SETTLED: Duration = Duration::from_millis(150);
 /// What ends an answer of the shell.
 const MARK: &str = "--- done";
 
-/// Settings that make a kernel's answers depend on the case only: no IPv6, no redirects, no rate limits.
-const QUIET: [&str; 9] = [
-    "net.ipv6.conf.all.disable_ipv6=1",
-    "net.ipv6.conf.default.disable_ipv6=1",
+/// Settings that make a kernel's answers depend on the case only: no redirects, no rate limits, nothing that is sent unasked, and fragments
+/// that wait as long as it takes.
+const QUIET: [&str; 22] = [
+    "net.ipv6.conf.default.addr_gen_mode=1",
+    "net.ipv6.conf.default.accept_dad=0",
+    "net.ipv6.conf.default.accept_ra=0",
+    "net.ipv6.conf.default.router_solicitations=0",
+    "net.ipv6.conf.default.mldv2_unsolicited_report_interval=1",
+    "net.ipv6.conf.all.forwarding=1",
+    "net.ipv6.icmp.ratelimit=0",
+    "net.ipv6.auto_flowlabels=0",
+    "net.ipv6.ip6frag_time=100000",
+    "net.netfilter.nf_conntrack_frag6_timeout=100000",
+    "net.ipv4.ipfrag_time=100000",
     "net.ipv4.conf.all.send_redirects=0",
     "net.ipv4.conf.default.send_redirects=0",
     "net.ipv4.conf.all.rp_filter=0",
     "net.ipv4.conf.default.rp_filter=0",
     "net.ipv4.icmp_ratemask=0",
+    "net.ipv4.icmp_msgs_per_sec=1000000000",
+    "net.ipv4.icmp_msgs_burst=1000000",
     "net.ipv4.ip_forward=1",
-    "net.netfilter.nf_conntrack_max=65536",
+    "net.netfilter.nf_conntrack_tcp_loose=1",
+    "net.netfilter.nf_conntrack_acct=0",
+    "net.netfilter.nf_conntrack_timestamp=0",
 ];
 
 /// The namespace, its devices and a shell in it. All go away with it.
@@ -86,9 +103,12 @@ impl Kernel {
             .map(|line| line.trim_start_matches("ip ").to_owned())
             .collect();
         match kernel.feed("ip -batch -", &lines.join("\n"))? {
-            (true, _) => Ok(kernel),
-            (false, text) => Err(io::Error::other(text)),
+            (true, _) => {}
+            (false, text) => return Err(io::Error::other(text)),
         }
+        // Multicast groups are reported now, once and for all.
+        std::thread::sleep(SETTLED);
+        Ok(kernel)
     }
 
     /// Runs a command line; what it printed on both channels, and whether it succeeded.
@@ -133,6 +153,7 @@ impl Kernel {
         for (n, tap) in self.taps.iter().enumerate() {
             loop {
                 match tap.recv(&mut buffer) {
+                    Ok(len) if unasked(&buffer[..len]) => {}
                     Ok(len) => left.push((n, buffer[..len].to_vec())),
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                     Err(e) => return Err(e),
@@ -141,6 +162,11 @@ impl Kernel {
         }
         Ok(left)
     }
+}
+
+/// Whether nobody asked for the frame: reports of multicast groups (MLDv2).
+fn unasked(frame: &[u8]) -> bool {
+    frame.starts_with(&[0x33, 0x33, 0, 0, 0, 0x16])
 }
 
 impl Drop for Kernel {

@@ -6,14 +6,17 @@ use std::rc::Rc;
 
 use cosim::oracle::Difference;
 use cosim::oracle::conntrack::compare_list;
-use cosim::oracle::frame::{ETH_HLEN, ICMP, Ip, TCP, UDP, be16, be32, differing_fields, summary};
+use cosim::oracle::frame::{
+    ETH_HLEN, ICMP, ICMPV6, Ip, TCP, UDP, be16, be32, differing_fields, summary,
+};
 use cosim::oracle::rename::{Drawn, Renaming, keys};
 use cosim::oracle::wire::{Left, Wire};
 use stack::netfilter::conntrack::ListOptions;
 use stack::{IfIndex, PacketId, SkBuff, Stack, StackConfig, Stage, Tracer};
 
-use super::case::{Case, DEVICES, Packet, topology};
-use super::generate;
+use super::case::{Case, DEVICES, EXACT, Packet, topology};
+use super::frames::{self, Header, Segment};
+use super::generate::SETTINGS;
 use super::kernel::Kernel;
 
 /// Simulated time between two packets; what a kernel here takes is less.
@@ -44,11 +47,22 @@ struct Originals(Vec<(PacketId, (u16, u16))>);
 
 impl Tracer for Originals {
     fn event(&mut self, skb: &SkBuff, stage: Stage) {
-        let first = matches!(stage, Stage::NetifReceive | Stage::RouteOutput);
+        let first = matches!(
+            stage,
+            Stage::NetifReceive | Stage::RouteOutput | Stage::Defrag
+        );
         let packet = skb.network_bytes();
         if first
             && let Some(ip) = Ip::parse(packet)
             && let Some(keys) = keys(packet, &ip)
+        {
+            self.0.push((skb.id, keys));
+        }
+        // A fragment is a part of what was there before.
+        let known = |id: PacketId| self.0.iter().find(|(other, _)| *other == id);
+        if stage == Stage::Xmit
+            && known(skb.id).is_none()
+            && let Some(&(_, keys)) = known(skb.parent)
         {
             self.0.push((skb.id, keys));
         }
@@ -58,7 +72,6 @@ impl Tracer for Originals {
 impl Here {
     fn new(case: &Case) -> Result<Self, String> {
         let mut stack = Stack::new(StackConfig {
-            ipv6: false,
             seed: case.seed,
             ..StackConfig::default()
         });
@@ -68,6 +81,10 @@ impl Here {
             "net.ipv4.conf.all.send_redirects=0",
             "net.ipv4.conf.default.send_redirects=0",
             "net.ipv4.icmp_ratemask=0",
+            "net.ipv4.icmp_ratelimit=0",
+            "net.ipv4.icmp_msgs_per_sec=1000000000",
+            "net.ipv4.icmp_msgs_burst=1000000",
+            "net.ipv6.conf.all.forwarding=1",
         ] {
             stack.sysctl(setting).map_err(|e| failed(setting, &e))?;
         }
@@ -77,13 +94,20 @@ impl Here {
             let wire = Wire::plain([2, 0, 0, 0, n as u8 + 1, 1]);
             let dev = stack.add_device(name, Box::new(Rc::clone(&wire)));
             devices.push((dev, wire));
+            // The kernel has none, either: who has one sends redirects.
+            let link_local = format!("-6 addr del fe80::ff:fe00:{}01/64 dev {name}", n + 1);
+            stack.ip(&link_local).map_err(|e| failed(&link_local, &e))?;
         }
         let originals = Rc::new(RefCell::new(Originals::default()));
         stack.set_tracer(Box::new(Rc::clone(&originals)));
         let ruleset = case.ruleset();
         stack.nft(&ruleset).map_err(|e| failed("nft -f", &e))?;
         for line in topology().iter().chain(&case.config) {
-            stack.ip(line).map_err(|e| failed(line, &e))?;
+            let done = match line.starts_with("sysctl") {
+                true => stack.sysctl(line),
+                false => stack.ip(line),
+            };
+            done.map_err(|e| failed(line, &e))?;
         }
         Ok(Self {
             stack,
@@ -136,7 +160,10 @@ impl Traffic {
             Packet::Fresh { device, frame } => Some((*device, frame.clone())),
             Packet::Again { nth, change } => {
                 let (device, mut frame) = pick(&self.entered, *nth)?.clone();
-                let at = ETH_HLEN + change.0 % (frame.len() - ETH_HLEN).max(1);
+                // Not IPv6's addresses, which no checksum guards: a kernel would ask for strangers for seconds to come.
+                let kept = if be16(&frame, 12) == 0x86dd { 40 } else { 0 };
+                let at = ETH_HLEN + kept;
+                let at = at + change.0 % frame.len().saturating_sub(at).max(1);
                 if let Some(byte) = frame.get_mut(at) {
                     *byte = byte.wrapping_add(change.1);
                 }
@@ -146,86 +173,129 @@ impl Traffic {
                 nth,
                 flags,
                 payload,
+                off,
             } => {
                 let (device, frame) = pick(&self.left, *nth)?;
-                Some((*device, answer(*device, frame, *flags, *payload)?))
+                let answer = Answer {
+                    flags: *flags,
+                    payload: *payload,
+                    off: *off,
+                };
+                Some((*device, answer.to(*device, frame)?))
             }
-            Packet::Error { nth, kind } => {
+            Packet::Error { nth, kind, quote } => {
                 let (device, frame) = pick(&self.left, *nth)?;
-                Some((*device, error(*device, frame, *kind)?))
+                Some((*device, error(*device, frame, *kind, *quote)?))
             }
         }
     }
 }
 
-fn answer(device: usize, frame: &[u8], flags: u8, payload: usize) -> Option<Vec<u8>> {
+/// The packet in a frame, and its parts.
+fn parsed(frame: &[u8]) -> Option<(&[u8], Ip)> {
     let packet = frame
         .get(ETH_HLEN..)
-        .filter(|_| be16(frame, 12) == 0x0800)?;
-    let ip = Ip::parse(packet)?;
-    let t = ip.transport(packet);
-    let (src, dst) = (ip.dst.octets(), ip.src.octets());
-    if ip.offset != 0 || t.len() < 8 {
-        return None;
-    }
-    let transport = match ip.protocol {
-        UDP => {
-            let mut bytes = [&t[2..4], &t[..2]].concat();
-            bytes.extend((8 + payload as u16).to_be_bytes());
-            bytes.extend([0, 0]);
-            bytes.extend(vec![b'a'; payload]);
-            bytes
-        }
-        TCP if t.len() >= 20 => {
-            let header = usize::from(t[12] >> 4) * 4;
-            let (seq, ack, theirs) = (be32(t, 4), be32(t, 8), t[13]);
-            let took = t.len().saturating_sub(header) as u32
-                + u32::from(theirs & 2 != 0)
-                + u32::from(theirs & 1 != 0);
-            let natural = match theirs & 0x12 {
-                0x02 => 0x12,
-                _ => 0x10,
-            };
-            // A SYN-ACK starts from a number of its own.
-            let from = if natural == 0x12 {
-                seq ^ 0x5a5a_5a5a
-            } else {
-                ack
-            };
-            let len = if natural == 0x12 { 0 } else { payload };
-            let all = natural | flags;
-            generate::tcp(
-                be16(t, 2),
-                be16(t, 0),
-                from,
-                seq.wrapping_add(took),
-                all,
-                len,
-            )
-        }
-        ICMP if t[0] == 8 => {
-            let mut bytes = t.to_vec();
-            bytes[0] = 0;
-            bytes
-        }
-        _ => return None,
-    };
-    let transport = generate::with_checksum(src, dst, ip.protocol, transport);
-    let header = (ip.protocol, 64, 0, 0x77, 0);
-    Some(generate::frame(device, src, dst, header, &transport))
+        .filter(|_| matches!(be16(frame, 12), 0x0800 | 0x86dd))?;
+    Some((packet, Ip::parse(packet)?))
 }
 
-fn error(device: usize, frame: &[u8], kind: (u8, u8)) -> Option<Vec<u8>> {
-    let packet = frame
-        .get(ETH_HLEN..)
-        .filter(|_| be16(frame, 12) == 0x0800)?;
-    let ip = Ip::parse(packet)?;
-    let (src, dst) = (ip.dst.octets(), ip.src.octets());
-    let mut bytes = vec![kind.0, kind.1, 0, 0, 0, 0, 0, 0];
-    bytes.extend(&packet[..packet.len().min(ip.header_len + 8)]);
-    let bytes = generate::with_checksum(src, dst, ICMP, bytes);
-    let header = (ICMP, 64, 0xc0, 0x78, 0);
-    Some(generate::frame(device, src, dst, header, &bytes))
+/// What an answer says, see [`Packet::Answer`].
+struct Answer {
+    flags: u16,
+    payload: usize,
+    off: i32,
+}
+
+impl Answer {
+    fn to(&self, device: usize, frame: &[u8]) -> Option<Vec<u8>> {
+        let (packet, ip) = parsed(frame)?;
+        let t = ip.transport(packet);
+        let (src, dst) = (ip.dst, ip.src);
+        if ip.offset != 0 || t.len() < 8 {
+            return None;
+        }
+        let transport = match ip.protocol {
+            UDP => frames::udp(be16(t, 2), be16(t, 0), self.payload, b'a'),
+            TCP if t.len() >= 20 => self.segment(t),
+            ICMP | ICMPV6 if matches!(t[0], 8 | 128) => {
+                let mut bytes = t.to_vec();
+                bytes[0] = if t[0] == 8 { 0 } else { 129 };
+                bytes
+            }
+            _ => return None,
+        };
+        let transport = frames::with_checksum(src, dst, ip.protocol, transport);
+        let header = Header {
+            protocol: ip.protocol,
+            ttl: 64,
+            id: 0x77,
+            ..Header::default()
+        };
+        Some(frames::frame(device, src, dst, &header, &transport))
+    }
+
+    fn segment(&self, t: &[u8]) -> Vec<u8> {
+        let header = usize::from(t[12] >> 4) * 4;
+        let (seq, ack, theirs) = (be32(t, 4), be32(t, 8), t[13]);
+        let took = t.len().saturating_sub(header) as u32
+            + u32::from(theirs & 2 != 0)
+            + u32::from(theirs & 1 != 0);
+        let natural = match theirs & 0x12 {
+            0x02 => 0x12,
+            _ => 0x10,
+        };
+        // A SYN-ACK starts from a number of its own.
+        let from = if natural == 0x12 {
+            seq ^ 0x5a5a_5a5a
+        } else {
+            ack
+        };
+        let flags = match self.flags & EXACT {
+            0 => natural | self.flags as u8,
+            _ => self.flags as u8,
+        };
+        let segment = Segment {
+            seq: from.wrapping_add_signed(self.off),
+            ack: seq.wrapping_add(took),
+            flags,
+            options: seq as u8 & 7,
+            window: 8192,
+        };
+        let payload = if flags & 2 != 0 { 0 } else { self.payload };
+        frames::tcp(be16(t, 2), be16(t, 0), segment, payload)
+    }
+}
+
+fn error(device: usize, frame: &[u8], kind: (u8, u8), quote: usize) -> Option<Vec<u8>> {
+    let (packet, ip) = parsed(frame)?;
+    let (src, dst) = (ip.dst, ip.src);
+    let protocol = if src.is_ipv4() { ICMP } else { ICMPV6 };
+    // Destination unreachable, time exceeded, parameter problem; fragmentation needed is packet too big.
+    let (kind, code) = match (src.is_ipv4(), kind) {
+        (true, kind) => kind,
+        (false, (3, 4)) => (2, 0),
+        (false, (3, 13)) => (1, 1),
+        (false, (3, code)) => (1, code + 1),
+        (false, (11, code)) => (3, code),
+        (false, (_, code)) => (4, code),
+    };
+    let mtu = if (kind, code) == (3, 4) || protocol == ICMPV6 && kind == 2 {
+        1300
+    } else {
+        0
+    };
+    let mut bytes = vec![kind, code, 0, 0, 0, 0];
+    bytes.extend(u16::to_be_bytes(mtu));
+    bytes.extend(&packet[..packet.len().min(ip.header_len + quote)]);
+    let bytes = frames::with_checksum(src, dst, protocol, bytes);
+    let header = Header {
+        protocol,
+        ttl: 64,
+        tos: 0xc0,
+        id: 0x78,
+        ..Header::default()
+    };
+    Some(frames::frame(device, src, dst, &header, &bytes))
 }
 
 /// The kernel as the case wants it; what it refused.
@@ -248,10 +318,23 @@ fn prepare(kernel: &mut Kernel, case: &Case) -> io::Result<Option<String>> {
 
 fn clean(kernel: &mut Kernel, case: &Case) -> io::Result<()> {
     for line in case.config.iter().rev() {
-        kernel.shell(&line.replacen(" add ", " del ", 1))?;
+        kernel.shell(&undo(line))?;
     }
-    kernel.shell("ip route flush cache")?;
+    kernel.shell("ip route flush cache; ip -6 route flush cache")?;
     Ok(())
+}
+
+/// What takes a line of a case's configuration back.
+fn undo(line: &str) -> String {
+    if line.contains(" mtu ") && line.contains(" link ") {
+        let (before, _) = line.rsplit_once(' ').unwrap_or((line, ""));
+        return format!("{before} 1500");
+    }
+    let setting = SETTINGS.iter().find(|(key, ..)| line.contains(key));
+    match setting {
+        Some((key, _, otherwise)) => format!("sysctl -qw {key}={otherwise}"),
+        None => line.replacen(" add ", " del ", 1),
+    }
 }
 
 /// Runs a case through both.
@@ -295,7 +378,8 @@ fn compare(kernel: &mut Kernel, case: &Case) -> io::Result<Outcome> {
             return Ok(Outcome::Differs(found));
         }
     }
-    let (_, listed) = kernel.shell("conntrack -L -o extended,id")?;
+    let (_, listed) =
+        kernel.shell("conntrack -L -f ipv4 -o extended,id; conntrack -L -f ipv6 -o extended,id")?;
     let lines = listed.lines().filter(|l| l.contains("src="));
     let lines: Vec<String> = lines.map(str::to_owned).collect();
     let mut options = ListOptions::default();

@@ -37,7 +37,9 @@ impl Stack {
             fill_checksum(&mut skb, start, usize::from(offset));
             skb.csum = CsumState::None;
         }
+        skb.pieces = pieces;
         self.trace(&skb, Stage::Fragment);
+        let pieces = skb.pieces.take();
         self.stats.fragmented += 1;
         let (base, more_after) = (frag_off & IP_OFFSET, frag_off & IP_MF);
         let total = skb.len() - header_len;

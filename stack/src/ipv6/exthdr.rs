@@ -148,7 +148,7 @@ pub(crate) fn find_fragment_header(packet: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// `ip6_find_1stfragopt()`: where the part begins that fragments share out, and where the field is that names its first header. Hop-by-hop
-/// options, and destination options before a routing header, go into every fragment (RFC 8200 4.5).
+/// options, and destination options that no routing header precedes, go into every fragment (RFC 8200 4.5; that one follows is not asked for).
 pub(crate) fn ip6_find_1stfragopt(packet: &[u8]) -> Option<(usize, usize)> {
     let mut kind = Ipv6Header::new(packet)?.next_header();
     let (mut offset, mut named_at, mut routed) = (IPV6_HLEN, 6, false);
@@ -156,13 +156,7 @@ pub(crate) fn ip6_find_1stfragopt(packet: &[u8]) -> Option<(usize, usize)> {
         match kind {
             NEXTHDR_HOP => {}
             NEXTHDR_ROUTING => routed = true,
-            NEXTHDR_DEST if !routed => {
-                // Only if a routing header follows.
-                let after = *packet.get(offset)?;
-                if after != NEXTHDR_ROUTING {
-                    return Some((offset, named_at));
-                }
-            }
+            NEXTHDR_DEST if !routed => {}
             _ => return Some((offset, named_at)),
         }
         let rest = packet.get(offset..)?;

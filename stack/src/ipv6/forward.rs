@@ -23,7 +23,11 @@ impl Stack {
             self.icmpv6_send(&skb, icmpv6::TIME_EXCEED, 0, 0);
             return self.kfree_skb(skb, DropReason::IpInHdr);
         }
-        let mtu = self.dst_mtu_forward(&route);
+        // Unlike IPv4's, the path's MTU that is known here counts for others, too.
+        let mtu = match Ipv6Header::new(skb.data()).map(|h| h.daddr()) {
+            Some(daddr) => self.dst_mtu(&route, daddr.into()),
+            None => self.dst_mtu_forward(&route),
+        };
         // ip6_pkt_too_big(): what was put together here goes on in pieces, and what GRO merged is judged by its segments.
         let too_big = skb.len() > mtu && !skb_gso_validate_network_len(&skb, mtu);
         if too_big && skb.pieces.is_none() {

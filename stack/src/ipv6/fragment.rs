@@ -37,13 +37,16 @@ impl Stack {
             fill_checksum(&mut skb, start, usize::from(offset));
             skb.csum = CsumState::None;
         }
+        skb.pieces = pieces;
         self.trace(&skb, Stage::Fragment);
+        let pieces = skb.pieces.take();
         self.stats.fragmented += 1;
         // RFC 7739: not predictable; drawn from the seeded generator.
         let id = self.random() as u32;
         let total = skb.len() - prefix;
         let mut at = 0;
-        let same = pieces.as_deref().filter(|p| p.fit(total, room));
+        let pieces = pieces.map(|pieces| pieces.with_longer_first(total));
+        let same = pieces.as_ref().filter(|p| p.fit(total, room));
         for len in Pieces::cut(same, total, room) {
             // at ≤ 65535 and a multiple of 8: it is the field's value; the lowest bit says that more follow.
             let field = at as u16 | u16::from(at + len < total);

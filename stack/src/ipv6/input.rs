@@ -1,5 +1,6 @@
 //! `ipv6_rcv()` to the transport protocols.
 
+use super::Defragged;
 use super::IPV6_HLEN;
 use super::exthdr::{
     BadOption, FRAG_HLEN, IPPROTO_ICMPV6, NEXTHDR_DEST, NEXTHDR_FRAGMENT, NEXTHDR_HOP,
@@ -93,7 +94,7 @@ impl Stack {
                     let Some(ext) = ext_len(rest).and_then(|len| rest.get(..len)) else {
                         return self.kfree_skb(skb, DropReason::IpInHdr);
                     };
-                    let (following, len, segments_left) = (ext[0], ext.len(), ext[3]);
+                    let (following, len, kind, segments_left) = (ext[0], ext.len(), ext[2], ext[3]);
                     let checked = if next_header == NEXTHDR_DEST {
                         parse_tlv(ext, false)
                     } else {
@@ -101,6 +102,14 @@ impl Stack {
                     };
                     if let Err(bad) = checked {
                         return self.bad_option(skb, offset, bad);
+                    }
+                    // ipv6_rthdr_rcv(): who hears of it because many do has no segments to route, and neither mobility (2) nor RPL (3) nor
+                    // segment routing (4) is switched on.
+                    let off = flow.to_many
+                        || skb.pkt_type != PktType::Host
+                        || matches!((kind, segments_left), (2, 0) | (3 | 4, _));
+                    if next_header == NEXTHDR_ROUTING && off {
+                        return self.kfree_skb(skb, DropReason::NotSpecified);
                     }
                     if next_header == NEXTHDR_ROUTING && segments_left != 0 {
                         // RFC 5095, RFC 8200 4.4: no type is supported; the problem is at the type field.
@@ -118,7 +127,8 @@ impl Stack {
                     let field = u16::from_be_bytes([fragment[2], fragment[3]]);
                     if field & !6 != 0 {
                         // The whole, without the fragment header, is walked from its start. A loop, not a call: fragments can be nested.
-                        let Some(whole) = self.ip6_defrag(skb, offset, named_at, true) else {
+                        let Defragged::Whole(whole) = self.ip6_defrag(skb, offset, named_at, true)
+                        else {
                             return;
                         };
                         let Some(header) = Ipv6Header::new(whole.data()) else {

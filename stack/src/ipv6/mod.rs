@@ -14,6 +14,7 @@ pub(crate) use exthdr::{
     find_fragment_header, find_upper,
 };
 pub(crate) use output::Ipv6Send;
+pub(crate) use reassembly::Defragged;
 pub(crate) use route::OutputFlow6;
 
 use std::net::Ipv6Addr;

@@ -1,30 +1,42 @@
 //! `ipv6_frag_rcv()`: IPv6's side of putting datagrams together (RFC 8200 4.5); the queue itself is [`crate::reassembly`].
 
-use super::IPV6_HLEN;
-use super::exthdr::{FRAG_HLEN, find_upper};
+use super::exthdr::{FRAG_HLEN, NEXTHDR_NONE, find_upper};
 use super::header::Ipv6Header;
+use super::{IPPROTO_ICMPV6, IPV6_HLEN};
 use crate::drop_reason::DropReason;
-use crate::icmpv6::{HDR_FIELD, HDR_INCOMP, PARAMPROB};
+use crate::icmpv6::{HDR_FIELD, HDR_INCOMP, ICMPV6_HLEN, PARAMPROB};
 use crate::ipv4::header::put16;
+use crate::ipv4::{IPPROTO_TCP, IPPROTO_UDP};
 use crate::reassembly::{FragKey, Fragment, Inserted};
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
+use crate::tcp::header::TCP_HLEN;
 use crate::trace::Stage;
+use crate::udp::UDP_HLEN;
 
 /// Longest payload.
 const IPV6_MAXPLEN: usize = 65535;
 
+/// What became of a fragment.
+pub(crate) enum Defragged {
+    /// It was the last one missing: the whole datagram, without fragment header.
+    Whole(SkBuff),
+    /// It waits for the others, or was refused and counted.
+    Gone,
+    /// Connection tracking leaves a malformed one to the receiver.
+    AsItIs(SkBuff),
+}
+
 impl Stack {
-    /// Keeps a fragment; the whole datagram, without fragment header, when it was the last one missing. `offset`: of the fragment header;
-    /// `named_at`: of the field that named it;
-    /// `tell`: whether the sender is told of a malformed one (connection tracking, which is no receiver, does not).
+    /// Keeps a fragment. `offset`: of the fragment header; `named_at`: of the field that named it; `receiver`: tells the sender of a malformed
+    /// one (`ipv6_frag_rcv()`); connection tracking does not (`nf_ct_frag6_gather()`).
     pub(crate) fn ip6_defrag(
         &mut self,
         mut skb: SkBuff,
         offset: usize,
         named_at: usize,
-        tell: bool,
-    ) -> Option<SkBuff> {
+        receiver: bool,
+    ) -> Defragged {
         let parsed = Ipv6Header::new(skb.data()).zip(
             skb.data()
                 .get(offset..)
@@ -32,7 +44,7 @@ impl Stack {
         );
         let Some((header, &fragment)) = parsed else {
             self.kfree_skb(skb, DropReason::IpInHdr);
-            return None;
+            return Defragged::Gone;
         };
         let (saddr, daddr, ecn) = (header.saddr(), header.daddr(), header.traffic_class() & 3);
         let field = u16::from_be_bytes([fragment[2], fragment[3]]);
@@ -47,33 +59,38 @@ impl Stack {
             protocol: 0,
             dev: if local { skb.dev } else { IfIndex::NONE },
         };
+        // The first fragment must hold the whole header chain (RFC 7112).
+        if thdr_truncated(skb.data()) {
+            if !receiver {
+                return Defragged::AsItIs(skb);
+            }
+            self.icmpv6_send(&skb, PARAMPROB, HDR_INCOMP, 0);
+            self.kfree_skb(skb, DropReason::IpInHdr);
+            return Defragged::Gone;
+        }
         // RFC 8200 4.5: a fragment with more to follow has a multiple of 8 bytes (the length field is at fault), and none reaches beyond
         // the longest payload (the offset field is).
         let problem = if start + len > IPV6_MAXPLEN {
             Some(offset + 2)
         } else if more && !len.is_multiple_of(8) {
+            if !receiver {
+                self.frag_discard(&key);
+                return Defragged::AsItIs(skb);
+            }
             Some(4)
         } else {
             None
         };
         if let Some(pointer) = problem {
-            if tell {
+            if receiver {
                 self.icmpv6_send(&skb, PARAMPROB, HDR_FIELD, pointer as u32);
             }
             self.kfree_skb(skb, DropReason::IpInHdr);
-            return None;
-        }
-        // The first fragment must hold the whole header chain (RFC 7112).
-        if start == 0 && !has_upper_header(skb.data()) {
-            if tell {
-                self.icmpv6_send(&skb, PARAMPROB, HDR_INCOMP, 0);
-            }
-            self.kfree_skb(skb, DropReason::IpInHdr);
-            return None;
+            return Defragged::Gone;
         }
         if skb.pull(offset + FRAG_HLEN).is_none() {
             self.kfree_skb(skb, DropReason::PktTooSmall);
-            return None;
+            return Defragged::Gone;
         }
         self.trace(&skb, Stage::DefragQueue);
         let fragment = Fragment {
@@ -87,8 +104,11 @@ impl Stack {
             skb,
         };
         match self.frag_insert(key, fragment) {
-            Inserted::Waiting => None,
-            Inserted::Complete(fragments, ecn) => self.ip6_frag_reasm(fragments, ecn),
+            Inserted::Waiting => Defragged::Gone,
+            Inserted::Complete(fragments, ecn) => match self.ip6_frag_reasm(fragments, ecn) {
+                Some(whole) => Defragged::Whole(whole),
+                None => Defragged::Gone,
+            },
         }
     }
 
@@ -127,16 +147,18 @@ impl Stack {
     }
 }
 
-/// Whether the packet holds its upper-layer header, as far as the protocol is known here.
-fn has_upper_header(packet: &[u8]) -> bool {
-    let Some(upper) = find_upper(packet) else {
+/// `ipv6frag_thdr_truncated()`: whether a first fragment ends before its upper-layer header does, as far as the protocol is known. A chain
+/// that cannot be followed is not truncated.
+fn thdr_truncated(packet: &[u8]) -> bool {
+    let Some(upper) = find_upper(packet).filter(|u| !u.later_fragment) else {
         return false;
     };
     let needed = match upper.protocol {
-        crate::ipv4::IPPROTO_TCP => 20,
-        crate::ipv4::IPPROTO_UDP => 8,
-        super::IPPROTO_ICMPV6 => 8,
-        _ => 0,
+        NEXTHDR_NONE => return false,
+        IPPROTO_TCP => TCP_HLEN,
+        IPPROTO_UDP => UDP_HLEN,
+        IPPROTO_ICMPV6 => ICMPV6_HLEN,
+        _ => 1,
     };
-    packet.len() >= upper.offset + needed
+    packet.len() < upper.offset + needed
 }

@@ -3,7 +3,7 @@
 
 use super::hook::{Family, HookState, Verdict};
 use crate::ipv4::header::Ipv4Header;
-use crate::ipv6::find_fragment_header;
+use crate::ipv6::{Defragged, find_fragment_header};
 use crate::netfilter::conntrack::CtInfo;
 use crate::skb::SkBuff;
 use crate::stack::Stack;
@@ -30,7 +30,14 @@ impl Stack {
                 let Some((offset, named_at)) = find_fragment_header(skb.data()) else {
                     return Some(Verdict::Accept);
                 };
-                self.ip6_defrag(std::mem::take(skb), offset, named_at, false)
+                match self.ip6_defrag(std::mem::take(skb), offset, named_at, false) {
+                    Defragged::Whole(whole) => Some(whole),
+                    Defragged::Gone => None,
+                    Defragged::AsItIs(fragment) => {
+                        *skb = fragment;
+                        return Some(Verdict::Accept);
+                    }
+                }
             }
         };
         *skb = whole?;

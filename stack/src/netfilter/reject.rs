@@ -119,7 +119,19 @@ impl Stack {
         }
         match (reject, family) {
             (Reject::TcpReset, _) => self.nf_send_reset(skb, state, l4),
-            (Reject::Unreach(code), Family::Ipv4) => self.icmp_send(skb, DEST_UNREACH, code, 0),
+            (Reject::Unreach(code), Family::Ipv4) => {
+                // nf_reject_fill_skb_dst(): a packet that was not routed yet gets the way to its sender, so that nobody takes it for one to
+                // this host.
+                if let (None, Some((IpAddr::V4(sender), _))) =
+                    (skb.dst, addresses(skb.data(), family))
+                {
+                    match self.ip_route_output(sender, None, IfIndex::NONE) {
+                        Ok((route, _)) => skb.dst = Some(route),
+                        Err(_) => return,
+                    }
+                }
+                self.icmp_send(skb, DEST_UNREACH, code, 0);
+            }
             (Reject::Unreach(code), _) => {
                 self.icmpv6_send(skb, icmpv6::DEST_UNREACH, code, 0);
             }
@@ -162,6 +174,12 @@ impl Stack {
         if self.ip_route_me_harder(&mut reset, &back) != Verdict::Accept {
             return self.kfree_skb(reset, crate::DropReason::IpOutNoRoutes);
         }
+        if let (IpAddr::V6(_), Some(route)) = (src, reset.dst) {
+            let hop_limit = self.ip6_dst_hoplimit(&route);
+            if let Some(field) = reset.data_mut().get_mut(7) {
+                *field = hop_limit;
+            }
+        }
         reset.nfct = self.conntrack.attach(skb.nfct);
         if let Some(nfct) = skb.nfct {
             self.conntrack.tcp_set_closing(nfct.id, state.now);
@@ -184,7 +202,11 @@ impl Stack {
         protocol: u8,
         payload: &[u8],
     ) -> Option<SkBuff> {
-        let ttl = self.config.default_ttl;
+        let ttl = match src {
+            IpAddr::V4(_) => self.config.default_ttl,
+            // The way there may say another one.
+            IpAddr::V6(_) => self.ipv6_conf.all.hop_limit.clamp(1, 255) as u8,
+        };
         let mut skb = SkBuff::alloc_heap(NET_SKB_PAD + ETH_HLEN + IPV6_HLEN, payload.len());
         skb.put_slice(payload)?;
         match (src, dst) {
@@ -252,12 +274,17 @@ impl Stack {
         };
         let Some(mut answer) = answer else { return };
         self.trace(&answer, Stage::Send);
-        let mac = skb.mac_bytes();
-        let Some(&[_, _, _, _, _, _, s0, s1, s2, s3, s4, s5]) = mac.first_chunk::<12>() else {
+        let mac = skb.mac_bytes().get(..6).zip(skb.mac_bytes().get(6..12));
+        let (Some((asked, asker)), Some(header)) = (mac, answer.push(ETH_HLEN)) else {
             return self.kfree_skb(answer, crate::DropReason::DevHdr);
         };
+        // nft_reject_queue_xmit(): from the address that was asked, which need not be the device's.
+        header[..6].copy_from_slice(asker);
+        header[6..12].copy_from_slice(asked);
+        put16(header, 12, skb.protocol);
+        answer.reset_mac_header();
         answer.iif = IfIndex::NONE;
-        self.dev_hard_header_xmit(answer, [s0, s1, s2, s3, s4, s5]);
+        self.dev_queue_xmit(answer);
     }
 }
 

@@ -210,6 +210,11 @@ impl SkBuff {
         self.len() == 0
     }
 
+    /// It was put together from fragments, and leaves in such (`frag_max_size`).
+    pub fn is_defragmented(&self) -> bool {
+        self.pieces.is_some()
+    }
+
     /// `skb_headlen()`: length of [`data`](Self::data) in bytes.
     #[inline]
     pub fn headlen(&self) -> usize {

@@ -95,7 +95,7 @@ impl Stack {
                     daddr,
                     next_header: IPPROTO_TCP,
                     traffic_class: 0,
-                    hop_limit: self.config.default_ttl,
+                    hop_limit: self.ip6_dst_hoplimit(&route),
                     route,
                     mtu: self.mtu(route.oif),
                 };

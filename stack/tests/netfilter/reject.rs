@@ -94,6 +94,12 @@ fn at_the_device_the_answer_goes_straight_back() {
         assert_eq!(answer[0][26..34], [SERVER, CLIENT].concat());
         assert!(seen.borrow().is_empty());
     }
+    // Whatever address the frame was sent to is the one that answers.
+    let (mut r, _) = rejecting(Hook::NetdevIngress, Reject::Unreach(3));
+    let mut frame = tcp((CLIENT, 1000), (SERVER, 80), "S", (77, 0), b"");
+    frame[..6].copy_from_slice(&[2, 0, 0, 0, 9, 9]);
+    r.client_sends(frame);
+    assert_eq!(told(&r)[0][..12], [2, 0, 0, 0, 1, 2, 2, 0, 0, 0, 9, 9]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! All connections: where they are kept, how they are found, when they end.
 
 use super::config::CtConfig;
-use super::conn::{Conn, CtId, CtInfo, CtStatus, CtZone, NfCt, Proto};
+use super::conn::{Conn, CtId, CtStatus, CtZone, NfCt, Proto};
 use super::event::{self, CtEventKind, Events};
 use super::expect::Expectation;
 use super::ftp::FtpMaster;

@@ -3,10 +3,13 @@
 use super::manip::{Check, manip_pkt};
 use super::{NatFn, NatManip, NatRequest};
 use crate::hook::{Callee, Families, Family, Hook, HookId, HookOps, HookState, Verdict, priority};
+use crate::ipv4::IPPROTO_TCP;
 use crate::netfilter::conntrack::{CtInfo, CtStatus, Dir, NfCt};
 use crate::netfilter::hook::{Builtin, Next};
 use crate::skb::{CsumState, IfIndex, SkBuff};
 use crate::stack::Stack;
+use crate::tcp::header::TCP_HLEN;
+use crate::udp::UDP_HLEN;
 
 /// What a checksum field of `skb` holds.
 pub(super) fn check_of(skb: &SkBuff) -> Check {
@@ -258,6 +261,12 @@ impl Stack {
             return Verdict::Drop;
         }
         skb.forget_csum_complete();
+        if let Some(pieces) = &mut skb.pieces {
+            pieces.pull(match target.protocol {
+                IPPROTO_TCP => TCP_HLEN,
+                _ => UDP_HLEN,
+            });
+        }
         Verdict::Accept
     }
 }

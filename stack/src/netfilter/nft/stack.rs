@@ -8,10 +8,11 @@ use super::{
     NftVerdict, normal,
 };
 use crate::Ps;
-use crate::fib::RouteType;
+use crate::fib::trie::Key;
+use crate::fib::{FlowKey as FibKey, LookupError, Route, RouteType, Rpdb};
 use crate::hook::{Callee, Families, Family, Hook, HookId, HookOps, HookState, Verdict};
 use crate::netfilter::Reject;
-use crate::netfilter::conntrack::{CtInfo, CtZone, Dir, NfCt, ZoneDir};
+use crate::netfilter::conntrack::{CtInfo, CtZone, Dir, NfCt, ZoneDir, addresses};
 use crate::netfilter::hook::Builtin;
 use crate::netfilter::nat::{NatRange, NatRequest};
 use crate::netfilter::reroute::FlowKey;
@@ -40,17 +41,19 @@ impl Nft {
     fn needs_conntrack(&self) -> [bool; 2] {
         let mut needs = [false; 2];
         for (_, chain) in self.rules.chains.iter() {
-            let stmts = chain.rules.iter().flat_map(|r| &r.stmts);
-            let asks = |stmt: &Stmt| {
+            for stmt in chain.rules.iter().flat_map(|r| &r.stmts) {
                 let mut asks = matches!(stmt, Stmt::Object(ObjKind::CtHelper, _) | Stmt::Nat(_));
                 normal::exprs(stmt, &mut |e| asks |= matches!(e, Expr::Ct(..)));
-                asks
-            };
-            if !stmts.clone().any(asks) {
-                continue;
+                // nft_nat_init(): in a table for both, an address says for which one.
+                let version = match stmt {
+                    Stmt::Nat(nat) if matches!(nat.kind, NatKind::Snat | NatKind::Dnat) => {
+                        nat.version
+                    }
+                    _ => None,
+                };
+                needs[0] |= asks && chain.table.family != TableFamily::Ip6 && version != Some(6);
+                needs[1] |= asks && chain.table.family != TableFamily::Ip && version != Some(4);
             }
-            needs[0] |= chain.table.family != TableFamily::Ip6;
-            needs[1] |= chain.table.family != TableFamily::Ip;
         }
         needs
     }
@@ -202,16 +205,78 @@ impl Stack {
         }
     }
 
-    /// `inet_dev_addr_type()`, `nft_fib6_eval_type()`
-    fn nft_address_type(&self, address: IpAddr, dev: Option<IfIndex>) -> u128 {
+    /// `nft_fib4_eval()`, `nft_fib6_eval()`: the way to one of the packet's addresses, by the rules, as if it was sent back.
+    fn nft_fib_lookup(
+        &self,
+        skb: &SkBuff,
+        state: &HookState,
+        address: IpAddr,
+        (iif, mark): (IfIndex, u32),
+    ) -> Result<Route, LookupError> {
+        fn by_rules<K: Key>(rpdb: &Rpdb<K>, flow: &FibKey<K>) -> Result<Route, LookupError> {
+            Ok(Route::of(rpdb, &rpdb.lookup(flow)?))
+        }
+        let packet = skb.network_bytes();
+        let other = match addresses(packet, state.family) {
+            Some((src, dst)) if src == address => dst,
+            Some((src, _)) => src,
+            None => address,
+        };
+        match (address, other) {
+            (IpAddr::V4(to), IpAddr::V4(from)) => {
+                let flow = FibKey {
+                    dst: to.to_bits(),
+                    src: from.to_bits(),
+                    iif,
+                    mark,
+                    tos: packet.get(1).map_or(0, |tos| tos & !3),
+                    ..FibKey::default()
+                };
+                by_rules(&self.fib.v4, &flow)
+            }
+            (IpAddr::V6(to), IpAddr::V6(from)) => {
+                let flow = FibKey {
+                    dst: to.to_bits(),
+                    src: from.to_bits(),
+                    iif,
+                    mark,
+                    ..FibKey::default()
+                };
+                by_rules(&self.fib.v6, &flow)
+            }
+            _ => Err(LookupError::NetUnreachable),
+        }
+    }
+
+    /// `inet_dev_addr_type()`, `nft_fib6_eval_type()`: an `RTN_*` number. IPv4's asks the table of own addresses, IPv6's the rules.
+    fn nft_address_type(
+        &self,
+        skb: &SkBuff,
+        state: &HookState,
+        address: IpAddr,
+        (dev, mark): (Option<IfIndex>, u32),
+    ) -> u128 {
         const UNICAST: u128 = 1;
         const LOCAL: u128 = 2;
         const BROADCAST: u128 = 3;
         const MULTICAST: u128 = 5;
+        const BLACKHOLE: u128 = 6;
+        const UNREACHABLE: u128 = 7;
+        const PROHIBIT: u128 = 8;
         match address {
             IpAddr::V4(a) if a.is_broadcast() || a.octets()[0] == 0 => return BROADCAST,
             a if a.is_multicast() => return MULTICAST,
             _ => {}
+        }
+        if address.is_ipv6() {
+            match self.nft_fib_lookup(skb, state, address, (IfIndex::LO, mark)) {
+                Ok(_) => {}
+                Err(LookupError::Invalid) => return BLACKHOLE,
+                Err(LookupError::Prohibited) => return PROHIBIT,
+                Err(LookupError::NetUnreachable | LookupError::HostUnreachable) => {
+                    return UNREACHABLE;
+                }
+            }
         }
         let found = self.fib.lookup_local(address);
         match found.filter(|r| dev.is_none_or(|dev| r.oif == dev)) {
@@ -377,8 +442,9 @@ impl NftHost for Stack {
             (_, true) => state.oif,
             _ => None,
         };
+        let mark = if flags.mark { skb.mark } else { 0 };
         if result == FibResult::Type {
-            return Some(self.nft_address_type(address, dev));
+            return Some(self.nft_address_type(skb, state, address, (dev, mark)));
         }
         // What comes over lo, or from nowhere yet (DHCP), is taken for right.
         let unchecked = state.hook != Hook::Forward
@@ -386,10 +452,16 @@ impl NftHost for Stack {
         let oif = if unchecked {
             state.iif
         } else {
-            let mark = if flags.mark { skb.mark } else { 0 };
-            let route = self.fib.lookup(address, dev.unwrap_or(IfIndex::NONE), mark);
+            // A packet that is forwarded is asked for as if it came from where it goes.
+            let back = match (state.hook, flags.iif, state.oif) {
+                (Hook::Forward, true, Some(oif)) => oif,
+                _ => IfIndex::LO,
+            };
+            let route = self.nft_fib_lookup(skb, state, address, (back, mark));
+            let wanted = |r: &Route| dev.is_none_or(|dev| r.oif == dev);
             route
-                .filter(|r| r.kind == RouteType::Unicast)
+                .ok()
+                .filter(|r| r.kind == RouteType::Unicast && wanted(r))
                 .map(|r| r.oif)
         };
         Some(match result {

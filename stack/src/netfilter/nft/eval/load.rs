@@ -316,7 +316,8 @@ impl Run<'_> {
         let bytes = self.skb.network_bytes();
         let start = self.packet.thoff;
         let end = start + usize::from(bytes.get(start + 12)? >> 4) * 4;
-        find_option(bytes, start + 20, end, wanted)
+        // nft_tcp_header_pointer(): all of the header, or nothing of it.
+        find_option(bytes.get(..end)?, start + 20, end, wanted)
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Printer, put, separated};
 use crate::netfilter::nft::DataType;
 use crate::netfilter::nft::expr::{Expr, Part};
 use crate::netfilter::nft::model::TableFamily;
+use crate::netfilter::nft::normal::part_of;
 use crate::netfilter::nft::parse::{LOG_FLAGS, LOG_LEVELS, TIME_UNITS, default_reject};
 use crate::netfilter::nft::stmt::{
     Limit, Log, Nat, NatArg, NatKind, ObjKind, Quota, RejectKind, RelOp, Rhs, SetOp, Stmt,
@@ -283,6 +284,12 @@ impl Printer<'_> {
         match &nat.addr {
             None => {}
             Some(NatArg::Expr(e)) => self.expr(e, out),
+            // range_expr_to_prefix(): brackets are for single addresses and ranges only.
+            Some(NatArg::Part(Part::Range(lo, hi)))
+                if matches!(part_of(*lo, *hi, t), Part::Prefix(..)) =>
+            {
+                self.part(t, part_of(*lo, *hi, t), out);
+            }
             Some(NatArg::Part(part)) if v6 && nat.port.is_some() => match *part {
                 // With a port the address stands in brackets.
                 Part::Range(lo, hi) => {
