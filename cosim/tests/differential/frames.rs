@@ -191,7 +191,7 @@ pub fn tcp(sport: u16, dport: u16, segment: Segment, payload: usize) -> Vec<u8> 
     bytes.extend(dport.to_be_bytes());
     bytes.extend(seq.to_be_bytes());
     bytes.extend(ack.to_be_bytes());
-    bytes.extend([((20 + said.len()) / 4 << 4) as u8, flags]);
+    bytes.extend([(((20 + said.len()) / 4) << 4) as u8, flags]);
     bytes.extend(window.to_be_bytes());
     bytes.extend([0; 4]);
     bytes.extend(said);
