@@ -7,6 +7,8 @@
 // cycle not included. New limits count at once, also for packets that wait.
 // The timer is one client of deadline.sv: timer_set_o with timer_deadline_o, timer_clear_o, due_i; a
 // pulse that belongs to a deadline of before is told from a true one by the time. cycle_i as there.
+// The timer's outputs come a cycle late, from registers: nothing hangs on cycle_i in between, which
+// changes in every cycle.
 // enable_i = 0: everything is forgotten. busy_o = 1: state changes without an input.
 module vq_moderation
   import nic_pkg::*;
@@ -36,7 +38,6 @@ module vq_moderation
   logic        armed_q;     // a deadline is set
   logic [31:0] usecs_q;     // the limit that it was made from
   logic [47:0] first_q;     // when the first packet came
-  logic [47:0] deadline_q;
   logic        expired_q;
 
   wire  moderated = coal_i.max_packets != '0 && coal_i.max_usecs != '0;
@@ -51,13 +52,14 @@ module vq_moderation
   /* verilator lint_off UNUSEDSIGNAL */
   wire [41:0] quarters = coal_i.max_usecs * 42'(CYCLES_PER_4_USECS);
   /* verilator lint_on UNUSEDSIGNAL */
-  wire [47:0] start    = first ? cycle_i : first_q;
-  assign timer_deadline_o = start + {8'b0, quarters[41:2]};
-  assign timer_set_o      = enable_i && ((first && moderated) || again);
-  assign timer_clear_o    = armed_q && (look_i || !enable_i || !moderated) && !timer_set_o;
-  assign busy_o           = timer_set_o || timer_clear_o;
+  wire  set    = enable_i && ((first && moderated) || again);
+  wire  clear  = armed_q && (look_i || !enable_i || !moderated) && !set;
+  assign busy_o = again || clear || timer_set_o || timer_clear_o;
 
   always_ff @(posedge clk_i) begin
+    timer_set_o   <= rst_ni && set;
+    timer_clear_o <= rst_ni && clear;
+    if (set) timer_deadline_o <= (first ? cycle_i : first_q) + {8'b0, quarters[41:2]};
     if (!rst_ni || !enable_i) begin
       packets_q <= '0;
       armed_q   <= 1'b0;
@@ -65,16 +67,15 @@ module vq_moderation
     end else begin
       packets_q <= sum[32] ? '1 : sum[31:0];
       if (first) first_q <= cycle_i;
-      if (timer_set_o) begin
-        armed_q    <= 1'b1;
-        usecs_q    <= coal_i.max_usecs;
-        deadline_q <= timer_deadline_o;
-      end else if (timer_clear_o) begin
+      if (set) begin
+        armed_q <= 1'b1;
+        usecs_q <= coal_i.max_usecs;
+      end else if (clear) begin
         armed_q <= 1'b0;
       end
       if (look_i) begin
         expired_q <= 1'b0;
-      end else if (due_i && armed_q && $signed(cycle_i - deadline_q) >= 0) begin
+      end else if (due_i && armed_q && !set && $signed(cycle_i - timer_deadline_o) >= 0) begin
         expired_q <= packets_q != '0;
         armed_q   <= 1'b0;
       end

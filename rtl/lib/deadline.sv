@@ -42,8 +42,6 @@ module deadline #(
     .clk_o(clk)
   );
 
-  wire [SlotW-1:0] slot = N > 1 ? cycle_i[SlotW-1:0] : '0;
-
   wire [47:0] to_go = earliest_q - now_q;
   always_comb begin
     if (armed_q == '0) timer_o = '1;
@@ -54,6 +52,7 @@ module deadline #(
   assign busy_o = change || due_o != '0 || (armed_q != '0 && timer_o == '0);
 
   always_ff @(posedge clk) begin
+    automatic logic [SlotW-1:0] slot = N > 1 ? cycle_i[SlotW-1:0] : '0;
     now_q <= cycle_i;
     if (!rst_ni) begin
       armed_q <= '0;
