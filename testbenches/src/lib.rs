@@ -4,6 +4,7 @@
 pub mod axis;
 pub mod block;
 pub mod checkers;
+pub mod conformance;
 pub mod csum;
 pub mod ctrl_vq;
 pub mod deadline;

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use std::{path::PathBuf, process::ExitCode};
-use testbenches::{Options, TESTBENCHES};
+use testbenches::{Options, TESTBENCHES, conformance};
 
 /// RTL testbenches of the Wirepath NIC.
 #[derive(Debug, Parser)]
@@ -22,10 +22,34 @@ struct Cli {
     /// Write all cycles to this FST file; the testbench must be named
     #[arg(long, value_name = "FILE", requires = "name")]
     waves: Option<PathBuf>,
+    /// Write CONFORMANCE.md: which test shows which requirement of the specification
+    #[arg(long, conflicts_with_all = ["name", "list"])]
+    conformance: bool,
+}
+
+/// Writes the report if tags and requirements fit together.
+fn write_conformance() -> ExitCode {
+    let written = conformance::scan(&conformance::root()).map(|tags| {
+        let wrong = conformance::check(&tags);
+        (wrong, conformance::markdown(&tags))
+    });
+    let path = conformance::report_path();
+    match written {
+        Ok((wrong, text)) if wrong.is_empty() => match std::fs::write(&path, text) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) => eprintln!("{}: {error}", path.display()),
+        },
+        Ok((wrong, _)) => eprintln!("{}", wrong.join("\n")),
+        Err(error) => eprintln!("{error}"),
+    }
+    ExitCode::FAILURE
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.conformance {
+        return write_conformance();
+    }
     if cli.list {
         for bench in TESTBENCHES {
             println!("{:<16} {}", bench.name, bench.about);

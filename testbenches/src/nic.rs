@@ -240,6 +240,7 @@ fn run_reset(options: &Options) -> Result<Report, Error> {
     Ok(report)
 }
 
+// shows (RTL): 2.1.2-1, 2.4.1-1, 2.4.1-2, 4.1.4.3.1-6
 fn one_life(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report, life: u32) -> Check {
     let features = random_features(rng);
     let last = life == 11;

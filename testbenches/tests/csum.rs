@@ -15,6 +15,7 @@ fn run(testbench: &Testbench, seed: u64) -> Report {
     report
 }
 
+// shows (RTL): 5.1.6.4.1-18
 #[test]
 fn rx_csum() {
     let report = run(&RX_CSUM, 1);
@@ -39,6 +40,7 @@ fn rx_csum() {
     assert!(report.count("frames") - report.count("verified") > 1000);
 }
 
+// shows (RTL): 5.1.6.2-1, 5.1.6.2.2-1, 5.1.6.2.2-2
 #[test]
 fn tx_csum() {
     let report = run(&TX_CSUM, 1);

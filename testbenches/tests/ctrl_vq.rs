@@ -2,6 +2,8 @@
 
 use testbenches::{Options, ctrl_vq::CTRL_VQ};
 
+// shows (RTL): 5.1.6.4.3-1, 5.1.6.5-1, 5.1.6.5.1.1-1, 5.1.6.5.1.1-2, 5.1.6.5.2.1-2, 5.1.6.5.6.4-1
+// shows (RTL): 5.1.6.5.9.6-1
 #[test]
 fn ctrl_vq() {
     let options = Options::default();

@@ -13,6 +13,11 @@ fn run(bench: &Testbench, seed: u64) -> testbenches::Report {
     report
 }
 
+// shows (RTL): 2.7.4.1-1, 2.8.1-1, 2.8.4-1, 2.8.6-1, 2.8.10-2, 2.8.10-3, 2.8.12-1, 2.8.15-1
+// shows (RTL): 2.8.18-1
+// shows (RTL): 5.1.4.1-4, 5.1.6.2-1, 5.1.6.2.2-4, 5.1.6.3.2-1, 5.1.6.3.2-2, 5.1.6.5.3.1-1, 6.2-2
+// shows (RTL): 5.1.6.4.1-1, 5.1.6.4.1-5, 5.1.6.4.1-6, 5.1.6.4.1-7, 5.1.6.4.1-8, 5.1.6.4.1-9
+// shows (RTL): 5.1.6.4.1-14, 5.1.6.4.1-17, 5.1.6.4.1-18
 #[test]
 fn traffic() {
     let mut report = testbenches::Report::default();
@@ -32,6 +37,7 @@ fn traffic() {
 }
 
 /// Effort 4 is every length from 1 to 9216, in both directions.
+// shows (RTL): 5.1.4.1-4, 5.1.4.1-5
 #[test]
 fn traffic_of_every_length() {
     let report = (nic::NIC_TRAFFIC.run)(&Options {

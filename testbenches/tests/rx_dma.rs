@@ -2,6 +2,7 @@
 
 use testbenches::{Options, rx_dma::RX_DMA};
 
+// shows (RTL): 2.7.4.1-1, 5.1.6.3.2-1, 5.1.6.3.2-2, 5.1.6.4.1-1, 5.1.6.4.1-2, 5.1.6.4.1-3
 #[test]
 fn rx_dma() {
     let mut report = testbenches::Report::default();

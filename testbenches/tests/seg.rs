@@ -15,6 +15,7 @@ fn run(testbench: &Testbench, seed: u64) -> Report {
     report
 }
 
+// shows (RTL): 5.1.6.2-2, 5.1.6.2-3, 5.1.6.2.2-1, 5.1.6.2.2-3
 #[test]
 fn tx_seg() {
     for seed in 1..=3 {

@@ -2,6 +2,7 @@
 
 use testbenches::{Options, vq_moderation::VQ_MODERATION};
 
+// shows (RTL): 5.1.6.5.9.1-1, 5.1.6.5.9.1-2, 5.1.6.5.9.4-1
 #[test]
 fn vq_moderation() {
     let options = Options::default();

@@ -61,6 +61,7 @@ const MSS: u64 = 1448;
 const VIRTIO: &str = "/sys/bus/virtio/devices/virtio0";
 const ETH: &str = "/sys/class/net/eth0";
 
+// shows (guest): 4.1.1-1, 5.1.4.1-8, 5.1.4.1-9
 fn binds(m: &mut Machine) -> Outcome {
     m.wait_for(
         &format!("basename $(readlink {VIRTIO}/driver)"),
@@ -224,6 +225,7 @@ fn same_sum(here: &str, there: &str, took: Duration) -> Outcome {
 }
 
 /// Both transfers went through the card's checksum units.
+// shows (guest): 5.1.6.2-1, 5.1.6.4.1-18
 fn checksums(m: &mut Machine) -> Outcome {
     let (filled, verified) = (m.stat("/nic/tx_csum")?, m.stat("/nic/rx_csum_valid")?);
     let segments = MEGABYTES as u64 / MSS;
@@ -349,6 +351,7 @@ fn mapped(m: &mut Machine) -> Outcome {
     Ok(format!("{moved} bytes moved, {mapped} mapped, 0 refused"))
 }
 
+// shows (guest): 2.1.2-4
 fn dma_fault(m: &mut Machine) -> Outcome {
     let interrupts = "grep virtio0-config /proc/interrupts | awk '{print $2}'";
     let status = format!("cat {VIRTIO}/status");

@@ -138,6 +138,7 @@ impl ModelConfig {
 mod tests {
     use super::*;
 
+    // shows (model): 2.2.2-1, 5.1.3.1-1
     #[test]
     fn what_needs_a_missing_feature_is_not_offered() {
         let offer = |off: u64| {
@@ -158,6 +159,7 @@ mod tests {
         assert_eq!(left, 0);
     }
 
+    // shows (model): 5.1.4.1-1, 5.1.4.1-2
     #[test]
     fn options_out_of_range_are_refused() {
         let good = ModelConfig::default();

@@ -83,6 +83,7 @@ mod tests {
     };
 
     /// 5.1.6.5.9.2: the specification's example.
+    // shows (model): 5.1.6.5.9.1-1
     #[test]
     fn fifteen_packets_or_ten_microseconds() {
         let mut queue = Moderation::new(LIMITS);
@@ -96,6 +97,7 @@ mod tests {
         assert!(!queue.expired(20_000_000), "once");
     }
 
+    // shows (model): 5.1.6.5.9.1-2
     #[test]
     fn a_zero_tells_every_packet() {
         for (max_packets, max_usecs) in [(0, 10), (15, 0), (0, 0)] {
@@ -108,6 +110,7 @@ mod tests {
     }
 
     /// 5.1.6.5.9.4: ten packets are waiting when the limit becomes eight.
+    // shows (model): 5.1.6.5.9.4-1
     #[test]
     fn new_limits_count_at_once() {
         let mut queue = Moderation::new(LIMITS);

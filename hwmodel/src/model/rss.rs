@@ -208,6 +208,7 @@ mod tests {
         frame
     }
 
+    // shows (model): 5.1.6.4.3.2-1, 5.1.6.4.3.3-1, 5.1.6.4.4-1
     #[test]
     fn published_vectors() {
         let key = Key::new(&KEY).unwrap();
@@ -231,6 +232,7 @@ mod tests {
         }
     }
 
+    // shows (model): 5.1.6.4.3.2-1
     #[test]
     fn other_packets_have_their_addresses_alone() {
         let key = Key::new(&KEY).unwrap();
@@ -247,6 +249,7 @@ mod tests {
     }
 
     /// 5.1.6.4.3.4: mobile IPv6's addresses stand in for the header's.
+    // shows (model): 5.1.6.4.3.4-1
     #[test]
     fn home_and_routing_addresses() {
         let key = Key::new(&KEY).unwrap();

@@ -82,6 +82,7 @@ mod tests {
         frame
     }
 
+    // shows (model): 5.1.6.5.6-1
     #[test]
     fn answers_come_in_where_the_question_went_out() {
         let mut table = FlowTable::new();

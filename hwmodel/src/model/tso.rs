@@ -221,6 +221,7 @@ mod tests {
         Ok(out)
     }
 
+    // shows (model): 5.1.6.2-2, 5.1.6.2-3
     #[test]
     fn segments_are_whole_packets() {
         for (ipv6, tcp) in [(false, true), (true, true), (false, false), (true, false)] {
@@ -310,6 +311,7 @@ mod tests {
         }
     }
 
+    // shows (model): 5.1.6.2.2-3
     #[test]
     fn hdr_len_is_not_relied_on() {
         let (frame, hdr) = super_frame(true, true, 2500);

@@ -81,6 +81,7 @@ fn without_memory_space_enable_nobody_answers() {
     );
 }
 
+// shows (RTL): 4.1.4.9.1-2, 4.1.4.9.1-3
 #[test]
 fn configuration_space_is_a_window_to_registers() {
     let mut nic = enabled(NicConfig::default());
@@ -170,6 +171,7 @@ fn a_quiescent_card_is_woken_from_outside_only() {
     }
 }
 
+// shows (RTL): 2.5.2-1
 #[test]
 fn device_configuration_shows_the_options() {
     let config = NicConfig {
@@ -184,6 +186,7 @@ fn device_configuration_shows_the_options() {
     assert_eq!(nic.bar_read(pci::BAR_DEVICE_CFG + 10, 2), Ok(9000));
 }
 
+// shows (RTL): 5.1.4.1-2
 #[test]
 fn options_out_of_range_are_refused() {
     for config in [

@@ -15,6 +15,7 @@ fn capabilities(config: &PciConfig) -> Vec<(u8, u16)> {
     found
 }
 
+// shows (PCI): 4.1.1-1, 4.1.2.1-1, 4.1.2.1-2
 #[test]
 fn identity_is_that_of_a_modern_network_card() {
     let config = PciConfig::new();
@@ -28,6 +29,8 @@ fn identity_is_that_of_a_modern_network_card() {
     assert_eq!(config.read(0x06, 2) & 0x10, 0x10, "capabilities list");
 }
 
+// shows (PCI): 4.1.4.2-1, 4.1.4.3.1-1, 4.1.4.3.1-2, 4.1.4.4.1-1, 4.1.4.4.1-2, 4.1.4.4.1-3
+// shows (PCI): 4.1.4.5.1-1, 4.1.4.6-1, 4.1.4.6.1-1, 4.1.4.9.1-1
 #[test]
 fn capability_list_holds_each_structure_once() {
     let config = PciConfig::new();
@@ -62,6 +65,26 @@ fn capability_list_holds_each_structure_once() {
     assert_eq!(config.read(CAP_NOTIFY as u16 + 16, 4), 4);
 }
 
+/// 4.1.4.4.1, 4.1.5.1.2: with any number of pairs; the control queue's index is the highest (5.1.2).
+// shows (PCI): 4.1.4.4.1-4, 4.1.4.4.1-5, 4.1.5.1.2.1-1
+#[test]
+fn every_queue_has_its_doorbell_and_vector() {
+    for queue_pairs in 1..=8 {
+        let card = crate::NicConfig {
+            queue_pairs,
+            ..crate::NicConfig::default()
+        };
+        let config = PciConfig::with_shape(&card.shape());
+        let cap = CAP_NOTIFY as u16;
+        let (length, multiplier) = (config.read(cap + 12, 4), config.read(cap + 16, 4));
+        // queue_notify_off is the queue's index.
+        let last = 2 * u32::from(queue_pairs);
+        assert!(length >= last * multiplier + 2, "{queue_pairs} pairs");
+        // Table Size is encoded as N - 1; one more vector is that of configuration changes.
+        assert_eq!(config.read(MSIX_CONTROL as u16, 2), last + 1);
+    }
+}
+
 #[test]
 fn capabilities_do_not_overlap() {
     let config = PciConfig::new();
@@ -85,6 +108,7 @@ fn capabilities_do_not_overlap() {
     assert!(spans.last().is_some_and(|last| last.1 <= 0x100));
 }
 
+// shows (PCI): 4.1.1-1
 #[test]
 fn bar_is_sized_by_writing_ones() {
     let mut config = PciConfig::new();
@@ -98,6 +122,7 @@ fn bar_is_sized_by_writing_ones() {
     assert_eq!(config.read(BAR0 as u16, 4), 0xfe12_0000);
 }
 
+// shows (PCI): 4.1.1-1, 4.1.5.1.2.1-1
 #[test]
 fn only_writable_bits_change() {
     let mut config = PciConfig::new();
@@ -131,6 +156,7 @@ fn bytes_are_written_on_their_own() {
     assert!(config.bus_master() && !config.memory_enabled());
 }
 
+// shows (PCI): 4.1.1-1
 #[test]
 fn function_level_reset_is_announced_and_recognised() {
     let mut config = PciConfig::new();
@@ -154,6 +180,7 @@ fn function_level_reset_is_announced_and_recognised() {
     );
 }
 
+// shows (PCI): 4.1.4.9.1-2, 4.1.4.9.1-3
 #[test]
 fn window_takes_legal_accesses_only() {
     let mut config = PciConfig::new();

@@ -11,6 +11,7 @@ use hwmodel::{
 
 const CTRL: u64 = feature::CTRL_VQ | feature::CTRL_RX | feature::CTRL_MAC_ADDR | feature::CTRL_VLAN;
 
+// shows (model): 2.2.2-2, 2.2.2-3, 6.2-1
 #[test]
 fn the_offer_is_what_was_chosen() {
     for off in [0, feature::MRG_RXBUF, feature::CSUM, feature::CTRL_VQ] {
@@ -34,6 +35,7 @@ fn the_offer_is_what_was_chosen() {
     assert_eq!(SUPPORTED & feature::REQUIRED, feature::REQUIRED);
 }
 
+// shows (model): 2.2.2-2, 5.1.3.1-1
 #[test]
 fn features_without_what_they_need_are_refused() {
     let mut bench = Bench::new(ModelConfig::default());
@@ -48,6 +50,7 @@ fn features_without_what_they_need_are_refused() {
     }
 }
 
+// shows (model): 2.5.2-1, 5.1.4.1-1, 5.1.4.1-2, 5.1.4.1-6, 5.1.4.1-7, 5.1.4.1-8, 5.1.4.1-9
 #[test]
 fn the_configuration_shows_the_options() {
     let config = ModelConfig {
@@ -73,6 +76,7 @@ fn the_configuration_shows_the_options() {
     assert_eq!(bench.device_config(24, 4), 0);
 }
 
+// shows (model): 5.1.2-1, 5.1.6.5-1
 #[test]
 fn the_control_queue_is_behind_the_pairs_in_use() {
     for (features, queue) in [(0, 2), (feature::MQ, 6), (feature::RSS, 6)] {
@@ -97,6 +101,8 @@ fn to(to: [u8; 6], vlan: Option<u16>) -> Vec<u8> {
     .frame()
 }
 
+// shows (model): 5.1.6.5-1, 5.1.6.5.1.1-1, 5.1.6.5.1.1-2, 5.1.6.5.2.1-1, 5.1.6.5.2.1-3
+// shows (model): 5.1.6.5.3.1-2
 #[test]
 fn commands_decide_what_comes_in() {
     let mut bench = Bench::start(ModelConfig::default(), CTRL, 64);
@@ -135,6 +141,7 @@ fn commands_decide_what_comes_in() {
     assert!(comes(&mut bench, to(own, None)) && !comes(&mut bench, to(group, None)));
 }
 
+// shows (model): 5.1.6.5-1
 #[test]
 fn unknown_and_malformed_commands_are_errors() {
     let mut bench = Bench::start(ModelConfig::default(), CTRL, 8);
@@ -169,6 +176,7 @@ fn a_command_without_room_for_an_answer_comes_back() {
     assert_eq!(bench.used(2).unwrap().len, 0);
 }
 
+// shows (model): 4.1.4.3.1-5
 #[test]
 fn the_link_changes_status_and_generation() {
     let mut bench = Bench::start(ModelConfig::default(), feature::STATUS, 8);

@@ -253,6 +253,11 @@ fn perform<D: Device>(bench: &mut Bench<D>, step: &Step) -> Seen {
     seen
 }
 
+// shows (RTL): 2.2.2-3, 2.6.1.1.1-1, 2.7.4.1-1, 2.8.7-1, 5.1.2-1, 5.1.4.1-1, 5.1.4.1-2, 5.1.4.1-4
+// shows (RTL): 5.1.4.1-8, 5.1.4.1-9
+// shows (RTL): 5.1.6.3.2-1, 5.1.6.3.2-2, 5.1.6.4.1-1, 5.1.6.4.1-2, 5.1.6.4.1-3, 5.1.6.4.1-5
+// shows (RTL): 5.1.6.4.1-14
+// shows (RTL): 5.1.6.5-1, 5.1.6.5.6.2-1, 6.2-3
 #[test]
 fn the_rtl_and_the_model_do_the_same() {
     for seed in 0..24 {

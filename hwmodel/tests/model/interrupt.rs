@@ -15,6 +15,7 @@ fn send(bench: &mut Bench, count: usize) {
     bench.kick(TX);
 }
 
+// shows (model): 4.1.5.1.2.1-2
 #[test]
 fn each_queue_has_its_vector() {
     let config = ModelConfig {
@@ -57,6 +58,7 @@ fn a_message_stops_the_run_when_it_is_there() {
     assert!((until..until + 6400).contains(&bench.nic.now()));
 }
 
+// shows (model): 2.8.10-1, 2.8.10-2
 #[test]
 fn the_driver_is_told_when_it_wants_to_be() {
     let mut bench = Bench::start(ModelConfig::default(), feature::RING_EVENT_IDX, 8);
@@ -87,6 +89,7 @@ fn the_driver_is_told_when_it_wants_to_be() {
     assert_eq!(bench.messages(), [2]);
 }
 
+// shows (model): 2.8.10-1
 #[test]
 fn without_event_idx_only_flags_count() {
     let mut bench = Bench::start(ModelConfig::default(), 0, 8);
@@ -105,6 +108,7 @@ fn coalesce(command: u8, packets: u32, usecs: u32) -> Vec<u8> {
     bytes
 }
 
+// shows (model): 5.1.6.5.9.1-1, 5.1.6.5.9.4-1, 5.1.6.5.9.6-1
 #[test]
 fn notifications_are_moderated() {
     let features = feature::NOTF_COAL | feature::CTRL_VQ;
@@ -183,6 +187,7 @@ fn moderated(idle_skip: bool) -> Vec<(u64, u32)> {
     told
 }
 
+// shows (RTL): 5.1.6.5.9.1-1
 #[test]
 fn the_rtl_moderates_and_its_clock_stands_meanwhile() {
     let told = moderated(true);
@@ -251,6 +256,7 @@ fn the_read_of_a_mask_is_behind_all_messages() {
     }
 }
 
+// shows (model): 4.1.4.5.1-2, 4.1.4.5.1-3, 4.1.4.5.1-5
 #[test]
 fn without_msix_there_is_the_isr() {
     let mut bench = Bench::start(ModelConfig::default(), 0, 8);

@@ -106,6 +106,7 @@ fn all_queues_send_and_take_turns() {
     assert_eq!(bench.status() & NEEDS_RESET, 0);
 }
 
+// shows (RTL): 2.1.2-4, 2.6.1.1.1-3, 4.1.4.3.1-10
 #[test]
 fn an_error_response_stops_its_queue_only() {
     for part in 0..2 {
@@ -148,6 +149,7 @@ enum Missing {
     Event,
 }
 
+// shows (RTL): 2.1.2-4
 #[test]
 fn completions_that_never_come_stop_their_queue_only() {
     for missing in [
@@ -209,6 +211,7 @@ fn completions_that_never_come_stop_their_queue_only() {
     }
 }
 
+// shows (RTL): 2.4.1-1, 4.1.4.3.1-6
 #[test]
 fn a_device_reset_waits_for_lost_completions_within_a_bound() {
     let mut bench = card();

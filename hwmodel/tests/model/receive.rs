@@ -19,6 +19,7 @@ fn pairs(queue_pairs: u16) -> ModelConfig {
     }
 }
 
+// shows (model): 5.1.6.3.2-2, 5.1.6.4.1-1, 5.1.6.4.1-14, 5.1.6.4.1-18
 #[test]
 fn a_frame_lies_behind_its_header() {
     let mut bench = Bench::start(ModelConfig::default(), feature::GUEST_CSUM, 8);
@@ -39,6 +40,7 @@ fn a_frame_lies_behind_its_header() {
     assert_eq!(bench.nic.stat(Stat::RxBuffers), 3);
 }
 
+// shows (model): 5.1.6.4.1-5
 #[test]
 fn without_guest_csum_flags_are_zero() {
     let mut bench = Bench::start(ModelConfig::default(), 0, 8);
@@ -48,6 +50,7 @@ fn without_guest_csum_flags_are_zero() {
     assert_eq!(bench.receive(RX).unwrap().hdr[0], 0);
 }
 
+// shows (model): 5.1.4.1-4
 #[test]
 fn bad_frames_never_reach_memory() {
     let mut bench = Bench::start(ModelConfig::default(), 0, 8);
@@ -120,6 +123,7 @@ fn a_frame_that_does_not_fit_is_dropped_and_the_buffer_comes_back() {
     assert_eq!(bench.nic.stat(Stat::RxTruncated), 1);
 }
 
+// shows (model): 5.1.6.3.2-1, 5.1.6.4.1-2, 5.1.6.4.1-3
 #[test]
 fn buffers_are_merged() {
     let config = ModelConfig {
@@ -180,6 +184,7 @@ fn tcp(ipv6: bool, index: u32, len: usize, flags: u8) -> Spec {
 const LRO: u64 =
     feature::GUEST_CSUM | feature::GUEST_TSO4 | feature::GUEST_TSO6 | feature::MRG_RXBUF;
 
+// shows (model): 5.1.6.4.1-12, 5.1.6.4.1-13, 5.1.6.4.1-15, 5.1.6.4.1-17
 #[test]
 fn a_stream_is_coalesced() {
     for ipv6 in [false, true] {
@@ -223,6 +228,7 @@ fn a_held_segment_comes_when_its_time_is_over() {
     assert_eq!((received.frame.len(), received.le16(4)), (2054, 1000));
 }
 
+// shows (model): 5.1.6.4.1-6, 5.1.6.4.1-8
 #[test]
 fn nothing_is_coalesced_that_was_not_asked_for() {
     for (off, ipv6) in [(feature::GUEST_TSO4, false), (feature::GUEST_TSO6, true)] {
@@ -251,6 +257,7 @@ fn rss(table: &[u16], unclassified: u16, types: u32, pairs: u16) -> Vec<u8> {
     command
 }
 
+// shows (model): 5.1.6.4.3-1, 5.1.6.4.4-1, 5.1.6.5.7.3-1, 5.1.6.5.7.3-2
 #[test]
 fn the_hash_chooses_the_queue_and_is_reported() {
     let features = feature::RSS | feature::HASH_REPORT | feature::CTRL_VQ;
@@ -291,6 +298,7 @@ fn the_hash_chooses_the_queue_and_is_reported() {
     assert_eq!(bench.receive(4).unwrap().le16(16), 0);
 }
 
+// shows (model): 2.6.1.1.1-1, 5.1.6.5.7.3-3
 #[test]
 fn a_queue_in_reset_loses_its_packets_with_rss_only() {
     let frame = Spec::default().frame();
@@ -366,6 +374,7 @@ fn a_starved_queue_loses_its_packets_when_others_are_at_work() {
     assert!(bench.receive(2).is_some());
 }
 
+// shows (model): 5.1.6.5.6-1, 5.1.6.5.6.2-1
 #[test]
 fn answers_come_to_the_queue_that_asked() {
     let mut bench = Bench::start(pairs(4), feature::MQ | feature::CTRL_VQ, 64);

@@ -84,6 +84,7 @@ fn accounted(bench: &Bench) {
     assert!(lost + stat(Stat::RxBuffers) >= stat(Stat::RxFrames) - stat(Stat::RxCoalesced));
 }
 
+// shows (model): 2.1.2-1, 2.4.1-1, 2.4.1-2, 4.1.4.3.1-6
 #[test]
 fn a_device_reset_is_quiet_at_any_moment() {
     let mut bench = Bench::new(config());
@@ -108,6 +109,7 @@ fn a_device_reset_is_quiet_at_any_moment() {
     works(&mut bench);
 }
 
+// shows (model): 2.6.1.1.1-3, 4.1.4.3.1-10, 4.1.4.3.1-12
 #[test]
 fn a_queue_reset_leaves_the_others_alone() {
     let mut bench = Bench::start(config(), FEATURES, 64);
@@ -157,6 +159,7 @@ fn a_function_level_reset_takes_everything() {
 }
 
 /// What a driver can do wrong, and what it costs.
+// shows (model): 2.1.2-4
 #[test]
 fn a_broken_queue_stops_alone_and_says_so() {
     const NOWHERE: u64 = 0x7700_0000_0000;
@@ -258,6 +261,7 @@ fn bus_mastering_off_is_a_refusal() {
     assert_eq!(bench.messages(), [0], "it was pending");
 }
 
+// shows (model): 2.1.2-4
 #[test]
 fn illegal_queue_sizes_stop_the_device() {
     for size in [0, 1025, 0xffff] {

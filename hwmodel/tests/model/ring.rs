@@ -5,6 +5,7 @@ use hwmodel::{Device, ModelConfig, model::feature};
 
 const TX: u16 = 1;
 
+// shows (model): 2.8.1-1, 2.8.6-1, 2.8.7-1, 2.8.12-1, 2.8.18-1, 6.2-2
 #[test]
 fn many_turns_with_chains_of_every_length() {
     for size in [1u16, 2, 3, 7, 16, 100] {
@@ -42,6 +43,7 @@ fn many_turns_with_chains_of_every_length() {
     }
 }
 
+// shows (model): 2.8.10-3
 #[test]
 fn doorbells_are_wanted_only_while_the_device_sleeps() {
     let mut bench = Bench::start(ModelConfig::default(), 0, 64);
@@ -69,6 +71,7 @@ fn doorbells_are_wanted_only_while_the_device_sleeps() {
 }
 
 /// Buffers that were made available before the queue went to work need no doorbell.
+// shows (model): 2.1.2-2, 2.1.2-3
 #[test]
 fn a_queue_looks_once_when_it_starts() {
     let mut bench = Bench::new(ModelConfig::default());

@@ -22,6 +22,7 @@ fn spec(ipv6: bool, protocol: u8, payload: usize) -> Spec {
     }
 }
 
+// shows (model): 5.1.4.1-5, 5.1.6.2.2-4
 #[test]
 fn frames_go_out_as_they_are_and_padded() {
     let mut bench = Bench::start(ModelConfig::default(), 0, 16);
@@ -40,6 +41,7 @@ fn frames_go_out_as_they_are_and_padded() {
     assert_eq!(bench.used(TX), None);
 }
 
+// shows (model): 5.1.6.2-1
 #[test]
 fn checksums_are_filled_in() {
     let mut bench = Bench::start(ModelConfig::default(), feature::CSUM, 16);
@@ -57,6 +59,7 @@ fn checksums_are_filled_in() {
     assert_eq!(bench.nic.stat(Stat::TxCsum), expected.len() as u64);
 }
 
+// shows (model): 5.1.6.2-2
 #[test]
 fn super_frames_are_cut() {
     for (ipv6, protocol) in [(false, 6), (true, 6), (false, 17), (true, 17)] {
@@ -159,6 +162,7 @@ fn chains_that_hold_no_frame_are_dropped() {
     assert!(bench.sent().is_empty());
 }
 
+// shows (model): 2.7.4.1-1, 2.8.7-1
 #[test]
 fn buffers_may_be_split_anywhere() {
     for indirect in [false, true] {

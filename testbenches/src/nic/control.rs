@@ -32,6 +32,7 @@ fn equal<T: PartialEq + std::fmt::Debug>(what: &str, got: T, wanted: T) -> Resul
 }
 
 /// The capabilities say what the RTL does.
+// shows (RTL): 4.1.4.3.1-2, 4.1.4.4.1-1, 4.1.4.5.1-1, 4.1.4.6-1
 pub fn map(host: &mut Host) -> Result<(), Fail> {
     let map = host.map;
     equal("common", map.common, constant("BAR_COMMON_CFG")?)?;
@@ -52,6 +53,7 @@ pub fn map(host: &mut Host) -> Result<(), Fail> {
 }
 
 /// 3.1.1, 2.2.2: which feature sets are taken.
+// shows (RTL): 2.2.2-2, 4.1.4.3.1-3, 4.1.4.3.1-4, 6.2-1
 pub fn negotiation(host: &mut Host, report: &mut Report) -> Result<(), Fail> {
     let offered = host.offered()?;
     equal("offered features", offered & feature::BASE, feature::BASE)?;
@@ -90,6 +92,8 @@ pub fn negotiation(host: &mut Host, report: &mut Report) -> Result<(), Fail> {
 }
 
 /// Random accesses of 1, 2 and 4 bytes against a model of the fields (4.1.3.1, 4.1.4.3).
+// shows (RTL): 4.1.3.2-1, 4.1.4.3.1-7, 4.1.4.3.1-13
+// shows (RTL): 4.1.5.1.2.1-2, 4.1.5.1.2.1-3, 4.1.5.1.2.1-4, 4.1.5.1.2.1-6
 pub fn registers(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report) -> Result<(), Fail> {
     host.negotiate(feature::BASE)?;
     for queue in [RX, TX] {
@@ -169,6 +173,7 @@ fn messages(host: &mut Host, cycles: u64) -> Result<[u32; 3], Fail> {
 }
 
 /// 2.1.2, 4.1.4.3: a queue of an illegal size stops the device and says so, but not before DRIVER_OK.
+// shows (RTL): 2.1.2-3, 2.1.2-4
 pub fn queue_size(host: &mut Host) -> Result<(), Fail> {
     for (size, running) in [(0, false), (0, true), (1025, true), (0xffff, false)] {
         host.negotiate(feature::BASE)?;
@@ -196,6 +201,7 @@ pub fn queue_size(host: &mut Host) -> Result<(), Fail> {
 }
 
 /// 5.1.4, 4.1.5.3: the link's state, its generation and its interrupt, masked in every way.
+// shows (RTL): 4.1.4.3.1-5, 4.1.4.5.1-2, 4.1.4.5.1-5
 pub fn link(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report) -> Result<(), Fail> {
     host.negotiate(feature::BASE)?;
     host.enable_msix()?;

@@ -59,6 +59,7 @@ const CRIMES: [Crime; 20] = [
 ];
 
 /// Every crime, each followed by a reset.
+// shows (RTL): 2.1.2-4
 pub fn run(host: &mut Host, report: &mut Report) -> Result<(), Fail> {
     for crime in CRIMES {
         commit(host, crime).map_err(|fail| Fail(format!("{crime:?}: {}", fail.0)))?;

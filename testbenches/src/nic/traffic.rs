@@ -370,6 +370,7 @@ impl<'a> Traffic<'a> {
     }
 
     /// 2.6.1: resets a queue in the midst of it all and sets it up anew; the other one goes on.
+    // shows (RTL): 2.6.1.1.1-3, 2.6.1.2.1-1, 4.1.4.3.1-10, 4.1.4.3.1-12
     pub fn reset_queue(&mut self, index: usize) -> Result<(), Fail> {
         self.host.write(common::QUEUE_SELECT, 2, index as u32)?;
         self.host.write(common::QUEUE_RESET, 2, 1)?;

@@ -66,6 +66,7 @@ impl Bench {
     }
 }
 
+// shows (model): 5.1.6.4.1-12, 5.1.6.4.1-13, 5.1.6.4.1-15
 #[test]
 fn a_stream_becomes_one_frame_that_can_be_cut_again() {
     for ipv6 in [false, true] {
@@ -147,6 +148,7 @@ fn what_does_not_fit_flushes() {
     }
 }
 
+// shows (model): 5.1.6.4.1-11
 #[test]
 fn wrong_checksums_keep_their_place_in_the_stream() {
     let mut bench = Bench::new();

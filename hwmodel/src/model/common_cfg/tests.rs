@@ -17,6 +17,7 @@ fn negotiate(regs: &mut CommonCfg, features: u64) -> bool {
     regs.read(0x14) & u32::from(status::FEATURES_OK) != 0
 }
 
+// shows (model): 2.2.2-2, 5.1.3.1-1
 #[test]
 fn only_valid_subsets_are_taken() {
     for (features, taken) in [
@@ -35,6 +36,7 @@ fn only_valid_subsets_are_taken() {
     assert_eq!(regs.features(), feature::REQUIRED, "2.2.1");
 }
 
+// shows (model): 4.1.4.3.1-11
 #[test]
 fn a_queue_is_live_when_all_is_set_up() {
     let mut regs = regs();
@@ -63,6 +65,7 @@ fn a_queue_is_live_when_all_is_set_up() {
     assert_eq!((regs.read(0x1c) & 1, regs.read(0x18)), (0, 0xffff_0100));
 }
 
+// shows (model): 4.1.4.3.1-13, 4.1.5.1.2.1-6
 #[test]
 fn what_does_not_exist_is_zero() {
     let mut regs = regs();

@@ -16,6 +16,7 @@ fn rss(mask: u16, table: &[u16], max_tx: u16, key: &[u8]) -> Vec<u8> {
     command
 }
 
+// shows (model): 5.1.6.5.1.1-1, 5.1.6.5.1.1-2, 5.1.6.5.2.1-2
 #[test]
 fn frames_are_let_in_by_address() {
     let mut control = control();
@@ -52,6 +53,7 @@ fn too_many_addresses_let_all_of_their_kind_in() {
     assert!(!control.accepts(ALL, &[2, 9, 9, 9, 9, 9], None));
 }
 
+// shows (model): 5.1.6.5.3.1-1, 5.1.6.5.3.1-2
 #[test]
 fn vlans_are_let_in_by_number() {
     let mut control = control();
@@ -64,6 +66,7 @@ fn vlans_are_let_in_by_number() {
     assert!(control.accepts(ALL & !feature::CTRL_VLAN, &OWN, Some(5)));
 }
 
+// shows (model): 5.1.6.4.3-1, 5.1.6.5.6.4-1
 #[test]
 fn steering_is_what_was_said_last() {
     let mut control = control();
@@ -109,6 +112,7 @@ fn padding_behind_the_key_is_ignored() {
     assert_eq!(control, padded);
 }
 
+// shows (model): 5.1.6.5-1
 #[test]
 fn malformed_commands_change_nothing() {
     let bad_tables = [

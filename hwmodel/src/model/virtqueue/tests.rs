@@ -67,6 +67,7 @@ impl Bench {
     }
 }
 
+// shows (model): 2.8.6-1, 2.8.15-2, 2.8.18-1
 #[test]
 fn chains_are_taken_across_the_end_of_the_ring() {
     let mut bench = Bench::new(Direction::Transmit, ALL);
@@ -87,6 +88,7 @@ fn chains_are_taken_across_the_end_of_the_ring() {
     assert_eq!(bench.take(), Ok(Some((6, 1, 1))));
 }
 
+// shows (model): 2.8.1-1, 2.8.4-1
 #[test]
 fn used_descriptors_say_what_the_specification_says() {
     let mut bench = Bench::new(Direction::Receive, 0);
@@ -105,6 +107,7 @@ fn used_descriptors_say_what_the_specification_says() {
 }
 
 /// The first of several is written last: it is what a driver looks at.
+// shows (model): 2.8.9-1, 5.1.6.4.1-4
 #[test]
 fn buffers_that_belong_together_are_seen_together() {
     let mut bench = Bench::new(Direction::Receive, 0);
@@ -198,6 +201,7 @@ fn illegal_chains_are_told() {
     }
 }
 
+// shows (model): 2.8.7-1
 #[test]
 fn a_table_is_one_entry_of_the_ring() {
     let mut bench = Bench::new(Direction::Control, ALL);
@@ -224,6 +228,7 @@ fn a_table_is_one_entry_of_the_ring() {
 }
 
 /// Against `vring_need_event()` as split rings have it, on places counted without end.
+// shows (model): 2.8.10-1, 2.8.10-2
 #[test]
 fn notifications_come_at_the_place_that_was_asked_for() {
     for first in 0..3 * SIZE {
@@ -255,6 +260,7 @@ fn notifications_come_at_the_place_that_was_asked_for() {
     }
 }
 
+// shows (model): 2.8.10-3
 #[test]
 fn the_device_says_where_it_wants_to_be_told() {
     for (features, asleep, at_work) in [
