@@ -170,7 +170,8 @@ fn the_function_is_the_rtls() {
     assert_eq!(client.region(BAR0).unwrap().size, u64::from(pci::BAR0_LEN));
     assert_eq!(client.region(CONFIG).unwrap().size, 4096);
     assert_eq!(client.region(1).unwrap().size, 0);
-    assert_eq!(client.get_irq_info(MSIX).unwrap().count, 3);
+    // Configuration, receiveq1, transmitq1, controlq.
+    assert_eq!(client.get_irq_info(MSIX).unwrap().count, 4);
 
     // All of configuration space at once, as QEMU reads it.
     let mut config = vec![0; 4096];
