@@ -114,8 +114,7 @@ impl Stack {
 
     /// `icmp_echo()`: the same bytes back, from the address that was asked.
     fn icmp_echo(&mut self, skb: &SkBuff, flow: crate::ipv4::Flow) {
-        let message = skb.data().to_vec();
-        self.icmp_reply(skb, flow, ECHOREPLY, message);
+        self.icmp_reply(skb, flow, ECHOREPLY, skb.data());
     }
 
     /// `icmp_timestamp()`: when the request came and when the answer leaves, in milliseconds since midnight UT; time begins at a midnight.
@@ -125,20 +124,16 @@ impl Stack {
             return;
         };
         let millis = (self.now / MS % DAY) as u32;
-        let mut message = asked.to_vec();
-        message.extend(millis.to_be_bytes());
-        message.extend(millis.to_be_bytes());
-        self.icmp_reply(skb, flow, TIMESTAMPREPLY, message);
+        let mut message = [0; ICMP_HLEN + 12];
+        let (begin, times) = message.split_at_mut(asked.len());
+        begin.copy_from_slice(asked);
+        times[..4].copy_from_slice(&millis.to_be_bytes());
+        times[4..].copy_from_slice(&millis.to_be_bytes());
+        self.icmp_reply(skb, flow, TIMESTAMPREPLY, &message);
     }
 
     /// `icmp_reply()`: `message`, as type `kind`, to who sent `skb`.
-    fn icmp_reply(
-        &mut self,
-        skb: &SkBuff,
-        flow: crate::ipv4::Flow,
-        kind: u8,
-        mut message: Vec<u8>,
-    ) {
+    fn icmp_reply(&mut self, skb: &SkBuff, flow: crate::ipv4::Flow, kind: u8, message: &[u8]) {
         let (IpAddr::V4(asker), IpAddr::V4(asked)) = (flow.src, flow.dst) else {
             return;
         };
@@ -152,13 +147,12 @@ impl Stack {
         let Some(mut reply) = self.alloc_skb(route.oif, IPV4_HLEN, message.len()) else {
             return;
         };
-        if let Some(first) = message.first_mut() {
-            *first = kind;
-        }
-        finish_checksum(&mut message);
-        if reply.put_slice(&message).is_none() {
+        if reply.put_slice(message).is_none() {
             return self.kfree_skb(reply, DropReason::NoMem);
         }
+        let message = reply.data_mut();
+        message[0] = kind;
+        finish_checksum(message);
         reply.parent = skb.id;
         reply.mark = 0;
         self.trace(&reply, Stage::Send);
