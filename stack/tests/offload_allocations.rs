@@ -1,42 +1,15 @@
 //! Memory in the steady state: XDP allocates nothing per frame; GRO and GSO one list of fragments per merged packet.
 
 mod common;
+mod counting;
 
 use common::{MAC, PEER};
 use stack::{IfIndex, NetDeviceOps, NetFeatures, PagePool, SkBuff, Stack, StackConfig};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Frames of one poll.
 const BATCH: usize = 16;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
 
 /// A device that receives the same frames in every poll.
 struct Source {
@@ -119,9 +92,9 @@ fn allocations(stack: &mut Stack, dev: IfIndex, source: &Rc<RefCell<Source>>) ->
     for _ in 0..5 {
         source.borrow_mut().left = BATCH;
         stack.napi_schedule(dev);
-        let before = ALLOCATIONS.with(Cell::get);
+        let before = counting::allocations();
         while stack.net_rx_action(0) {}
-        last = ALLOCATIONS.with(Cell::get) - before;
+        last = counting::allocations() - before;
     }
     last
 }

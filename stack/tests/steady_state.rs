@@ -2,47 +2,20 @@
 //! datagrams to a socket. (`offload_allocations.rs` and `qdisc_steady_state.rs` say it of XDP, GRO and the queues.)
 
 mod common;
+mod counting;
 
 use common::{MAC, PEER};
 use etherparse::PacketBuilder;
 use stack::{
     CsumState, IfIndex, NetDeviceOps, NetFeatures, PagePool, SkBuff, SocketId, Stack, StackConfig,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Frames of one poll, each a flow of its own.
 const BATCH: usize = 32;
 /// Between two polls.
 const MS: u64 = 1_000_000_000;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
 
 /// Receives the same frames in every poll, and takes what is sent.
 struct Wire {
@@ -208,13 +181,13 @@ fn steady(what: &str, rules: &str, frames: Vec<Vec<u8>>, sent: usize, read: usiz
         host.round();
     }
     const ROUNDS: usize = 50;
-    let (before, sent_before) = (ALLOCATIONS.get(), host.output.borrow().sent);
+    let (before, sent_before) = (counting::allocations(), host.output.borrow().sent);
     let sent_back = host.input.borrow().sent;
     let mut received = 0;
     for _ in 0..ROUNDS {
         received += host.round();
     }
-    let allocations = ALLOCATIONS.get() - before;
+    let allocations = counting::allocations() - before;
     assert_eq!(host.stack.stats().dropped, 0, "{what}");
     let out = host.output.borrow().sent - sent_before + host.input.borrow().sent - sent_back;
     assert_eq!((out, received), (ROUNDS * sent, ROUNDS * read), "{what}");
