@@ -1,6 +1,7 @@
 //! The behavioural model as a driver sees it: registers, rings and wire, and nothing of its inside.
 #![cfg(feature = "nic")]
 
+mod conformance;
 mod control;
 mod differential;
 mod driver;
