@@ -5,6 +5,7 @@
 #   make guest   fetch QEMU and Linux kernels, let them drive the NIC (root: TAP, network namespace)
 #   make differential   10,000 random cases: the running kernel and the stack must do the same (needs root)
 #   make fuzz [TARGET=frames] [SECONDS=600]   libFuzzer on what reads from outside; make fuzz-keep keeps what it reached
+#   make soak [SEED=1] [EFFORT=50]   10^6 random frames through the whole card against the model, and what that covered
 #   make lint    format, clippy, and the RTL before Verilator, slang and Yosys
 #   make bench   criterion benches of the whole co-simulation
 #   make tools   fetch Verilator when there is none
@@ -110,6 +111,12 @@ fuzz-tools:
 	echo "installing cargo-fuzz into .tools (a minute, once)"; \
 	$(CARGO) install --quiet --locked --root "$(CURDIR)/.tools/cargo" cargo-fuzz || \
 	  { echo "cargo-fuzz could not be installed: install it (cargo install cargo-fuzz) and put it on PATH" >&2; exit 1; }
+
+# One effort is 20,000 frames, as in `make test`. A failure names the seed that begins with it:
+# cargo run -p testbenches -- nic_random --seed N
+.PHONY: soak
+soak: tools
+	$(CARGO) run --release --package testbenches -- --coverage --seed $(or $(SEED),1) --effort $(or $(EFFORT),50)
 
 bench: tools
 	$(CARGO) bench --package cosim --bench cosim

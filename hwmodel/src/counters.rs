@@ -32,6 +32,9 @@ pub struct Counters {
     pub wire_in: u64,
     /// Frames that came from the device's transmit pins.
     pub wire_out: u64,
+    /// Frames that a reset of the function cut on the device's transmit pins. The link partner drops
+    /// them: they end without Terminate.
+    pub wire_cut: u64,
 }
 
 /// One DMA burst, for traces.

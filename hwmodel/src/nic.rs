@@ -150,7 +150,8 @@ impl Nic {
     }
 
     /// Resets the whole function, as a Function Level Reset or a reset of the bus does: the chip and
-    /// configuration space; memory, IOMMU and wire stay.
+    /// configuration space; memory, IOMMU and wire stay. The MAC is reset with the rest, as in cards
+    /// whose port has one function: a frame on its way out is cut, see [`Counters::wire_cut`].
     ///
     /// # Errors
     /// [`Error::Rtl`] when an assertion fails in reset.
@@ -187,6 +188,7 @@ impl Nic {
             ..PinsIn::reset()
         };
         self.host.bus_master = self.pins.bus_master_en;
+        self.host.counters.wire_cut += u64::from(self.sink.cut(now));
         for _ in 0..RESET_CYCLES {
             self.clock()?;
         }

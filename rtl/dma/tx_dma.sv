@@ -287,6 +287,7 @@ module tx_dma
       reserved_q <= '0;
       awaited_q  <= '0;
       started_q  <= 1'b0;
+      acc_q      <= '0;
       fill_q     <= '0;
       tail_q     <= 1'b0;
     end else begin

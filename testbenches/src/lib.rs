@@ -5,6 +5,7 @@ pub mod axis;
 pub mod block;
 pub mod checkers;
 pub mod conformance;
+pub mod coverage;
 pub mod csum;
 pub mod ctrl_vq;
 pub mod deadline;
@@ -51,9 +52,13 @@ pub const TESTBENCHES: &[Testbench] = &[
     #[cfg(feature = "nic")]
     nic::NIC_RESET,
     #[cfg(feature = "nic")]
+    nic::NIC_SWEEP,
+    #[cfg(feature = "nic")]
     nic::NIC_ERRORS,
     #[cfg(feature = "nic")]
     nic::NIC_SKIP,
+    #[cfg(feature = "nic")]
+    nic::NIC_RANDOM,
     #[cfg(feature = "nic")]
     nic::NIC_RATE,
 ];

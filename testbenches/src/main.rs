@@ -22,6 +22,9 @@ struct Cli {
     /// Write all cycles to this FST file; the testbench must be named
     #[arg(long, value_name = "FILE", requires = "name")]
     waves: Option<PathBuf>,
+    /// Run nic_random and print which bins of functional coverage it hit, and which never
+    #[arg(long, conflicts_with_all = ["name", "list"])]
+    coverage: bool,
     /// Write CONFORMANCE.md: which test shows which requirement of the specification
     #[arg(long, conflicts_with_all = ["name", "list"])]
     conformance: bool,
@@ -45,10 +48,43 @@ fn write_conformance() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The whole card under random stimulus, and what that was.
+#[cfg(feature = "nic")]
+fn cover(options: &Options) -> ExitCode {
+    println!(
+        "nic_random, seed {}, effort {}",
+        options.seed, options.effort
+    );
+    match testbenches::nic::random_coverage(options) {
+        Ok((report, coverage)) => {
+            print!("nic_random: {report}\n{}", coverage.report());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("nic_random: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(not(feature = "nic"))]
+fn cover(_: &Options) -> ExitCode {
+    eprintln!("built without the card: no feature `nic`");
+    ExitCode::FAILURE
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.conformance {
         return write_conformance();
+    }
+    let options = Options {
+        seed: cli.seed,
+        effort: cli.effort,
+        waves: cli.waves,
+    };
+    if cli.coverage {
+        return cover(&options);
     }
     if cli.list {
         for bench in TESTBENCHES {
@@ -65,11 +101,6 @@ fn main() -> ExitCode {
         eprintln!("no such testbench; --list shows them");
         return ExitCode::FAILURE;
     }
-    let options = Options {
-        seed: cli.seed,
-        effort: cli.effort,
-        waves: cli.waves,
-    };
     let mut failed = false;
     for bench in chosen {
         match (bench.run)(&options) {

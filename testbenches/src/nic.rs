@@ -4,11 +4,16 @@ mod control;
 mod errors;
 mod frame;
 mod host;
+mod random;
 mod rate;
 mod slots;
+mod sweep;
 mod traffic;
 
-use crate::testbench::{Error, Options, Report, Testbench};
+use crate::{
+    coverage::Coverage,
+    testbench::{Error, Options, Report, Testbench},
+};
 use host::{Fail, Host, Stat, feature};
 use hwmodel::{AxiHostConfig, CYCLE_PS, Device, NicConfig, Ps};
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
@@ -42,6 +47,28 @@ pub const NIC_RESET: Testbench = Testbench {
     about: "device and queue resets at any moment of random traffic, with nothing left behind",
     run: run_reset,
 };
+
+/// A reset at every cycle of a window.
+pub const NIC_SWEEP: Testbench = Testbench {
+    name: "nic_sweep",
+    about: "device, queue and function reset at each cycle of a window: bounded, silent after, works again",
+    run: run_sweep,
+};
+
+/// Everything at once, against the behavioural model.
+pub const NIC_RANDOM: Testbench = Testbench {
+    name: "nic_random",
+    about: "random traffic, features, queues, buffers, back-pressure and resets against the model",
+    run: |options| random::run(options).map(|(report, _)| report),
+};
+
+/// What [`NIC_RANDOM`] does, and the bins that it hit.
+///
+/// # Errors
+/// As the testbench's.
+pub fn random_coverage(options: &Options) -> Result<(Report, Coverage), Error> {
+    random::run(options)
+}
 
 /// Idle skip.
 pub const NIC_SKIP: Testbench = Testbench {
@@ -301,6 +328,41 @@ fn one_life(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report, life: u3
     }
     report.add("frames that a reset left in the wire's queue", frames_left);
     Ok(())
+}
+
+/// Cycles of the window.
+const SWEEP: u64 = 200;
+
+/// Each kind of reset at each cycle of a window; every kind meets every cycle from effort 4 on.
+fn run_sweep(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut report = Report::default();
+    for number in 0..SWEEP * u64::from(options.effort) {
+        let offset = number % SWEEP;
+        let kind = sweep::KINDS[(offset + number / SWEEP) as usize % sweep::KINDS.len()];
+        let config = NicConfig {
+            axi: if seed % 2 == 1 {
+                AxiHostConfig::default()
+            } else {
+                AxiHostConfig::random(seed)
+            },
+            mtu: 1500,
+            mmio_read_latency: 100_000,
+            mmio_write_latency: 50_000,
+            seed,
+            ..NicConfig::default()
+        };
+        // A read behind the write, and what the host may take for bursts one after the other.
+        let axi = &config.axi;
+        let latency = (2 * (axi.read_latency + axi.write_latency + 2 * axi.jitter)) / CYCLE_PS;
+        let mut host = power_on(options, number as usize, config)?;
+        sweep::one(&mut host, seed, &mut report, (kind, offset), latency).map_err(|fail| {
+            let context = format!("{kind:?} reset {offset} cycles into the window");
+            mismatch(seed, host.nic.now(), &context, &fail)
+        })?;
+        report.cycles += host.nic.counters().cycles;
+    }
+    Ok(report)
 }
 
 /// One scenario twice; what came out, when, and what the host saw on the bus.

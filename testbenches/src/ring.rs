@@ -203,6 +203,20 @@ impl<T: Copy> DriverRing<T> {
         token: T,
         flip: u16,
     ) -> (Prepared, u16) {
+        let readable = if self.config.write { 0 } else { elements.len() };
+        self.prepare_mixed(memory, elements, readable, token, flip)
+    }
+
+    /// As [`prepare`](Self::prepare) for a buffer of which the device reads the first `readable`
+    /// elements and writes the others, as those of the control queue.
+    pub fn prepare_mixed(
+        &mut self,
+        memory: &mut impl Memory,
+        elements: &[Element],
+        readable: usize,
+        token: T,
+        flip: u16,
+    ) -> (Prepared, u16) {
         debug_assert!(!elements.is_empty() && elements.len() <= usize::from(self.free()));
         while self.outstanding.iter().any(|o| o.id == self.next_id) {
             self.next_id = self.next_id.wrapping_add(1);
@@ -225,7 +239,7 @@ impl<T: Copy> DriverRing<T> {
             } else {
                 DESC_F_USED
             };
-            let direction = if self.config.write { DESC_F_WRITE } else { 0 };
+            let direction = if index < readable { 0 } else { DESC_F_WRITE };
             let flags = (avail | direction) ^ if last { flip } else { DESC_F_NEXT };
             // The id counts in the last descriptor only (2.8.6).
             let id = if last { id } else { !id };
@@ -362,6 +376,11 @@ impl<T: Copy> DriverRing<T> {
             next += index + 1;
         }
         position
+    }
+
+    /// Takes back all that is in the device's hands, as after a reset of the queue.
+    pub fn abandon(&mut self) -> Vec<T> {
+        self.outstanding.drain(..).map(|o| o.token).collect()
     }
 
     /// Takes what the next used descriptor gives back, oldest first; nothing when there is none.

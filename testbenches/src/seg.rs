@@ -5,7 +5,8 @@ mod rate;
 mod reference;
 mod stimulus;
 
-use crate::Testbench;
+use crate::{Testbench, frames::Shape};
+use rand::{Rng, RngExt};
 
 /// `tx_seg` against an independent segmentation.
 pub const TX_SEG: Testbench = Testbench {
@@ -62,4 +63,28 @@ impl NetHdr {
         }
         bytes
     }
+}
+
+/// A random super-frame with its `virtio_net_hdr`; an illegal one when wanted.
+pub(crate) fn super_frame(
+    rng: &mut impl Rng,
+    max_frame: usize,
+    illegal: bool,
+) -> ([u8; 12], Vec<u8>) {
+    let frame = if illegal {
+        let way = rng.random_range(0..stimulus::ILLEGAL.len());
+        stimulus::illegal(way, max_frame, rng)
+    } else {
+        stimulus::random_legal(rng)
+    };
+    (frame.hdr.bytes(), frame.bytes)
+}
+
+/// A piece of a TCP stream as it is sent and received: no flags but ACK, and PSH at its end.
+pub(crate) fn stream(rng: &mut impl Rng, shape: &Shape, gso_size: u16) -> ([u8; 12], Vec<u8>) {
+    let mut frame = stimulus::legal(shape, gso_size, rng);
+    frame.hdr.gso_type &= !GSO_ECN;
+    let flags = frame.parts.l4 + 13;
+    frame.bytes[flags] = if rng.random() { 0x10 } else { 0x18 };
+    (frame.hdr.bytes(), frame.bytes)
 }

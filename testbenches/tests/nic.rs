@@ -62,6 +62,15 @@ fn errors() {
     run(&nic::NIC_ERRORS, 1);
 }
 
+/// Seed 1 has a host without stalls, seed 2 one with.
+#[test]
+fn reset_at_every_cycle() {
+    for seed in [1, 2] {
+        let report = run(&nic::NIC_SWEEP, seed);
+        assert!(report.count("resets while busy") > 150);
+    }
+}
+
 #[test]
 fn reset() {
     let mut report = testbenches::Report::default();
@@ -71,6 +80,34 @@ fn reset() {
     for what in ["device resets", "queue resets"] {
         assert!(report.count(what) > 0, "no {what}");
     }
+}
+
+/// 20,000 frames, with what they were.
+#[test]
+fn random() {
+    let options = Options::default();
+    let (report, coverage) =
+        nic::random_coverage(&options).unwrap_or_else(|error| panic!("nic_random: {error}"));
+    println!("nic_random, seed {}: {report}", options.seed);
+    print!("{}", coverage.report());
+    for what in [
+        "frames received",
+        "frames transmitted",
+        "interrupts",
+        "device resets",
+        "function resets",
+        "queue resets",
+        "resets while busy",
+        "commands",
+    ] {
+        assert!(report.count(what) > 0, "no {what}");
+    }
+    let frames = report.count("frames received") + report.count("frames transmitted");
+    assert!(frames >= 20_000);
+    // No value of any dimension that the card offers is left out.
+    let missed = |(name, n): &(String, u64)| *n == 0 && !name.contains(" x ");
+    let missed: Vec<_> = coverage.bins().into_iter().filter(missed).collect();
+    assert!(missed.is_empty(), "never hit: {missed:?}");
 }
 
 #[test]

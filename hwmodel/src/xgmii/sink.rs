@@ -42,6 +42,18 @@ impl XgmiiSink {
         self.state != State::Idle
     }
 
+    /// The transmitter was reset and sends Idle from `now` on. Whether that cut a frame: one that ends
+    /// without Terminate is an error to a receiver (IEEE 802.3 49.2.13.2.3, RX_E), which drops it.
+    pub fn cut(&mut self, now: Ps) -> bool {
+        let cut = self.in_frame();
+        *self = Self {
+            last_end: Some(now / OCTET_PS),
+            spare: std::mem::take(&mut self.spare),
+            ..Self::default()
+        };
+        cut
+    }
+
     /// Gives a buffer back for the frames to come.
     pub fn recycle(&mut self, mut bytes: Vec<u8>) {
         if self.spare.len() < 64 {

@@ -235,3 +235,29 @@ fn nothing_on_the_pins_panics() {
         "{frames} frames, {errors} errors"
     );
 }
+
+#[test]
+fn a_transmitter_that_is_reset_cuts_its_frame() {
+    let mut source = XgmiiSource::new();
+    source.send(WireFrame::new(0, payload(100)));
+    let mut sink = XgmiiSink::new();
+    for cycle in 0..5 {
+        let now = cycle * CYCLE_PS;
+        let (data, ctrl) = source.next(now);
+        assert_eq!(sink.push(now, data, ctrl), Ok(None));
+    }
+    assert!(sink.cut(5 * CYCLE_PS));
+    assert!(!sink.in_frame());
+    assert!(!sink.cut(5 * CYCLE_PS), "nothing is left to be cut");
+    // The next frame is as good as any, and nothing of the first is in it.
+    let mut source = XgmiiSource::new();
+    source.send(WireFrame::new(10 * CYCLE_PS, payload(64)));
+    let frames: Vec<_> = (5..60)
+        .filter_map(|cycle| {
+            let (data, ctrl) = source.next(cycle * CYCLE_PS);
+            sink.push(cycle * CYCLE_PS, data, ctrl).unwrap()
+        })
+        .collect();
+    assert_eq!(frames.len(), 1);
+    assert!(frames[0].fcs_ok && frames[0].bytes == payload(64));
+}

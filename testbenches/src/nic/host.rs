@@ -134,9 +134,12 @@ pub struct Map {
 /// Bus address of physical address 0: bus addresses need more than 32 bits.
 pub const BUS_OFFSET: u64 = 0x12_3400_0000;
 /// Physical place of rings, of receive and of transmit buffers, and their bytes.
-pub const RINGS: (u64, u64) = (0x10_0000, 0x10_0000);
+pub const RINGS: (u64, u64) = (0x10_0000, 0x20_0000);
 pub const RX_BUFFERS: (u64, u64) = (0x40_0000, 0x80_0000);
 pub const TX_BUFFERS: (u64, u64) = (0xc0_0000, 0x80_0000);
+/// Physical place of indirect tables, and of commands and their answers.
+pub const TABLES: (u64, u64) = (0x140_0000, 0x20_0000);
+pub const COMMANDS: (u64, u64) = (0x160_0000, 0x1_0000);
 /// From a queue's structures to those of the next.
 const RING_STRIDE: u64 = 0x1_0000;
 /// Address of the message of vector 0; the others follow in steps of 16.
@@ -163,30 +166,50 @@ impl Memory for Bus {
     }
 }
 
+/// Bytes of memory.
+pub const MEMORY: usize = 32 << 20;
+
 /// A card and what its driver knows of it.
-pub struct Host {
-    pub nic: Nic,
+pub struct Host<D = Nic> {
+    pub nic: D,
     pub bus: Bus,
     pub map: Map,
 }
 
 impl Host {
-    /// Powers a card on, walks its capabilities (4.1.4) and maps memory for it.
+    /// Powers a card on and looks at it: [`Host::with`].
     pub fn new(config: NicConfig) -> Result<Self, Fail> {
-        let mut nic = Nic::new(NicConfig {
-            memory: 32 << 20,
-            ..config
-        })?;
+        let memory = MEMORY;
+        Self::with(Nic::new(NicConfig { memory, ..config })?)
+    }
+
+    /// The vector that a message belongs to.
+    pub fn vector(message: &MsixMessage) -> Result<usize, Fail> {
+        let vector = message.data.wrapping_sub(MSIX_DATA);
+        let address = MSIX_ADDRESS.wrapping_add(vector.wrapping_mul(16));
+        if vector < 18 && message.address == u64::from(address) {
+            Ok(vector as usize)
+        } else {
+            Err(format!("message {message:x?}").into())
+        }
+    }
+}
+
+impl<D: Device> Host<D> {
+    /// Walks a card's capabilities (4.1.4) and maps memory for it.
+    pub fn with(mut nic: D) -> Result<Self, Fail> {
         // Rings both ways, buffers only the way that data goes.
         for ((at, len), permission) in [
             (RINGS, Permission::ReadWrite),
             (RX_BUFFERS, Permission::Write),
             (TX_BUFFERS, Permission::Read),
+            (TABLES, Permission::Read),
+            (COMMANDS, Permission::ReadWrite),
         ] {
             nic.iommu().map(at + BUS_OFFSET, len, at, permission)?;
         }
         let map = walk(&mut nic)?;
-        nic.config_write(0x04, 2, 0x0006); // memory space, bus master
+        enable_bus(&mut nic);
         let bus = Bus(nic.memory().clone());
         Ok(Self { nic, bus, map })
     }
@@ -243,9 +266,14 @@ impl Host {
         Ok(self.status()? & status::FEATURES_OK != 0)
     }
 
-    /// Fills the MSI-X table, unmasked, and enables MSI-X; vectors: configuration, receive, transmit.
+    /// Entries of the MSI-X table: one for configuration changes and one for each queue.
+    pub fn vectors(&mut self) -> u32 {
+        (self.nic.config_read(self.map.msix + 2, 2) & 0x7ff) + 1
+    }
+
+    /// Fills the MSI-X table, unmasked, and enables MSI-X; vector 0 is for configuration changes.
     pub fn enable_msix(&mut self) -> Result<(), Fail> {
-        for vector in 0..3 {
+        for vector in 0..self.vectors() {
             let entry = self.map.msix_table + 16 * vector;
             for (word, value) in [MSIX_ADDRESS + 16 * vector, 0, MSIX_DATA + vector, 0]
                 .into_iter()
@@ -259,16 +287,6 @@ impl Host {
         self.nic.config_write(control, 2, value | 0x8000);
         self.write(common::CONFIG_MSIX_VECTOR, 2, 0)?;
         Ok(())
-    }
-
-    /// The vector that a message belongs to.
-    pub fn vector(message: &MsixMessage) -> Result<usize, Fail> {
-        let vector = message.data.wrapping_sub(MSIX_DATA);
-        if vector < 3 && message.address == u64::from(MSIX_ADDRESS + 16 * vector) {
-            Ok(vector as usize)
-        } else {
-            Err(format!("message {message:x?}").into())
-        }
     }
 
     /// 4.1.5.1.3: sets queue `index` up with `size` descriptors and enables it. `skew` moves its
@@ -287,7 +305,7 @@ impl Host {
             desc: base + 0x1000 + skew % 512 * 16,
             driver: base + skew % 64 * 4,
             device: base + 0x400 + skew % 63 * 4,
-            write: index.is_multiple_of(2),
+            write: index.is_multiple_of(2), // the control queue, too: its answers
             in_order: features & feature::IN_ORDER != 0,
         };
         self.bus.write(base, &vec![0; RING_STRIDE as usize]);
@@ -349,8 +367,13 @@ impl Host {
     }
 }
 
+/// Memory space and bus mastering on (PCI 6.2.2).
+pub fn enable_bus(nic: &mut impl Device) {
+    nic.config_write(0x04, 2, 0x0006);
+}
+
 /// 4.1.4: the capability list.
-fn walk(nic: &mut Nic) -> Result<Map, Fail> {
+fn walk(nic: &mut impl Device) -> Result<Map, Fail> {
     if nic.config_read(0, 4) != 0x1041_1af4 {
         return Err("not a modern virtio network card".into());
     }
@@ -361,7 +384,7 @@ fn walk(nic: &mut Nic) -> Result<Map, Fail> {
         if at == 0 {
             break;
         }
-        let offset = |nic: &mut Nic| nic.config_read(at + 8, 4);
+        let offset = nic.config_read(at + 8, 4);
         match (nic.config_read(at, 1), nic.config_read(at + 3, 1)) {
             (0x09, kind @ 1..=4) if seen & 1 << kind == 0 => {
                 seen |= 1 << kind;
@@ -369,13 +392,13 @@ fn walk(nic: &mut Nic) -> Result<Map, Fail> {
                     return Err("a structure that is not in BAR 0".into());
                 }
                 match kind {
-                    1 => map.common = offset(nic),
+                    1 => map.common = offset,
                     2 => {
-                        map.notify = offset(nic);
+                        map.notify = offset;
                         map.notify_multiplier = nic.config_read(at + 16, 4);
                     }
-                    3 => map.isr = offset(nic),
-                    _ => map.device = offset(nic),
+                    3 => map.isr = offset,
+                    _ => map.device = offset,
                 }
             }
             (0x11, _) => {

@@ -46,7 +46,6 @@ pub fn cut(rng: &mut ChaCha8Rng, slot: u64, len: u64, most: usize) -> Vec<Elemen
             element
         })
         .collect();
-    debug_assert!(at <= slot + SLOT);
     // Memory order need not be chain order; only elements of equal length can change places.
     if elements.len() > 1 && rng.random_bool(0.3) {
         let last = elements.len() - 1;
@@ -57,9 +56,9 @@ pub fn cut(rng: &mut ChaCha8Rng, slot: u64, len: u64, most: usize) -> Vec<Elemen
     elements
 }
 
-/// Fills a slot with the pattern that shows writes out of bounds.
-pub fn wipe(bus: &mut Bus, slot: u64) {
-    bus.write(slot + BUS_OFFSET, &[UNTOUCHED; SLOT as usize]);
+/// Fills the first `span` bytes of a slot with the pattern that shows writes out of bounds.
+pub fn wipe(bus: &mut Bus, slot: u64, span: u64) {
+    bus.write(slot + BUS_OFFSET, &vec![UNTOUCHED; span as usize]);
 }
 
 /// Scatters `bytes` over elements.
@@ -71,12 +70,17 @@ pub fn scatter(bus: &mut Bus, elements: &[Element], mut bytes: &[u8]) {
     }
 }
 
-/// Gathers the first `len` bytes of a buffer.
+/// Gathers the first `len` bytes of a buffer in a slot of which the first `span` bytes were wiped.
 ///
 /// # Errors
-/// When a byte of the slot outside of them was written.
-pub fn gather(bus: &Bus, slot: u64, elements: &[Element], len: usize) -> Result<Vec<u8>, String> {
-    let mut memory = vec![0; SLOT as usize];
+/// When a byte of them outside of the buffer was written.
+pub fn gather(
+    bus: &Bus,
+    (slot, span): (u64, u64),
+    elements: &[Element],
+    len: usize,
+) -> Result<Vec<u8>, String> {
+    let mut memory = vec![0; span as usize];
     bus.read(slot + BUS_OFFSET, &mut memory);
     let mut bytes = Vec::with_capacity(len);
     for element in elements {

@@ -333,7 +333,8 @@ impl<'a> Traffic<'a> {
         Ok(())
     }
 
-    fn advance(&mut self, until: Ps) -> Result<(), Fail> {
+    /// Runs the card up to `until` and takes what comes out of it; the driver does nothing meanwhile.
+    pub fn advance(&mut self, until: Ps) -> Result<(), Fail> {
         loop {
             match self.host.nic.run_until(until)? {
                 Stop::Time => return Ok(()),

@@ -96,7 +96,7 @@ impl Traffic<'_> {
             } else if self.rng.random() {
                 capacity += self.rng.random_range(0..2000);
             }
-            slots::wipe(&mut self.host.bus, slot);
+            slots::wipe(&mut self.host.bus, slot, SLOT);
             let most = self.most_elements.min(usize::from(queue.ring.free()));
             let elements = slots::cut(self.rng, slot, capacity as u64, most);
             let (chain, _) = queue.ring.prepare(&mut self.host.bus, &elements, number, 0);
@@ -134,7 +134,7 @@ impl Traffic<'_> {
             }
             return Ok(());
         }
-        let bytes = slots::gather(&self.host.bus, at, &slot.elements, len)?;
+        let bytes = slots::gather(&self.host.bus, (at, SLOT), &slot.elements, len)?;
         let Some(place) = self
             .sent
             .iter()
