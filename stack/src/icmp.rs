@@ -164,7 +164,14 @@ impl Stack {
             dont_fragment: false,
             route,
         };
-        self.ip_send_skb(reply, send);
+        self.icmp_push_reply(reply, send);
+    }
+
+    /// `icmp_push_reply()`, under the lock that says that a message is on its way.
+    fn icmp_push_reply(&mut self, skb: SkBuff, send: Ipv4Send) {
+        self.icmp_xmit_locked = true;
+        self.ip_send_skb(skb, send);
+        self.icmp_xmit_locked = false;
     }
 
     /// `icmp_unreach()` with "fragmentation needed": remembers the path's MTU (RFC 1191).
@@ -185,6 +192,9 @@ impl Stack {
 
     /// `icmp_send()`: an error about `about`, whose network header must be in place. RFC 1122 3.2.2 says when none is sent.
     pub(crate) fn icmp_send(&mut self, about: &SkBuff, kind: u8, code: u8, info: u32) {
+        if self.icmp_xmit_locked {
+            return;
+        }
         let Some(header) = Ipv4Header::new(about.network_bytes()) else {
             return;
         };
@@ -230,7 +240,7 @@ impl Stack {
         // RFC 1812 4.3.2.5: precedence internetwork control, the rest as in the packet.
         let tos = (tos & 0x1e) | 0xc0;
         let protocol = crate::ipv4::IPPROTO_ICMP;
-        self.ip_send_skb(
+        self.icmp_push_reply(
             skb,
             Ipv4Send {
                 saddr,
@@ -244,12 +254,11 @@ impl Stack {
     }
 }
 
-/// RFC 1122 3.2.2: no error about an error, about a packet to many or from nobody, or about a fragment other than the first.
+/// RFC 1122 3.2.2: no error about an error, about a packet to many (as its route says: before routing a rule may reject what goes to all) or
+/// from nobody, or about a fragment other than the first.
 fn may_complain(about: &SkBuff, header: &Ipv4Header<'_>) -> bool {
     let to_many = !matches!(about.pkt_type, PktType::Host | PktType::Outgoing)
-        || matches!(about.dst, Some(r) if matches!(r.kind, RouteType::Broadcast | RouteType::Multicast))
-        || header.daddr().is_multicast()
-        || header.daddr().is_broadcast();
+        || matches!(about.dst, Some(r) if matches!(r.kind, RouteType::Broadcast | RouteType::Multicast));
     let from = header.saddr();
     let from_nobody = from.is_unspecified() || from.is_multicast() || from.is_broadcast();
     if to_many || from_nobody || crate::ipv4::is_later_fragment(header) {

@@ -80,7 +80,7 @@ impl Stack {
         }
         // RFC 4443 4.2: from the address that was asked, unless that was a group.
         let own = (!flow.to_many).then_some(asked);
-        let Ok((route, saddr)) = self.ip6_route_output(asker, own, scope(asker, skb)) else {
+        let Ok((route, saddr)) = self.ip6_route_output(asker, own, icmp6_iif(skb)) else {
             return;
         };
         let Some(mut reply) = self.alloc_skb(route.oif, IPV6_HLEN, skb.len()) else {
@@ -94,7 +94,9 @@ impl Stack {
         self.trace(&reply, Stage::Send);
         let traffic_class = Ipv6Header::new(skb.network_bytes()).map_or(0, |h| h.traffic_class());
         let hop_limit = self.ip6_dst_hoplimit(&route);
+        self.icmp_xmit_locked = true;
         self.icmpv6_push(reply, saddr, asker, traffic_class, route, hop_limit);
+        self.icmp_xmit_locked = false;
     }
 
     /// Sets the checksum of a whole message and sends it.
@@ -141,6 +143,9 @@ impl Stack {
 
     /// `icmp6_send()`: an error about `about`, whose network header must be in place. RFC 4443 2.4 says when none is sent.
     pub(crate) fn icmpv6_send(&mut self, about: &SkBuff, kind: u8, code: u8, info: u32) {
+        if self.icmp_xmit_locked {
+            return;
+        }
         let quoted = about.network_bytes();
         let Some(header) = Ipv6Header::new(quoted) else {
             return;
@@ -194,13 +199,23 @@ impl Stack {
         skb.nfct = self.conntrack.attach(about.nfct);
         self.trace(&skb, Stage::Send);
         let hop_limit = self.ip6_dst_hoplimit(&route);
+        self.icmp_xmit_locked = true;
         self.icmpv6_push(skb, saddr, sender, 0, route, hop_limit);
+        self.icmp_xmit_locked = false;
     }
 
     fn is_own_unicast(&self, about: &SkBuff, asked: Ipv6Addr) -> bool {
         !asked.is_multicast()
             && !matches!(about.dst, Some(r) if r.kind == RouteType::Unicast)
             && self.fib.is_local(asked.into())
+    }
+}
+
+/// `icmp6_iif()`: the device that the packet came in through; for one that came over lo, the device of the address that it was sent to.
+fn icmp6_iif(skb: &SkBuff) -> IfIndex {
+    match (skb.dev, skb.dst) {
+        (IfIndex::LO, Some(route)) => route.oif,
+        (dev, _) => dev,
     }
 }
 

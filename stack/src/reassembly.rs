@@ -80,14 +80,11 @@ impl Pieces {
             && before_last.iter().all(|l| l % 8 == 0)
     }
 
-    /// `skb_ensure_writable()` on a packet in pieces: `len` bytes of its payload now lie in one. When the first piece had fewer, the pieces are
-    /// no longer those that came.
+    /// `pskb_may_pull()` on a packet in pieces: `len` bytes of its payload now lie in one. When the first piece had fewer, the pieces are no
+    /// longer those that came; a payload that has not so many stays as it is.
     pub fn pull(&mut self, len: usize) {
-        if self
-            .lens
-            .first()
-            .is_some_and(|&first| usize::from(first) < len)
-        {
+        let total = || self.lens.iter().map(|&l| usize::from(l)).sum::<usize>();
+        if self.lens.first().is_some_and(|&l| usize::from(l) < len) && total() >= len {
             self.lens.clear();
         }
     }

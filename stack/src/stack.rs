@@ -134,6 +134,8 @@ pub struct Stack {
     pub(crate) pmtu: PathMtu,
     pub(crate) redirects: Redirects,
     pub(crate) icmp_limiter: IcmpLimiter,
+    /// An ICMP or ICMPv6 message is on its way out: about that none is sent (`icmp_xmit_lock()`, `icmpv6_xmit_lock()`).
+    pub(crate) icmp_xmit_locked: bool,
     /// Last IPv4 identification used.
     pub(crate) ip_id: u16,
     pub(crate) stats: StackStats,
@@ -181,6 +183,7 @@ impl Stack {
             pmtu: PathMtu::default(),
             redirects: Redirects::default(),
             icmp_limiter: IcmpLimiter::default(),
+            icmp_xmit_locked: false,
             ip_id: 0,
             stats: StackStats::default(),
             poll_list: VecDeque::new(),

@@ -6,7 +6,7 @@ use crate::drop_reason::DropReason;
 use crate::error::StackError;
 use crate::ipv4::{Flow, IPPROTO_UDP, IPV4_HLEN, Ipv4Send};
 use crate::ipv6::{IPV6_HLEN, Ipv6Send};
-use crate::skb::{CsumState, GsoType, IfIndex, SkBuff};
+use crate::skb::{CsumState, GsoType, IfIndex, SkBuff, SoftSum};
 use crate::socket::{Datagram, SocketId, UdpSocket};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
@@ -15,6 +15,8 @@ use crate::xmit::ETH_HLEN;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// Bytes up to which a packet is summed up again at once (`CHECKSUM_BREAK`).
+const CHECKSUM_BREAK: usize = 76;
 /// Header in bytes.
 pub(crate) const UDP_HLEN: usize = 8;
 /// Offset of the checksum in the header.
@@ -35,9 +37,11 @@ impl Stack {
         }
         skb.trim(len);
         let absent = (c0, c1) == (0, 0);
-        let good = if absent {
+        // udp6_csum_init(): a short packet is summed up again, of a long one the sum that was taken before is believed.
+        let stale = skb.soft_sum == SoftSum::Stale && len > CHECKSUM_BREAK;
+        let good = if absent || stale {
             // RFC 8200 8.1: only IPv4 may do without.
-            flow.src.is_ipv4()
+            absent && flow.src.is_ipv4()
         } else {
             skb.skb_checksum_validate(checksum::pseudo_header(
                 flow.src,

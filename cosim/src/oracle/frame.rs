@@ -179,6 +179,16 @@ fn fold(mut sum: u32) -> u16 {
     sum as u16
 }
 
+/// One's complement sum of words.
+pub fn sum_of(words: &[u16]) -> u16 {
+    fold(words.iter().map(|&word| u32::from(word)).sum())
+}
+
+/// One's complement sum of `bytes` as 16-bit words.
+pub fn sum_of_bytes(bytes: &[u8]) -> u16 {
+    fold(sum(bytes))
+}
+
 fn sum(bytes: &[u8]) -> u32 {
     let words = bytes.chunks(2).map(|pair| match pair {
         [a, b] => u32::from(u16::from_be_bytes([*a, *b])),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::frame::{
     Check, ETH_HLEN, ICMP, ICMPV6, Ip, TCP, UDP, be16, be32, check, mend_check, put16, put32,
-    set_check, set_header_check,
+    set_check, set_header_check, sum_of, sum_of_bytes,
 };
 
 /// One direction of a connection, in the kernel's numbers.
@@ -30,6 +30,19 @@ pub struct Renaming {
     /// What is added to the kernel's timestamps, and exact values.
     tstamp_offset: BTreeMap<Flow, u32>,
     tstamps: BTreeMap<(Flow, u32), u32>,
+    /// What the values of a first fragment add to its sum here: the TCP checksum may be in the second one.
+    fragments: BTreeMap<Datagram, u16>,
+}
+
+/// What the fragments of a datagram have in common: source, destination, identification.
+type Datagram = (IpAddr, IpAddr, u32);
+
+fn datagram(packet: &[u8], ip: &Ip) -> Datagram {
+    let id = match ip.fragment_at {
+        Some(at) => be32(packet, at + 4),
+        None => u32::from(be16(packet, 4)),
+    };
+    (ip.src, ip.dst, id)
 }
 
 /// A port or id that NAT changed, in the kernel and here, though not to the same.
@@ -70,6 +83,13 @@ impl Renaming {
         }
         if made_here && kip.protocol == TCP && kip.offset == 0 {
             self.learn_tcp(k, &kip, h, &hip);
+        }
+        if kip.protocol == TCP && kip.offset == 0 && kip.more {
+            let mut translated = k.to_vec();
+            self.translate_packet(&mut translated);
+            let (old, new) = (kip.transport(k), kip.transport(&translated));
+            let added = sum_of(&[!sum_of_bytes(old), sum_of_bytes(new)]);
+            self.fragments.insert(datagram(k, &kip), added);
         }
         // An error to itself, about a segment that never left.
         let quoted = kip.header_len + 8;
@@ -125,17 +145,27 @@ impl Renaming {
     fn translate_packet(&self, packet: &mut [u8]) {
         let Some(ip) = Ip::parse(packet) else { return };
         if ip.offset != 0 {
+            // Of a TCP header the checksum is behind 16 bytes.
+            if let Some(behind) = 16usize.checked_sub(ip.offset)
+                && let Some(&added) = self.fragments.get(&datagram(packet, &ip))
+                && ip.end >= ip.header_len + behind + 2
+            {
+                let at = ip.header_len + behind;
+                let check = be16(packet, at);
+                // RFC 1624 eqn. 3
+                put16(packet, at, !sum_of(&[!check, added]));
+            }
             return;
         }
         let before = check(packet, &ip);
         let at = ip.header_len;
         let transport = packet[at..ip.end].to_vec();
         match ip.protocol {
-            TCP | UDP if transport.len() >= 8 => {
+            TCP | UDP if transport.len() >= 4 => {
                 let (sport, dport) = (be16(&transport, 0), be16(&transport, 2));
                 put16(packet, at, self.port(ip.protocol, ip.src, sport));
                 put16(packet, at + 2, self.port(ip.protocol, ip.dst, dport));
-                if ip.protocol == TCP {
+                if ip.protocol == TCP && transport.len() >= 8 {
                     self.translate_tcp(packet, &ip, &transport);
                 }
             }

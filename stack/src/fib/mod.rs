@@ -158,6 +158,8 @@ pub(crate) struct FlowKey<K> {
     pub iif: IfIndex,
     /// Device that the packet must leave through, if any.
     pub oif: IfIndex,
+    /// IPv6: `oif` is only preferred among routes that are alike otherwise (a lookup without `RT6_LOOKUP_F_IFACE`).
+    pub oif_preferred: bool,
     pub mark: u32,
     /// The TOS or traffic class without its two ECN bits.
     pub tos: u8,

@@ -1,6 +1,6 @@
 //! One routing table of one family (`struct fib_table`).
 
-use super::info::{Infos, RouteType};
+use super::info::{FibInfo, Infos, RouteType};
 use super::lpm::Lpm;
 use super::trie::Key;
 use super::{FlowKey, LookupError};
@@ -155,6 +155,16 @@ impl<K: Key> Table<K> {
         routes
     }
 
+    /// `find_rr_leaf()` when the device is only preferred: whether no route of the prefix that begins at `first`, with the metric of `info`,
+    /// goes through `oif`.
+    #[cold]
+    fn any_device(&self, first: u32, info: &FibInfo, oif: IfIndex, infos: &Infos) -> bool {
+        let mut infos = self.chain(first).map(|(_, alias)| infos.get(alias.info));
+        !infos.any(|other| {
+            other.priority == info.priority && other.nexthops.iter().any(|n| n.oif == oif)
+        })
+    }
+
     /// `fib_table_lookup()`: the first route that fits, from the longest prefix on. `None`: the table says nothing.
     #[inline]
     pub fn lookup(
@@ -173,8 +183,9 @@ impl<K: Key> Table<K> {
                     continue;
                 }
                 // IPv6's routes that drop are routes through lo.
-                let other_device =
-                    K::BITS != 32 && !matches!(flow.oif, IfIndex::NONE | IfIndex::LO);
+                let other_device = K::BITS != 32
+                    && !flow.oif_preferred
+                    && !matches!(flow.oif, IfIndex::NONE | IfIndex::LO);
                 if alias.kind.is_reject() && other_device {
                     continue;
                 }
@@ -186,7 +197,9 @@ impl<K: Key> Table<K> {
                     _ => {}
                 }
                 let wanted = |oif| flow.oif == IfIndex::NONE || flow.oif == oif;
-                if let Some(nexthop) = info.nexthops.iter().position(|n| wanted(n.oif)) {
+                let nexthop = info.nexthops.iter().position(|n| wanted(n.oif));
+                let any = || self.any_device(first, info, flow.oif, infos).then_some(0);
+                if let Some(nexthop) = nexthop.or_else(|| flow.oif_preferred.then(any).flatten()) {
                     return Some(Ok(FibResult {
                         table: self.id,
                         prefix_len: alias.len,

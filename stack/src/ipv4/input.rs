@@ -6,9 +6,12 @@ use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
 use crate::hook::{Family, Hook};
 use crate::icmp::{self, unreach};
+use crate::reassembly::Pieces;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
+use crate::tcp::header::TCP_HLEN;
 use crate::trace::Stage;
+use crate::udp::UDP_HLEN;
 use std::net::IpAddr;
 
 /// Protocol number of ICMP.
@@ -48,7 +51,10 @@ impl Stack {
         let Some(header) = Ipv4Header::new(skb.data()) else {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         };
-        let has_options = header.header_len() > 20;
+        let (has_options, protocol) = (header.header_len() > 20, header.protocol());
+        if skb.pkt_type == PktType::Host {
+            early_demux(&mut skb.pieces, protocol);
+        }
         let kind = match self.ip_route_input(&skb) {
             Ok(route) => skb.dst.insert(route).kind,
             Err(no_route) => {
@@ -149,6 +155,18 @@ fn ip_rcv_core(skb: &mut SkBuff) -> Result<(), DropReason> {
     skb.trim(tot_len);
     skb.set_transport_header(header_len);
     Ok(())
+}
+
+/// `tcp_v4_early_demux()`, `udp_v4_early_demux()`, and IPv6's: they pull the transport header, which matters to a packet in pieces.
+pub(crate) fn early_demux(pieces: &mut Option<Box<Pieces>>, protocol: u8) {
+    let header_len = match protocol {
+        IPPROTO_TCP => TCP_HLEN,
+        IPPROTO_UDP => UDP_HLEN,
+        _ => return,
+    };
+    if let Some(pieces) = pieces {
+        pieces.pull(header_len);
+    }
 }
 
 /// Whether the packet that begins with `network` is a fragment other than the first.

@@ -9,7 +9,9 @@ mod output;
 mod reassembly;
 pub(crate) mod route;
 
-pub(crate) use input::{Flow, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, is_later_fragment};
+pub(crate) use input::{
+    Flow, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, early_demux, is_later_fragment,
+};
 pub(crate) use output::Ipv4Send;
 pub(crate) use route::{INET_DSCP_MASK, OutputFlow};
 

@@ -11,7 +11,7 @@ use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
 use crate::hook::{Family, Hook};
 use crate::icmpv6::{self, HDR_FIELD, PARAMPROB, UNK_NEXTHDR, UNK_OPTION};
-use crate::ipv4::{Flow, IPPROTO_TCP, IPPROTO_UDP};
+use crate::ipv4::{Flow, IPPROTO_TCP, IPPROTO_UDP, early_demux};
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
@@ -48,6 +48,11 @@ impl Stack {
 
     /// `ip6_rcv_finish()`: routing, then local delivery or forwarding.
     fn ip6_rcv_finish(&mut self, mut skb: SkBuff) {
+        if skb.pkt_type == PktType::Host
+            && let Some(protocol) = Ipv6Header::new(skb.data()).map(|h| h.next_header())
+        {
+            early_demux(&mut skb.pieces, protocol);
+        }
         let route = match self.ip6_route_input(&skb) {
             Ok(route) => route,
             Err(no_route) => {

@@ -63,7 +63,10 @@ impl OutputFlow6 {
     }
 
     fn key(&self) -> FlowKey<u128> {
+        // rt6_need_strict(), and packets whose source is still to be chosen.
+        let strict = self.daddr.is_unicast_link_local() || self.daddr.is_loopback();
         FlowKey {
+            oif_preferred: self.saddr.is_some() && !strict,
             dst: self.daddr.to_bits(),
             src: self.saddr.map_or(0, Ipv6Addr::to_bits),
             iif: IfIndex::LO,
@@ -108,7 +111,7 @@ impl Stack {
     /// `fib6_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose.
     fn fib6_select_path(&self, found: &mut FibResult, flow: &FlowKey<u128>) {
         let info = self.fib.v6.info(found.info);
-        if info.nexthops.len() < 2 || flow.oif != IfIndex::NONE {
+        if info.nexthops.len() < 2 || (flow.oif != IfIndex::NONE && !flow.oif_preferred) {
             return;
         }
         let (ports, protocol) = match self.config.fib_multipath_hash_policy_v6 {

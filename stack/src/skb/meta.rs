@@ -77,6 +77,18 @@ pub enum CsumState {
     },
 }
 
+/// Whether connection tracking summed the packet up (`csum_complete_sw`), and whether the sum still holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SoftSum {
+    /// It did not, or a device had done it before.
+    #[default]
+    None,
+    /// It did, and the checksum was right.
+    Right,
+    /// A rule changed the IPv6 header since, which no checksum covers: UDP believes the sum, and takes the packet for damaged.
+    Stale,
+}
+
 /// Kind of segmentation (`SKB_GSO_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GsoType {

@@ -24,6 +24,7 @@ mod share;
 
 pub use frags::{DmaSegment, Frag, MAX_SKB_FRAGS};
 pub use head::SkBuff;
+pub(crate) use meta::SoftSum;
 pub use meta::{CsumState, Gso, GsoType, IfIndex, PacketId, PktType, Vlan};
 
 use crate::Ps;
@@ -77,6 +78,8 @@ pub struct SkBuffFields {
     pub csum_level: u8,
     /// Software verified the checksum that is current (`csum_valid`).
     pub csum_valid: bool,
+    /// What connection tracking's sum over the packet is worth.
+    pub(crate) soft_sum: SoftSum,
     /// Segmentation wanted on transmit, or done by the device on receive.
     pub gso: Gso,
     /// VLAN tag taken out of the frame on receive.
@@ -124,6 +127,7 @@ impl SkBuffFields {
         csum: CsumState::None,
         csum_level: 0,
         csum_valid: false,
+        soft_sum: SoftSum::None,
         gso: Gso::NONE,
         vlan: None,
         tstamp: 0,
@@ -312,6 +316,7 @@ impl SkBuff {
         self.csum = from.csum;
         self.csum_level = from.csum_level;
         self.csum_valid = from.csum_valid;
+        self.soft_sum = from.soft_sum;
         self.gso = from.gso;
         self.vlan = from.vlan;
         self.tstamp = from.tstamp;

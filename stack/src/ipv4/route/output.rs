@@ -53,7 +53,7 @@ impl OutputFlow {
             protocol: self.protocol,
             sport: self.sport,
             dport: self.dport,
-            scope: Scope::UNIVERSE,
+            ..FlowKey::default()
         }
     }
 }

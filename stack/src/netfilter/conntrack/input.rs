@@ -10,7 +10,7 @@ use crate::checksum::pseudo_header;
 use crate::hook::{Family, Hook, HookState, Verdict};
 use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
 use crate::ipv6::IPPROTO_ICMPV6;
-use crate::skb::{CsumState, IfIndex, SkBuff};
+use crate::skb::{CsumState, IfIndex, SkBuff, SoftSum};
 use crate::udp::UDP_HLEN;
 use crate::{Ps, SEC};
 
@@ -216,6 +216,9 @@ impl Conntrack {
         if ok && !skb.skb_csum_unnecessary() {
             skb.csum = CsumState::Unnecessary;
             skb.csum_level = 0;
+            if before == CsumState::None {
+                skb.soft_sum = SoftSum::Right;
+            }
         }
         ok
     }
@@ -479,9 +482,13 @@ impl Conntrack {
         }
         let (original, reply, zone) = (lost.original, lost.reply, lost.zone);
         let adopt = |ct: &Self, id: CtId| {
+            // nf_ct_can_merge(): the same connection, or the same seen from the other end.
+            let zones = |zone: CtZone| [Dir::Original, Dir::Reply].map(|dir| zone.id_of(dir));
             ct.get(id).is_some_and(|won| {
-                !won.status.has(CtStatus::NAT_DONE_MASK)
-                    || (won.original == original && won.reply == reply && won.zone == zone)
+                let [first, second] = zones(zone);
+                let (there, back) = (won.original, won.reply);
+                (there, back, zones(won.zone)) == (original, reply, [first, second])
+                    || (there, back, zones(won.zone)) == (reply, original, [second, first])
             })
         };
         let taken = self.find_reply(&reply, zone, now).map(|(id, _)| id);

@@ -11,6 +11,8 @@ use crate::Ps;
 use crate::fib::trie::Key;
 use crate::fib::{FlowKey as FibKey, LookupError, Route, RouteType, Rpdb};
 use crate::hook::{Callee, Families, Family, Hook, HookId, HookOps, HookState, Verdict};
+use crate::ipv4::INET_DSCP_MASK;
+use crate::ipv6::header::Ipv6Header;
 use crate::netfilter::Reject;
 use crate::netfilter::conntrack::{CtInfo, CtZone, Dir, NfCt, ZoneDir, addresses};
 use crate::netfilter::hook::Builtin;
@@ -18,7 +20,7 @@ use crate::netfilter::nat::{NatRange, NatRequest};
 use crate::netfilter::reroute::FlowKey;
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What of the ruleset is on the hooks.
 #[derive(Default)]
@@ -205,28 +207,36 @@ impl Stack {
         }
     }
 
-    /// `nft_fib4_eval()`, `nft_fib6_eval()`: the way to one of the packet's addresses, by the rules, as if it was sent back.
+    /// `nft_fib4_eval()`, `nft_fib6_eval()`: the way to one of the packet's addresses, by the rules, as if it was sent back. `dev`: the
+    /// device that the rule names.
     fn nft_fib_lookup(
         &self,
         skb: &SkBuff,
-        state: &HookState,
         address: IpAddr,
+        dev: Option<IfIndex>,
         (iif, mark): (IfIndex, u32),
     ) -> Result<Route, LookupError> {
         fn by_rules<K: Key>(rpdb: &Rpdb<K>, flow: &FibKey<K>) -> Result<Route, LookupError> {
             Ok(Route::of(rpdb, &rpdb.lookup(flow)?))
         }
         let packet = skb.network_bytes();
-        let other = match addresses(packet, state.family) {
+        // At a device the hook has no family, but the address has one.
+        let family = match address {
+            IpAddr::V4(_) => Family::Ipv4,
+            IpAddr::V6(_) => Family::Ipv6,
+        };
+        let other = match addresses(packet, family) {
             Some((src, dst)) if src == address => dst,
             Some((src, _)) => src,
             None => address,
         };
+        let nobody = |a: Ipv4Addr| a.is_multicast() || a.is_broadcast() || a.octets()[0] == 0;
         match (address, other) {
             (IpAddr::V4(to), IpAddr::V4(from)) => {
                 let flow = FibKey {
                     dst: to.to_bits(),
-                    src: from.to_bits(),
+                    // get_saddr()
+                    src: if nobody(from) { 0 } else { from.to_bits() },
                     iif,
                     mark,
                     tos: packet.get(1).map_or(0, |tos| tos & !3),
@@ -239,7 +249,12 @@ impl Stack {
                     dst: to.to_bits(),
                     src: from.to_bits(),
                     iif,
+                    oif: match to.is_unicast_link_local() {
+                        true => dev.unwrap_or(skb.dev),
+                        false => IfIndex::NONE,
+                    },
                     mark,
+                    tos: Ipv6Header::new(packet).map_or(0, |h| h.traffic_class() & INET_DSCP_MASK),
                     ..FibKey::default()
                 };
                 by_rules(&self.fib.v6, &flow)
@@ -252,7 +267,6 @@ impl Stack {
     fn nft_address_type(
         &self,
         skb: &SkBuff,
-        state: &HookState,
         address: IpAddr,
         (dev, mark): (Option<IfIndex>, u32),
     ) -> u128 {
@@ -269,7 +283,7 @@ impl Stack {
             _ => {}
         }
         if address.is_ipv6() {
-            match self.nft_fib_lookup(skb, state, address, (IfIndex::LO, mark)) {
+            match self.nft_fib_lookup(skb, address, dev, (IfIndex::LO, mark)) {
                 Ok(_) => {}
                 Err(LookupError::Invalid) => return BLACKHOLE,
                 Err(LookupError::Prohibited) => return PROHIBIT,
@@ -444,7 +458,7 @@ impl NftHost for Stack {
         };
         let mark = if flags.mark { skb.mark } else { 0 };
         if result == FibResult::Type {
-            return Some(self.nft_address_type(skb, state, address, (dev, mark)));
+            return Some(self.nft_address_type(skb, address, (dev, mark)));
         }
         // What comes over lo, or from nowhere yet (DHCP), is taken for right.
         let unchecked = state.hook != Hook::Forward
@@ -457,7 +471,7 @@ impl NftHost for Stack {
                 (Hook::Forward, true, Some(oif)) => oif,
                 _ => IfIndex::LO,
             };
-            let route = self.nft_fib_lookup(skb, state, address, (back, mark));
+            let route = self.nft_fib_lookup(skb, address, dev, (back, mark));
             let wanted = |r: &Route| dev.is_none_or(|dev| r.oif == dev);
             route
                 .ok()

@@ -282,22 +282,28 @@ impl Run<'_> {
         let mut next = *bytes.get(6)?;
         let mut at = IPV6_HLEN;
         loop {
-            if next == wanted {
-                return Some(at);
-            }
+            let [following, len] = match next {
+                0 | 43 | 44 | 51 | 60 => chunk(bytes, at)?,
+                // What is no extension header (mobility is none here) ends the chain, wherever that is.
+                _ => return (next == wanted).then_some(at),
+            };
+            let len = usize::from(len);
             let len = match next {
-                0 | 43 | 60 | 135 => (usize::from(*bytes.get(at + 1)?) + 1) * 8,
                 44 => {
                     // Behind a later fragment's header is no other.
-                    if u16::from_be_bytes(chunk(bytes, at + 2)?) & !7 != 0 {
+                    let field = u16::from_be_bytes(chunk(bytes, at + 2)?);
+                    if field & !7 != 0 && wanted != 44 {
                         return None;
                     }
                     8
                 }
-                51 => (usize::from(*bytes.get(at + 1)?) + 2) * 4,
-                _ => return None,
+                51 => (len + 2) * 4,
+                _ => (len + 1) * 8,
             };
-            next = *bytes.get(at)?;
+            if next == wanted {
+                return Some(at);
+            }
+            next = following;
             at += len;
         }
     }

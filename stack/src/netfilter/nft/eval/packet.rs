@@ -164,7 +164,12 @@ impl Headers {
         match find_upper(bytes) {
             Some(upper) => Self {
                 l4proto: Some(upper.protocol),
-                thoff: upper.offset,
+                // ipv6_find_hdr() finds no transport header in a later fragment, and nft counts from the packet's first byte then.
+                thoff: if upper.later_fragment {
+                    0
+                } else {
+                    upper.offset
+                },
                 later_fragment: upper.later_fragment,
             },
             None => Self::UNKNOWN,

@@ -6,7 +6,7 @@ use crate::checksum;
 use crate::netfilter::nft::expr::{ExtKind, Exthdr};
 use crate::netfilter::nft::program::SetPayloadOp;
 use crate::netfilter::nft::proto::Base;
-use crate::skb::CsumState;
+use crate::skb::{CsumState, SoftSum};
 
 /// A field of 128 bits that starts within a byte, widened to whole 16-bit words.
 const SPAN: usize = 20;
@@ -64,6 +64,13 @@ impl Run<'_> {
             if set.pseudo {
                 self.l4_checksum(before, after);
             }
+        }
+        let uncovered = set.base == Base::Network && set.csum.is_none() && !set.pseudo;
+        if uncovered
+            && self.skb.soft_sum == SoftSum::Right
+            && checksum::fold(before) != checksum::fold(after)
+        {
+            self.skb.soft_sum = SoftSum::Stale;
         }
         let bytes = &new[..n];
         // The written field may be the checksum itself; it is written last.
