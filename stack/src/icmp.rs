@@ -6,7 +6,7 @@ use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
 use crate::ipv4::header::Ipv4Header;
-use crate::ipv4::{IPV4_HLEN, Ipv4Send};
+use crate::ipv4::{IPV4_HLEN, Ipv4Send, Upper};
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
@@ -140,10 +140,10 @@ impl Stack {
         // RFC 1122 3.2.2.6: the reply's source is the request's destination; if that was many, an address of ours.
         let own = self.fib.is_local(flow.dst).then_some(asked);
         let oif = if flow.to_many { skb.dev } else { IfIndex::NONE };
-        let Ok((route, saddr)) = self.ip_route_output(asker, own, oif) else {
+        let tos = Ipv4Header::new(skb.network_bytes()).map_or(0, |h| h.tos());
+        let Ok((route, saddr)) = self.ip_route_output(asker, own, oif, upper(tos)) else {
             return;
         };
-        let tos = Ipv4Header::new(skb.network_bytes()).map_or(0, |h| h.tos());
         let Some(mut reply) = self.alloc_skb(route.oif, IPV4_HLEN, message.len()) else {
             return;
         };
@@ -206,7 +206,10 @@ impl Stack {
         // The error comes from the address that was asked, if it is ours, else from the one that fits the way back.
         let elsewhere = matches!(about.dst, Some(route) if route.kind == RouteType::Unicast);
         let own = (!elsewhere && self.fib.is_local(asked.into())).then_some(asked);
-        let Ok((route, saddr)) = self.ip_route_output(sender, own, IfIndex::NONE) else {
+        // RFC 1812 4.3.2.5: precedence internetwork control, the rest as in the packet.
+        let tos = (tos & 0x1e) | 0xc0;
+        let Ok((route, saddr)) = self.ip_route_output(sender, own, IfIndex::NONE, upper(tos))
+        else {
             return;
         };
         // Path MTU discovery must work: frag-needed is never held back (icmpv4_mask_allow()). Nor is what goes to ourselves.
@@ -237,8 +240,6 @@ impl Stack {
         skb.parent = about.id;
         skb.nfct = self.conntrack.attach(about.nfct);
         self.trace(&skb, Stage::Send);
-        // RFC 1812 4.3.2.5: precedence internetwork control, the rest as in the packet.
-        let tos = (tos & 0x1e) | 0xc0;
         let protocol = crate::ipv4::IPPROTO_ICMP;
         self.icmp_push_reply(
             skb,
@@ -251,6 +252,14 @@ impl Stack {
                 route,
             },
         );
+    }
+}
+
+/// What rules may ask of a message with this type of service.
+fn upper(tos: u8) -> Upper {
+    Upper {
+        tos,
+        ..Upper::new(crate::ipv4::IPPROTO_ICMP, (0, 0))
     }
 }
 

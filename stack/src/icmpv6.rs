@@ -3,7 +3,7 @@
 use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
-use crate::ipv4::Flow;
+use crate::ipv4::{Flow, Upper};
 use crate::ipv6::header::Ipv6Header;
 use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN, Ipv6Send, find_upper};
 use crate::pmtu::IPV6_MIN_MTU;
@@ -80,7 +80,7 @@ impl Stack {
         }
         // RFC 4443 4.2: from the address that was asked, unless that was a group.
         let own = (!flow.to_many).then_some(asked);
-        let Ok((route, saddr)) = self.ip6_route_output(asker, own, icmp6_iif(skb)) else {
+        let Ok((route, saddr)) = self.ip6_route_output(asker, own, icmp6_iif(skb), upper()) else {
             return;
         };
         let Some(mut reply) = self.alloc_skb(route.oif, IPV6_HLEN, skb.len()) else {
@@ -171,7 +171,8 @@ impl Stack {
                 .some()
                 .and_then(|iif| self.ipv6_select_addr(iif, sender)),
         };
-        let Ok((route, saddr)) = self.ip6_route_output(sender, own, scope(sender, about)) else {
+        let Ok((route, saddr)) = self.ip6_route_output(sender, own, scope(sender, about), upper())
+        else {
             return;
         };
         let limited = route.oif != IfIndex::LO && kind != PKT_TOOBIG;
@@ -217,6 +218,11 @@ fn icmp6_iif(skb: &SkBuff) -> IfIndex {
         (IfIndex::LO, Some(route)) => route.oif,
         (dev, _) => dev,
     }
+}
+
+/// What rules may ask of a message.
+fn upper() -> Upper {
+    Upper::new(IPPROTO_ICMPV6, (0, 0))
 }
 
 /// Answers to link-local addresses go out of the device that the packet came through.

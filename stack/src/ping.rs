@@ -4,7 +4,7 @@ use crate::DropReason;
 use crate::Ps;
 use crate::error::StackError;
 use crate::icmp::{ECHO, finish_checksum};
-use crate::ipv4::{IPPROTO_ICMP, IPV4_HLEN, Ipv4Send};
+use crate::ipv4::{IPPROTO_ICMP, IPV4_HLEN, Ipv4Send, Upper};
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
@@ -73,7 +73,8 @@ impl Stack {
             let len = payload.len();
             return Err(StackError::MessageSize { len, max });
         }
-        let (route, saddr) = self.ip_route_output(to, None, IfIndex::NONE)?;
+        let (route, saddr) =
+            self.ip_route_output(to, None, IfIndex::NONE, Upper::new(IPPROTO_ICMP, (0, 0)))?;
         let len = ICMP_HLEN + payload.len();
         let mut message = Vec::with_capacity(len);
         message.extend([ECHO, 0, 0, 0]);

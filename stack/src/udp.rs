@@ -4,7 +4,7 @@ use crate::Ps;
 use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::error::StackError;
-use crate::ipv4::{Flow, IPPROTO_UDP, IPV4_HLEN, Ipv4Send};
+use crate::ipv4::{Flow, IPPROTO_UDP, IPV4_HLEN, Ipv4Send, Upper};
 use crate::ipv6::{IPV6_HLEN, Ipv6Send};
 use crate::skb::{CsumState, GsoType, IfIndex, SkBuff, SoftSum};
 use crate::socket::{Datagram, SocketId, UdpSocket};
@@ -214,12 +214,13 @@ impl Stack {
             return Err(StackError::InvalidDestination(remote));
         }
         if local.ip().is_unspecified() {
+            let upper = Upper::new(IPPROTO_UDP, (local.port(), remote.port()));
             local.set_ip(match remote {
                 SocketAddr::V4(to) => self
-                    .ip_route_output(*to.ip(), None, IfIndex::NONE)
+                    .ip_route_output(*to.ip(), None, IfIndex::NONE, upper)
                     .map(|(_, source)| source.into())?,
                 SocketAddr::V6(to) => self
-                    .ip6_route_output(*to.ip(), None, IfIndex(to.scope_id()))
+                    .ip6_route_output(*to.ip(), None, IfIndex(to.scope_id()), upper)
                     .map(|(_, source)| source.into())?,
             });
         }
@@ -374,7 +375,12 @@ impl Stack {
         dont_fragment: bool,
     ) -> Result<(), StackError> {
         let bound = (!own.is_unspecified() && self.fib.is_local(own.into())).then_some(own);
-        let (route, saddr) = self.ip_route_output(daddr, bound, IfIndex::NONE)?;
+        let (route, saddr) = self.ip_route_output(
+            daddr,
+            bound,
+            IfIndex::NONE,
+            Upper::new(IPPROTO_UDP, (sport, dport)),
+        )?;
         let mtu = self.dst_mtu(&route, daddr.into());
         let len = UDP_HLEN + payload.len();
         check_size(payload.len(), IPV4_HLEN, mtu, dont_fragment)?;
@@ -409,7 +415,8 @@ impl Stack {
         dont_fragment: bool,
     ) -> Result<(), StackError> {
         let bound = (!own.is_unspecified() && self.fib.is_local(own.into())).then_some(own);
-        let (route, saddr) = self.ip6_route_output(daddr, bound, scope)?;
+        let (route, saddr) =
+            self.ip6_route_output(daddr, bound, scope, Upper::new(IPPROTO_UDP, (sport, dport)))?;
         let mtu = self.dst_mtu(&route, daddr.into());
         let len = UDP_HLEN + payload.len();
         check_size(payload.len(), IPV6_HLEN, mtu, dont_fragment)?;

@@ -56,6 +56,14 @@ impl Tracer for Originals {
             && let Some(ip) = Ip::parse(packet)
             && let Some(keys) = keys(packet, &ip)
         {
+            // Who answers here answers to the ports that NAT may have given the asker.
+            let asked = self.0.iter().find(|(other, _)| *other == skb.parent);
+            let keys = match (stage, asked) {
+                (Stage::RouteOutput, Some(&(_, (sport, dport)))) if ip.protocol == TCP => {
+                    (dport, sport)
+                }
+                _ => keys,
+            };
             self.0.push((skb.id, keys));
         }
         // A fragment is a part of what was there before.

@@ -13,7 +13,7 @@ pub(crate) use input::{
     Flow, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, early_demux, is_later_fragment,
 };
 pub(crate) use output::Ipv4Send;
-pub(crate) use route::{INET_DSCP_MASK, OutputFlow};
+pub(crate) use route::{INET_DSCP_MASK, OutputFlow, Upper};
 
 use std::net::Ipv4Addr;
 

@@ -6,7 +6,7 @@ use crate::drop_reason::DropReason;
 use crate::error::StackError;
 use crate::fib::{FibResult, FlowKey, LookupError, Route, RouteType, multipath_hash};
 use crate::icmpv6;
-use crate::ipv4::{INET_DSCP_MASK, IPPROTO_TCP, IPPROTO_UDP};
+use crate::ipv4::{INET_DSCP_MASK, IPPROTO_TCP, IPPROTO_UDP, Upper};
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use std::net::{IpAddr, Ipv6Addr};
@@ -184,16 +184,21 @@ impl Stack {
         Ok(Route::of(&self.fib.v6, &found))
     }
 
-    /// [`ip6_route_output_key`](Self::ip6_route_output_key) for a packet without mark and traffic class, failures counted.
+    /// [`ip6_route_output_key`](Self::ip6_route_output_key) for a packet without a mark, failures counted.
     pub(crate) fn ip6_route_output(
         &mut self,
         daddr: Ipv6Addr,
         saddr: Option<Ipv6Addr>,
         oif: IfIndex,
+        upper: Upper,
     ) -> Result<(Route, Ipv6Addr), StackError> {
         self.ip6_route_output_flow(&OutputFlow6 {
             saddr,
             oif,
+            traffic_class: upper.tos,
+            protocol: upper.protocol,
+            sport: upper.ports.0,
+            dport: upper.ports.1,
             ..OutputFlow6::to(daddr)
         })
     }

@@ -11,7 +11,7 @@ use crate::fib::RouteType;
 use crate::icmp::{DEST_UNREACH, ICMP_HLEN};
 use crate::icmpv6;
 use crate::ipv4::header::{IP_DF, put16, send_check};
-use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPV4_HLEN};
+use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPV4_HLEN, Upper};
 use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN};
 use crate::napi::{ETH_P_IP, ETH_P_IPV6};
 use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, PktType, SkBuff};
@@ -125,7 +125,7 @@ impl Stack {
                 if let (None, Some((IpAddr::V4(sender), _))) =
                     (skb.dst, addresses(skb.data(), family))
                 {
-                    match self.ip_route_output(sender, None, IfIndex::NONE) {
+                    match self.ip_route_output(sender, None, IfIndex::NONE, Upper::default()) {
                         Ok((route, _)) => skb.dst = Some(route),
                         Err(_) => return,
                     }

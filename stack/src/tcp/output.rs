@@ -5,7 +5,7 @@ use super::seq::Seq;
 use super::sock::{Pair, Request, TcpSock, TcpSocketId, TcpState};
 use crate::checksum;
 use crate::drop_reason::DropReason;
-use crate::ipv4::{IPPROTO_TCP, IPV4_HLEN, Ipv4Send};
+use crate::ipv4::{IPPROTO_TCP, IPV4_HLEN, Ipv4Send, Upper};
 use crate::ipv6::{IPV6_HLEN, Ipv6Send};
 use crate::skb::{CsumState, IfIndex, SkBuff};
 use crate::stack::Stack;
@@ -60,18 +60,22 @@ pub(super) fn tcp_time_stamp(now: Ps, offset: u32) -> u32 {
 
 impl Stack {
     /// A buffer for a segment of `len` bytes from `src` to `dst`, with its route. `None`: there is no way or no memory; it is sent again when
-    /// its timer says so. `dev`: the link of an IPv6 link-local destination.
+    /// its timer says so. `dev`: the link of an IPv6 link-local destination. `tos`: the way is that of packets with this type of service.
     pub(super) fn tcp_alloc(
         &mut self,
-        src: IpAddr,
-        dst: IpAddr,
+        (src, dst): Pair,
         dev: IfIndex,
         len: usize,
+        tos: u8,
     ) -> Option<(SkBuff, TcpSend)> {
-        let (reserve, oif, send) = match (src, dst) {
+        let upper = Upper {
+            tos,
+            ..Upper::new(IPPROTO_TCP, (src.port(), dst.port()))
+        };
+        let (reserve, oif, send) = match (src.ip(), dst.ip()) {
             (IpAddr::V4(saddr), IpAddr::V4(daddr)) => {
                 let (route, _) = self
-                    .ip_route_output(daddr, Some(saddr), IfIndex::NONE)
+                    .ip_route_output(daddr, Some(saddr), IfIndex::NONE, upper)
                     .ok()?;
                 let send = Ipv4Send {
                     saddr,
@@ -89,7 +93,9 @@ impl Stack {
                 } else {
                     IfIndex::NONE
                 };
-                let (route, _) = self.ip6_route_output(daddr, Some(saddr), scope).ok()?;
+                let (route, _) = self
+                    .ip6_route_output(daddr, Some(saddr), scope, Upper { tos: 0, ..upper })
+                    .ok()?;
                 let send = Ipv6Send {
                     saddr,
                     daddr,
@@ -116,13 +122,14 @@ impl Stack {
 
     /// `tcp_advertise_mss()`: what fits the way out.
     pub(super) fn tcp_advmss(&mut self, pair: &Pair) -> u32 {
+        let upper = Upper::new(IPPROTO_TCP, (pair.0.port(), pair.1.port()));
         let (oif, headers) = match (pair.0.ip(), pair.1.ip()) {
             (IpAddr::V4(own), IpAddr::V4(to)) => {
-                let found = self.ip_route_output(to, Some(own), IfIndex::NONE);
+                let found = self.ip_route_output(to, Some(own), IfIndex::NONE, upper);
                 (found.map(|(route, _)| route.oif), IPV4_HLEN)
             }
             (IpAddr::V6(own), IpAddr::V6(to)) => {
-                let found = self.ip6_route_output(to, Some(own), super::scope_of(pair.1));
+                let found = self.ip6_route_output(to, Some(own), super::scope_of(pair.1), upper);
                 (found.map(|(route, _)| route.oif), IPV6_HLEN)
             }
             _ => return 536,
@@ -224,7 +231,7 @@ impl Stack {
         header[12] = ((header.len() / 4) << 4) as u8;
         let (src, dst, dev) = (pair.0.ip(), pair.1.ip(), super::scope_of(pair.1));
         let len = header.len() + segment.payload.len();
-        let Some((mut skb, send)) = self.tcp_alloc(src, dst, dev, len) else {
+        let Some((mut skb, send)) = self.tcp_alloc(*pair, dev, len, 0) else {
             return;
         };
         let pseudo = checksum::pseudo_header(src, dst, IPPROTO_TCP, len as u32);

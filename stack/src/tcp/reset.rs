@@ -9,6 +9,7 @@ use crate::ipv4::{Flow, IPPROTO_TCP};
 use crate::skb::SkBuff;
 use crate::stack::Stack;
 use crate::trace::Stage;
+use std::net::SocketAddr;
 
 /// A segment without payload that answers another: a reset, or the ACK of a connection that is only waiting for its end.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +79,10 @@ impl Stack {
                 .first_chunk::<2>()
                 .map(|b| b[0] << 4 | b[1] >> 4),
         };
-        let Some((mut answer, send)) = self.tcp_alloc(flow.dst, flow.src, skb.dev, bytes.len())
+        let tos = tos.unwrap_or(0);
+        let own = SocketAddr::new(flow.dst, segment.dport);
+        let peer = SocketAddr::new(flow.src, segment.sport);
+        let Some((mut answer, send)) = self.tcp_alloc((own, peer), skb.dev, bytes.len(), tos)
         else {
             return;
         };
@@ -87,6 +91,6 @@ impl Stack {
             return self.kfree_skb(answer, crate::DropReason::NoMem);
         }
         self.trace(&answer, Stage::Send);
-        self.tcp_ip_xmit(answer, send.with_tos(tos.unwrap_or(0)), 0);
+        self.tcp_ip_xmit(answer, send.with_tos(tos), 0);
     }
 }

@@ -7,6 +7,7 @@ use super::sock::{Pair, TcpSock, TcpSocketId, TcpState};
 use super::timer::TIMEOUT_INIT;
 use crate::Ps;
 use crate::error::StackError;
+use crate::ipv4::{IPPROTO_TCP, Upper};
 use crate::skb::IfIndex;
 use crate::stack::Stack;
 use crate::timer::TimerKey;
@@ -111,12 +112,13 @@ impl Stack {
         now: Ps,
     ) -> Result<TcpSocketId, StackError> {
         self.now = self.now.max(now);
+        let upper = Upper::new(IPPROTO_TCP, (port, remote.port()));
         let source = match remote {
             SocketAddr::V4(to) => self
-                .ip_route_output(*to.ip(), None, IfIndex::NONE)
+                .ip_route_output(*to.ip(), None, IfIndex::NONE, upper)
                 .map(|(_, source)| IpAddr::V4(source))?,
             SocketAddr::V6(to) => self
-                .ip6_route_output(*to.ip(), None, super::scope_of(remote))
+                .ip6_route_output(*to.ip(), None, super::scope_of(remote), upper)
                 .map(|(_, source)| IpAddr::V6(source))?,
         };
         if remote.port() == 0 || remote.ip().is_multicast() {

@@ -6,7 +6,7 @@ mod output;
 mod validate;
 
 pub(crate) use flow::INET_DSCP_MASK;
-pub(crate) use output::OutputFlow;
+pub(crate) use output::{OutputFlow, Upper};
 
 use std::net::Ipv4Addr;
 

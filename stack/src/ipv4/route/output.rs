@@ -9,6 +9,26 @@ use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use std::net::{IpAddr, Ipv4Addr};
 
+/// What rules may ask of a packet besides its addresses and its mark.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Upper {
+    /// Type of service or traffic class.
+    pub tos: u8,
+    pub protocol: u8,
+    /// Source and destination port; 0: not known, or there is none.
+    pub ports: (u16, u16),
+}
+
+impl Upper {
+    pub fn new(protocol: u8, ports: (u16, u16)) -> Self {
+        Self {
+            tos: 0,
+            protocol,
+            ports,
+        }
+    }
+}
+
 /// What is known of a packet that is to be sent (`struct flowi4`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutputFlow {
@@ -59,16 +79,21 @@ impl OutputFlow {
 }
 
 impl Stack {
-    /// [`ip_route_output_key`](Self::ip_route_output_key) for a packet without mark and TOS, failures counted.
+    /// [`ip_route_output_key`](Self::ip_route_output_key) for a packet without a mark, failures counted.
     pub(crate) fn ip_route_output(
         &mut self,
         daddr: Ipv4Addr,
         saddr: Option<Ipv4Addr>,
         oif: IfIndex,
+        upper: Upper,
     ) -> Result<(Route, Ipv4Addr), StackError> {
         self.ip_route_output_flow(&OutputFlow {
             saddr,
             oif,
+            tos: upper.tos,
+            protocol: upper.protocol,
+            sport: upper.ports.0,
+            dport: upper.ports.1,
             ..OutputFlow::to(daddr)
         })
     }

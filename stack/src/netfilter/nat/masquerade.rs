@@ -3,6 +3,7 @@
 use super::{NatManip, NatRange};
 use crate::fib::Scope;
 use crate::hook::{Family, Hook, HookState};
+use crate::ipv6::header::multicast_scope;
 use crate::netfilter::conntrack::addresses;
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
@@ -73,14 +74,19 @@ impl Stack {
             });
         }
         let dev = state.iif?;
-        let mut own = self.device_addrs(dev).map(|cidr| cidr.address());
         if !v6 {
+            let mut own = self.device_addrs(dev).map(|cidr| cidr.address());
             return own.find(IpAddr::is_ipv4);
         }
-        // Link-local stays link-local.
+        // nf_nat_redirect_ipv6_usable(): what was for a link stays on it, what was for everywhere may go to any address.
         let (_, daddr) = addresses(skb.data(), state.family)?;
-        let local = |a: IpAddr| matches!(a, IpAddr::V6(a) if a.is_unicast_link_local());
-        own.find(|&a| a.is_ipv6() && local(a) == local(daddr))
+        let wanted = limited_scope(daddr);
+        let own = self
+            .addrs
+            .iter()
+            .filter(|a| a.dev == dev && !a.dad.is_tentative());
+        let fits = |a: IpAddr| a.is_ipv6() && (wanted.is_none() || limited_scope(a) == wanted);
+        own.map(|a| a.cidr.address()).find(|&a| fits(a))
     }
 
     /// A device went down: connections that were masqueraded with its address end (`masq_device_event()`).
@@ -96,4 +102,19 @@ impl Stack {
             conn.masq_index == dev && conn.reply.dst == address
         });
     }
+}
+
+/// The scope of an IPv6 address if that is less than global (`ipv6_addr_scope()`, RFC 4291 2.7): 1 node, 2 link, 5 site.
+fn limited_scope(address: IpAddr) -> Option<u8> {
+    let IpAddr::V6(address) = address else {
+        return None;
+    };
+    let scope = match address.segments()[0] {
+        0xff00.. => multicast_scope(address),
+        0xfec0..0xff00 => 5,
+        0xfe80..0xfec0 => 2,
+        _ if address.is_loopback() => 1,
+        _ => 0,
+    };
+    Some(scope).filter(|scope| matches!(scope, 1 | 2 | 5))
 }

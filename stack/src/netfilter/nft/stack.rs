@@ -386,7 +386,8 @@ impl NftHost for Stack {
     /// `nft_ct_set_eval()`, `nft_ct_set_zone_eval()`
     fn ct_set(&mut self, skb: &mut SkBuff, key: CtKey, dir: Option<CtDir>, value: u128) {
         if key == CtKey::Zone {
-            if skb.nfct.is_none() {
+            // What is not to be tracked is, after all.
+            if skb.nfct.is_none_or(|nfct| nfct == NfCt::UNTRACKED) {
                 let dir = match dir {
                     None => ZoneDir::Both,
                     Some(CtDir::Original) => ZoneDir::Original,
