@@ -106,12 +106,12 @@ impl Pieces {
     /// Lengths of the pieces that a payload of `total` bytes goes out in: as it came, if `same` says so, else as long as `room` allows: a
     /// multiple of 8 but for the last. Nothing, if there is not even room for 8.
     pub fn cut(same: Option<&Self>, total: usize, room: usize) -> impl Iterator<Item = usize> + '_ {
-        let step = room & !7;
         let (mut at, mut index) = (0, 0);
         std::iter::from_fn(move || {
             let len = match same {
                 Some(pieces) => usize::from(*pieces.lens.get(index)?),
-                None => step.min(total - at),
+                None if total - at <= room => total - at,
+                None => room & !7,
             };
             at += len;
             index += 1;

@@ -38,6 +38,21 @@ fn obstacle() -> Option<String> {
     missing.map(|program| format!("{program} is not installed"))
 }
 
+/// How often a case that differs is run again.
+const AGAIN: u64 = 4;
+
+/// Whether a case differs whenever it is run. NAT draws ports at random: a rule may match such a port in the kernel and not here, or the
+/// other way round, and the next time neither.
+fn always_differs(case: &Case) -> bool {
+    (1..=AGAIN).all(|attempt| {
+        let mut again = case.clone();
+        // Other draws here; the kernel's are others anyway.
+        again.seed ^= attempt << 32;
+        let outcome = run(&mut Kernel::new().unwrap(), &again).unwrap();
+        matches!(outcome, Outcome::Differs(_))
+    })
+}
+
 fn setting(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(value) => value
@@ -112,6 +127,7 @@ fn the_kernel_and_this_stack_do_the_same() {
     let go_on = setting("WIREPATH_GO_ON", 0) > 0;
     println!("seeds {seed} to {}", seed + cases - 1);
     let (mut frames, mut refused, mut differ) = (0, 0, 0);
+    let mut sometimes = Vec::new();
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     for (i, seed) in (seed..seed + cases).enumerate() {
         if i as u64 % HOST_PAIRS == HOST_PAIRS - 1 {
@@ -125,6 +141,7 @@ fn the_kernel_and_this_stack_do_the_same() {
                 refused += 1;
                 println!("seed {seed}: the kernel refuses it: {why}");
             }
+            Outcome::Differs(_) if !always_differs(&case) => sometimes.push(seed),
             Outcome::Differs(found) => {
                 differ += 1;
                 let (case, found) = match go_on {
@@ -145,8 +162,13 @@ fn the_kernel_and_this_stack_do_the_same() {
     println!(
         "{cases} cases, {frames} frames left the kernel, {refused} rulesets refused, {differ} differ"
     );
+    println!("differ sometimes, by what was drawn: {sometimes:?}");
     println!("{kinds:?}");
     assert_eq!(differ, 0);
     assert!(refused * 20 < cases, "most cases must be real ones");
+    assert!(
+        sometimes.len() as u64 * 100 <= cases.max(100),
+        "few cases depend on what is drawn"
+    );
     assert!(frames as u64 > cases, "packets must get through");
 }

@@ -122,6 +122,7 @@ fn line(conn: &Conn, kind: CtEventKind, bits: u16, now: Ps) -> String {
         timeout: !destroy || conn.expires_in(now) > 0,
         state: destroy || bits & PROTOINFO != 0,
         counters: destroy,
+        helper: !destroy,
         mark: conn.mark != 0 || bits & MARK != 0,
         use_count: false,
         ..ListOptions::default()

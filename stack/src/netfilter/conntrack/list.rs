@@ -23,6 +23,7 @@ pub struct ListOptions {
     pub(super) state: bool,
     pub(super) counters: bool,
     pub(super) mark: bool,
+    pub(super) helper: bool,
     pub(super) use_count: bool,
 }
 
@@ -36,6 +37,7 @@ impl Default for ListOptions {
             state: true,
             counters: true,
             mark: true,
+            helper: true,
             use_count: true,
         }
     }
@@ -117,6 +119,9 @@ fn write_fields(
         write!(text, "mark={} ", conn.mark)?;
     }
     write_zone(text, conn, ZoneDir::Both)?;
+    if let Some(helper) = conn.helper.filter(|_| options.helper) {
+        write!(text, "helper={} ", helper.name())?;
+    }
     if options.use_count {
         // References: packets that are under way do not count here.
         text.push_str("use=1 ");

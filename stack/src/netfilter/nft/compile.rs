@@ -322,6 +322,7 @@ impl<'a> Compiler<'a> {
             },
             Expr::Exthdr(e) => Load::Exthdr(*e),
             Expr::Fib(flags, result) => Load::Fib(*flags, *result),
+            Expr::RtMtu => Load::RtMtu,
             _ => return Err("is no field".to_owned()),
         })
     }

@@ -363,6 +363,8 @@ pub enum Expr {
     Exthdr(Exthdr),
     /// Route lookup.
     Fib(FibFlags, FibResult),
+    /// `rt mtu`: the largest TCP segment that fits the packet's way, and the way back.
+    RtMtu,
     /// Counting up.
     Numgen {
         /// Random instead of counting.
@@ -415,6 +417,7 @@ impl Expr {
                 FibResult::Type => T::FibAddrType,
                 FibResult::Exists => T::Boolean,
             },
+            Expr::RtMtu => T::HostInteger(16),
             Expr::Numgen { .. } | Expr::Jhash { .. } | Expr::Symhash { .. } => T::HostInteger(32),
             Expr::Bin(_, left, _) => left.dtype(),
             Expr::Concat(parts) => parts.first().map_or(T::Integer(0), Expr::dtype),

@@ -84,6 +84,12 @@ pub trait NftHost {
         None
     }
 
+    /// `rt mtu`: see [`Expr::RtMtu`](super::expr::Expr::RtMtu). `None`: the packet has no way yet.
+    fn rt_mtu(&mut self, skb: &SkBuff, state: &HookState) -> Option<u128> {
+        let _ = (skb, state);
+        None
+    }
+
     /// Name of a device.
     fn device_name(&self, dev: IfIndex) -> Option<&str> {
         let _ = dev;

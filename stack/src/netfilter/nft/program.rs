@@ -22,6 +22,8 @@ pub(crate) enum Load {
     Exthdr(Exthdr),
     /// An address of the packet, looked up.
     Fib(FibFlags, FibResult),
+    /// The largest TCP segment for the packet's way.
+    RtMtu,
 }
 
 /// The set that a rule looks into.

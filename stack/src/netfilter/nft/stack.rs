@@ -11,8 +11,9 @@ use crate::Ps;
 use crate::fib::trie::Key;
 use crate::fib::{FlowKey as FibKey, LookupError, Route, RouteType, Rpdb};
 use crate::hook::{Callee, Families, Family, Hook, HookId, HookOps, HookState, Verdict};
-use crate::ipv4::INET_DSCP_MASK;
+use crate::ipv4::{INET_DSCP_MASK, IPV4_HLEN, OutputFlow};
 use crate::ipv6::header::Ipv6Header;
+use crate::ipv6::{IPV6_HLEN, OutputFlow6};
 use crate::netfilter::Reject;
 use crate::netfilter::conntrack::{CtInfo, CtZone, Dir, NfCt, ZoneDir, addresses};
 use crate::netfilter::hook::Builtin;
@@ -20,6 +21,7 @@ use crate::netfilter::nat::{NatRange, NatRequest};
 use crate::netfilter::reroute::FlowKey;
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
+use crate::tcp::header::TCP_HLEN;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What of the ruleset is on the hooks.
@@ -301,6 +303,9 @@ impl Stack {
     }
 }
 
+/// Largest TCP segment where nothing better is known (`TCP_MSS_DEFAULT`).
+const TCP_MSS_DEFAULT: usize = 536;
+
 impl NftHost for Stack {
     /// `nft_ct_get_eval()`
     fn ct_get(&mut self, skb: &SkBuff, key: CtKey, dir: Option<CtDir>) -> Option<u128> {
@@ -487,6 +492,25 @@ impl NftHost for Stack {
                 name.map_or(0, super::datatype::string_bits)
             }
         })
+    }
+
+    /// `nft_rt_get_eval()`, `get_tcpmss()`
+    fn rt_mtu(&mut self, skb: &SkBuff, state: &HookState) -> Option<u128> {
+        let route = skb.dst?;
+        let (src, dst) = addresses(skb.network_bytes(), state.family)?;
+        let mut mtu = self.dst_mtu(&route, dst);
+        let back = match src {
+            IpAddr::V4(to) => self.ip_route_output_key(&OutputFlow::to(to)).map(|r| r.0),
+            IpAddr::V6(to) => self.ip6_route_output_key(&OutputFlow6::to(to)).map(|r| r.0),
+        };
+        if let Ok(back) = back {
+            mtu = mtu.min(self.dst_mtu(&back, src));
+        }
+        let headers = if src.is_ipv4() { IPV4_HLEN } else { IPV6_HLEN } + TCP_HLEN;
+        let mss = mtu
+            .checked_sub(headers)
+            .filter(|&mss| mss > 0 && mtu <= 0xffff);
+        Some(mss.unwrap_or(TCP_MSS_DEFAULT) as u128)
     }
 
     fn device_name(&self, dev: IfIndex) -> Option<&str> {

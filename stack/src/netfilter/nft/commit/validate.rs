@@ -154,13 +154,14 @@ impl Walk<'_> {
                     }
                 }
                 Expr::Ct(..) => !netdev,
+                Expr::RtMtu => at(&[Forward, LocalOut, PostRouting]),
                 _ => true,
             };
             if !ok {
-                let what = if matches!(expr, Expr::Ct(..)) {
-                    "ct"
-                } else {
-                    "fib"
+                let what = match expr {
+                    Expr::Ct(..) => "ct",
+                    Expr::RtMtu => "rt mtu",
+                    _ => "fib",
                 };
                 result = Err(format!(
                     "{what} is not possible in a chain of this type and hook"

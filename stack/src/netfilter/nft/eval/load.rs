@@ -25,6 +25,7 @@ impl Run<'_> {
             Load::Ct(key, dir) => self.host.ct_get(self.skb, key, dir),
             Load::Exthdr(e) => self.exthdr(e),
             Load::Fib(flags, result) => self.fib(flags, result),
+            Load::RtMtu => self.host.rt_mtu(self.skb, self.state),
         }
     }
 

@@ -201,6 +201,7 @@ fn field(kind: &str, value: &Value) -> Written<String> {
             let result = bare(f.string("result")?.unwrap_or_default())?;
             format!("fib {} {result}", flags?.join(" . "))
         }
+        "rt" => format!("rt {}", bare(f.string("key")?.unwrap_or_default())?),
         "numgen" => {
             let mode = bare(f.string("mode")?.unwrap_or_default())?;
             let modulus = f.number("mod")?.unwrap_or(0);

@@ -119,6 +119,10 @@ impl Parser<'_> {
                 let offset = self.offset(modulus)?;
                 Ok(Expr::Symhash { modulus, offset })
             }
+            "rt" if self.is_word("mtu") => {
+                self.next();
+                Ok(Expr::RtMtu)
+            }
             "exthdr" | "hbh" | "rt" | "frag" | "dst" | "mh" | "srh" => self.ip6_exthdr(&word),
             _ => {
                 if let Some(key) = MetaKey::from_name(&word).filter(|k| k.may_be_unqualified()) {

@@ -209,6 +209,7 @@ impl Printer<'_> {
                     put!(out, " {}", field.name);
                 }
             }
+            Expr::RtMtu => out.push_str("rt mtu"),
             Expr::Fib(flags, result) => {
                 let words = [
                     (flags.saddr, "saddr"),
