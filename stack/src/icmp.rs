@@ -5,6 +5,7 @@ use crate::MS;
 use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
+use crate::hook::Family;
 use crate::ipv4::header::Ipv4Header;
 use crate::ipv4::{IPV4_HLEN, Ipv4Send, Upper};
 use crate::skb::{IfIndex, PktType, SkBuff};
@@ -183,8 +184,8 @@ impl Stack {
         let Some(inner) = message.get(ICMP_HLEN..).and_then(Ipv4Header::new) else {
             return;
         };
-        // Only believed about packets that this host can have sent.
-        if self.fib.is_local(inner.saddr().into()) {
+        let quoted = message.get(ICMP_HLEN..).unwrap_or_default();
+        if self.sent_here(quoted, Family::Ipv4) {
             let destination = inner.daddr().into();
             self.update_pmtu(destination, mtu);
         }

@@ -3,6 +3,7 @@
 use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
+use crate::hook::Family;
 use crate::ipv4::{Flow, Upper};
 use crate::ipv6::header::Ipv6Header;
 use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN, Ipv6Send, find_upper};
@@ -136,7 +137,8 @@ impl Stack {
         let Some(inner) = skb.data().get(ICMPV6_HLEN..).and_then(Ipv6Header::new) else {
             return;
         };
-        if self.fib.is_local(inner.saddr().into()) {
+        let quoted = skb.data().get(ICMPV6_HLEN..).unwrap_or_default();
+        if self.sent_here(quoted, Family::Ipv6) {
             self.update_pmtu(inner.daddr().into(), mtu);
         }
     }

@@ -1,11 +1,15 @@
 //! Path MTUs that routers told us about (RFC 1191, RFC 8201): the exceptions to the routes' and devices' MTUs.
 
 use crate::fib::Route;
+use crate::hook::Family;
+use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
+use crate::ipv6::IPPROTO_ICMPV6;
+use crate::netfilter::conntrack::{L4, Tuple};
 use crate::stack::Stack;
 use crate::sysctl::Sysctl;
 use crate::{Ps, SEC};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Least MTU of every IPv6 link (RFC 8200 5).
 pub(crate) const IPV6_MIN_MTU: u32 = 1280;
@@ -98,6 +102,24 @@ impl Stack {
     pub(crate) fn ip_mtu_locked(&self, route: &Route, daddr: IpAddr) -> bool {
         let learned = self.pmtu.learned(daddr, self.now);
         route.mtu_locked || learned.is_some_and(|l| l.locked)
+    }
+
+    /// `udp_err()`, `tcp_v4_err()`, `icmp_err()` and IPv6's: whether somebody here can have sent the packet that begins with `quoted`. UDP and TCP
+    /// believe what they hear about packets of their sockets only.
+    pub(crate) fn sent_here(&self, quoted: &[u8], family: Family) -> bool {
+        let Some(tuple) = L4::of(quoted, family).and_then(|l4| Tuple::of(quoted, family, l4))
+        else {
+            return false;
+        };
+        let own = SocketAddr::new(tuple.src, tuple.src_port);
+        let peer = SocketAddr::new(tuple.dst, tuple.dst_port);
+        self.fib.is_local(tuple.src)
+            && match tuple.protocol {
+                IPPROTO_UDP => self.sockets.lookup_connected(own, peer).is_some(),
+                IPPROTO_TCP => self.tcp.lookup_established(&(own, peer)).is_some(),
+                IPPROTO_ICMP | IPPROTO_ICMPV6 => true,
+                _ => false,
+            }
     }
 
     /// `ipv4_update_pmtu()`, `ip6_update_pmtu()`: a router says that packets to `daddr` may be at most `mtu` bytes long.

@@ -252,6 +252,7 @@ impl Renaming {
             if made_here {
                 take_identification(packet, ours);
                 take_tstamp(packet, ours);
+                take_time_of_day(packet, ours);
             }
         }
         frame
@@ -315,6 +316,30 @@ fn take_tstamp(packet: &mut [u8], ours: &[u8]) {
         if before == Check::Good {
             set_check(packet, &ip);
         }
+    }
+}
+
+/// Gives an ICMP timestamp reply (RFC 792) the times of `ours`, if both tell one time for receiving and sending: the time of day is another
+/// one here.
+fn take_time_of_day(packet: &mut [u8], ours: &[u8]) {
+    const TIMESTAMP_REPLY: u8 = 14;
+    let (Some(ip), Some(our_ip)) = (Ip::parse(packet), Ip::parse(ours)) else {
+        return;
+    };
+    let times = |packet: &[u8], ip: &Ip| {
+        let message = ip.transport(packet);
+        let reply = ip.protocol == ICMP && message.first() == Some(&TIMESTAMP_REPLY);
+        let (received, sent) = (be32(message, 12), be32(message, 16));
+        (reply && message.len() >= 20 && received == sent).then_some(received)
+    };
+    let (Some(_), Some(mine)) = (times(packet, &ip), times(ours, &our_ip)) else {
+        return;
+    };
+    let before = check(packet, &ip);
+    put32(packet, ip.header_len + 12, mine);
+    put32(packet, ip.header_len + 16, mine);
+    if before == Check::Good {
+        set_check(packet, &ip);
     }
 }
 

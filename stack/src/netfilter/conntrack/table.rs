@@ -214,10 +214,13 @@ impl Conntrack {
                     && !conn.is_expired(now)
             })
         })?;
-        let dir = if found & 1 == 0 {
-            Dir::Original
-        } else {
-            Dir::Reply
+        // NAT can make both directions alike: the reply direction was entered last and is found first.
+        let reply = |conn: &Conn| {
+            conn.reply == *tuple && conn.zone.id_of(Dir::Reply) == dirs.id_of(Dir::Reply)
+        };
+        let dir = match found & 1 == 0 && !self.conn_at(found >> 1).is_some_and(reply) {
+            true => Dir::Original,
+            false => Dir::Reply,
         };
         Some((self.id_at(found >> 1), dir))
     }
