@@ -243,11 +243,11 @@ fn scope(peer: Ipv6Addr, skb: &SkBuff) -> IfIndex {
 /// `is_ineligible()`: the packet is an ICMPv6 error or redirect itself, or cannot be told from one.
 fn is_error(packet: &[u8]) -> bool {
     match find_upper(packet) {
-        Some(upper) if upper.protocol == IPPROTO_ICMPV6 => {
+        Some(upper) if upper.protocol == IPPROTO_ICMPV6 && !upper.later_fragment => {
             let kind = packet.get(upper.offset);
-            upper.later_fragment || kind.is_none_or(|&kind| kind < ECHO_REQUEST || kind == REDIRECT)
+            kind.is_none_or(|&kind| kind < ECHO_REQUEST || kind == REDIRECT)
         }
-        // A chain that is cut off is no ICMPv6 message, as far as anybody can see.
+        // A chain that is cut off is no ICMPv6 message, as far as anybody can see, nor is a fragment other than the first.
         _ => false,
     }
 }
