@@ -1,5 +1,6 @@
 //! Compiles Verilator's runtime and, with the feature `nic`, the NIC's model in three variants: a thin
-//! one with one queue pair, a full one with all, and a full one that can write waves.
+//! one with one queue pair, a full one with all, and a full one with protocol checkers on every
+//! interface that can write waves.
 //!
 //! `WIREPATH_RTL` names another folder of RTL to take instead of `rtl/`: a `nic.sv` with the same
 //! ports, and what it instantiates.
@@ -49,7 +50,11 @@ fn nic(toolchain: &Toolchain) -> Result<(), Error> {
     let thin = nic.clone().prefix("Vnic_thin").verilate(toolchain)?;
     let nic = nic.parameter("QueuePairs", QUEUE_PAIRS);
     let full = nic.clone().prefix("Vnic_full").verilate(toolchain)?;
-    let traced = nic.prefix("Vnic_traced").trace(true).verilate(toolchain)?;
+    let traced = nic
+        .prefix("Vnic_traced")
+        .file("check/nic_checks.sv")
+        .trace(true)
+        .verilate(toolchain)?;
 
     let mut bridge = cxx_build::bridge("src/bridge.rs");
     bridge

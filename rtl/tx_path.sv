@@ -63,6 +63,31 @@ module tx_path
   assign busy_o = path_busy || flush || dma_busy != '0;
 
   // ---- queues -----------------------------------------------------------------------------------------
+  // Beats in flight that suffice for 10 Gb/s at 700 ns of latency, in frames of 64 bytes as well: all of
+  // them for one queue, a part for each of several. What a queue holds that gets no answers is its own.
+  logic [QueuePairs-1:0] reading;
+  logic [7:0]            share;
+  if (QueuePairs == 1) begin : gen_all
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire unused_reading = reading[0];
+    /* verilator lint_on UNUSEDSIGNAL */
+    assign share = 8'd128;
+  end else begin : gen_share
+    logic [3:0] readers;
+    always_comb begin
+      readers = '0;
+      for (int unsigned p = 0; p < QueuePairs; p++) readers += 4'(reading[p]);
+      unique case (readers)
+        4'd0, 4'd1: share = 8'd128;
+        4'd2:       share = 8'd48;
+        4'd3:       share = 8'd32;
+        4'd4:       share = 8'd24;
+        4'd5, 4'd6: share = 8'd16;
+        default:    share = 8'd10;
+      endcase
+    end
+  end
+
   for (genvar p = 0; p < int'(QueuePairs); p++) begin : gen_pair
     tx_dma #(
       .HostDataWidth(HostDataWidth)
@@ -70,6 +95,8 @@ module tx_path
       .clk_i,
       .rst_ni,
       .enable_i       (enable_i[p]),
+      .share_i        (share),
+      .reading_o      (reading[p]),
       .desc_i         (desc_i[p]),
       .desc_valid_i   (desc_valid_i[p]),
       .desc_ready_o   (desc_ready_o[p]),

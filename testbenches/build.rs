@@ -59,6 +59,16 @@ fn table() -> Vec<Block> {
             .input("tvalid_i", 1)
             .input("tlast_i", 1)
             .input("tready_i", 1),
+        Block::new("fifo_checker")
+            .parameter("Width", "16")
+            .parameter("Depth", "4")
+            .input("flush_i", 1)
+            .input("in_i", 16)
+            .input("in_valid_i", 1)
+            .input("in_ready_i", 1)
+            .input("out_i", 16)
+            .input("out_valid_i", 1)
+            .input("out_ready_i", 1),
         Block::new("axil_checker")
             .parameter("MaxWait", "60")
             .input("awaddr_i", 16)

@@ -222,7 +222,7 @@ pub(crate) mod ffi {
         Thin,
         /// Eight queue pairs.
         Full,
-        /// Eight queue pairs, and waves can be written; slower.
+        /// Eight queue pairs, with protocol checkers, and waves can be written; slower.
         Traced,
     }
 

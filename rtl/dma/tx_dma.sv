@@ -6,6 +6,8 @@
 // been handed over. A chain without any byte gives no packet and pulses stat_empty_o.
 // Reads are bursts that end at BURST_BEATS boundaries; room for their data is reserved before they
 // are issued, so the R channel is never held back. They use one AXI ID: data comes in order.
+// share_i: beats that may be in flight; a single burst always may. What is asked for beyond what memory's
+// latency needs only stands in a row before it, and there holds up the descriptors of other queues.
 // A descriptor longer than MAX_DESC_BYTES cannot be part of a legal frame, and it would keep the
 // device busy for long: it stops the queue (error_o), as an error response does.
 // A packet is offered when all of it has arrived, so that whoever takes it does not wait for memory; one
@@ -22,6 +24,8 @@ module tx_dma
   input  logic                     clk_i,
   input  logic                     rst_ni,
   input  logic                     enable_i,
+  input  logic [7:0]               share_i,
+  output logic                     reading_o,    // data is on its way to it
 
   // Virtqueue
   /* verilator lint_off UNUSEDSIGNAL */
@@ -99,7 +103,10 @@ module tx_dma
   wire [BurstW:0] span        = (BurstW + 1)'(addr_q[BeatW-1:0]) + bytes - (BurstW + 1)'(1);
   /* verilator lint_on UNUSEDSIGNAL */
   wire [3:0]      beats       = span[BeatW +: 4];  // minus 1
-  wire            room        = reserved_q <= CountW'(ReadBeats - BURST_BEATS);
+  logic [CountW-1:0] awaited_q;  // beats asked for and not yet arrived
+  wire [CountW-1:0] in_flight   = awaited_q + CountW'(beats) + CountW'(1);
+  wire            room        = reserved_q <= CountW'(ReadBeats - BURST_BEATS) &&
+                                (awaited_q == '0 || in_flight <= CountW'(share_i));
   wire            desc_fire   = desc_valid_i && desc_ready_o;
   wire            too_long    = desc_i.len > 32'(MAX_DESC_BYTES);
 
@@ -263,7 +270,7 @@ module tx_dma
   );
 
   // ---- outstanding reads -----------------------------------------------------------------------------
-  logic [CountW-1:0] awaited_q;  // beats asked for and not yet arrived
+  assign reading_o = awaited_q != '0;
   wire held = ctx_valid || beat_valid || reserved_q != '0 || fill_q != '0 || sent_q || ndesc_q != '0;
   assign idle_o  = awaited_q == '0 && state_q != REQUEST;
   assign flush   = !active && idle_o && !sent_q && !tail_q;

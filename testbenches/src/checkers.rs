@@ -7,6 +7,7 @@
 mod axi4;
 mod axil;
 mod axis;
+mod fifo;
 
 use crate::{
     Error, Options, Report, Testbench,
@@ -32,6 +33,13 @@ pub const AXI4_CHECKER: Testbench = Testbench {
     name: "axi4_checker",
     about: "AXI4 rules: silent about legal bursts, fires on each broken rule",
     run: |options| run(options, &axi4::SUBJECT),
+};
+
+/// FIFOs.
+pub const FIFO_CHECKER: Testbench = Testbench {
+    name: "fifo_checker",
+    about: "FIFO rules: silent about legal words, fires on each broken rule",
+    run: |options| run(options, &fifo::SUBJECT),
 };
 
 /// Pins of one cycle, as the block's input words.

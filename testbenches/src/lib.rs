@@ -40,6 +40,7 @@ pub const TESTBENCHES: &[Testbench] = &[
     checkers::AXIS_CHECKER,
     checkers::AXIL_CHECKER,
     checkers::AXI4_CHECKER,
+    checkers::FIFO_CHECKER,
     deadline::DEADLINE,
     ctrl_vq::CTRL_VQ,
     dma_watch::DMA_WATCH,

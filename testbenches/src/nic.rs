@@ -81,7 +81,7 @@ pub const NIC_SKIP: Testbench = Testbench {
 pub const NIC_RATE: Testbench = Testbench {
     name: "nic_rate",
     about: "frames per second in simulated time for 64 to 9018 bytes, each direction and both",
-    run: run_rate,
+    run: rate::run,
 };
 
 /// The longest frame of these testbenches, without FCS.
@@ -107,6 +107,7 @@ fn config(rng: &mut ChaCha8Rng) -> NicConfig {
         },
         mmio_read_latency: rng.random_range(0..1_000_000),
         mmio_write_latency: rng.random_range(0..400_000),
+        checks: rng.random_bool(0.2),
         seed,
         ..NicConfig::default()
     }
@@ -349,6 +350,7 @@ fn run_sweep(options: &Options) -> Result<Report, Error> {
             mtu: 1500,
             mmio_read_latency: 100_000,
             mmio_write_latency: 50_000,
+            checks: number % 5 == 0,
             seed,
             ..NicConfig::default()
         };
@@ -406,62 +408,6 @@ fn run_skip(options: &Options) -> Result<Report, Error> {
                 (seen[1].0, seen[1].1, seen[1].2),
             );
             return Err(mismatch(seed, seen[0].1, "idle skip", &Fail(text)));
-        }
-    }
-    Ok(report)
-}
-
-/// Bytes with FCS, as Ethernet sizes are told.
-const RATE_SIZES: [usize; 5] = [64, 128, 512, 1518, 9018];
-
-fn run_rate(options: &Options) -> Result<Report, Error> {
-    let seed = options.seed;
-    let mut report = Report::default();
-    println!("  bytes  queues  direction        Mframe/s   of 10 Gb/s   dropped");
-    let spread = RATE_SIZES.into_iter().map(|size| (size, 8));
-    for (number, (size, pairs)) in RATE_SIZES
-        .into_iter()
-        .map(|size| (size, 1))
-        .chain(spread)
-        .enumerate()
-    {
-        let frames = (400_000 / size as u64).clamp(150, 2000) * u64::from(options.effort);
-        for (name, rx, tx) in [
-            ("receive", frames, 0),
-            ("transmit", 0, frames),
-            ("both", frames, frames),
-        ] {
-            let config = NicConfig {
-                mtu: 9202,
-                queue_pairs: pairs,
-                seed,
-                ..NicConfig::default()
-            };
-            let mut host = power_on(options, number, config)?;
-            let rates = rate::measure(&mut host, size - 4, [rx, tx], pairs.into())
-                .map_err(|fail| mismatch(seed, host.nic.now(), name, &fail))?;
-            for (way, rate) in ["in ", "out"]
-                .into_iter()
-                .zip(rates)
-                .filter(|(_, r)| r.frames > 0.)
-            {
-                println!(
-                    "  {size:>5}  {pairs:>6}  {name:<8} {way}  {:>12.3}   {:>9.1} %   {:>7}",
-                    rate.frames / 1e6,
-                    rate.share * 100.,
-                    rate.lost
-                );
-            }
-            // Who stalls when frames are lost: no buffer in time, or no room in the receive store.
-            if rates.iter().any(|rate| rate.lost > 0) {
-                let stats = host
-                    .stats()
-                    .map_err(|fail| mismatch(seed, host.nic.now(), name, &fail))?;
-                let full = stats[Stat::RxNoSpace as usize];
-                println!("         receive store full: {full}, else no buffer was there in time");
-            }
-            report.cycles += host.nic.counters().cycles;
-            report.add("frames", rx + tx);
         }
     }
     Ok(report)

@@ -2,7 +2,7 @@
 
 use testbenches::{
     Options, Testbench,
-    checkers::{AXI4_CHECKER, AXIL_CHECKER, AXIS_CHECKER},
+    checkers::{AXI4_CHECKER, AXIL_CHECKER, AXIS_CHECKER, FIFO_CHECKER},
 };
 
 fn passes(bench: &Testbench) {
@@ -24,4 +24,9 @@ fn axil_checker() {
 #[test]
 fn axi4_checker() {
     passes(&AXI4_CHECKER);
+}
+
+#[test]
+fn fifo_checker() {
+    passes(&FIFO_CHECKER);
 }

@@ -34,6 +34,9 @@ pub struct NicConfig {
     pub seed: u64,
     /// Time jumps while nothing can happen. Off: every cycle runs, with the same results.
     pub idle_skip: bool,
+    /// Protocol checkers watch every interface of the chip (`rtl/check/nic_checks.sv`); what breaks a rule
+    /// stops it. On with waves. This model is slower.
+    pub checks: bool,
     /// FST file to write. The model that can do so is slower even outside of the window.
     pub waves: Option<PathBuf>,
     /// The time for which waves are written.
@@ -56,6 +59,7 @@ impl Default for NicConfig {
             memory: 64 << 20,
             seed: 1,
             idle_skip: true,
+            checks: false,
             waves: None,
             waves_window: 0..Ps::MAX,
             record: false,
@@ -94,7 +98,7 @@ impl NicConfig {
 
     /// Which build of the RTL serves this card.
     pub(crate) fn variant(&self) -> Variant {
-        match (self.waves.is_some(), self.queue_pairs) {
+        match (self.waves.is_some() || self.checks, self.queue_pairs) {
             (true, _) => Variant::Traced,
             (false, 1) => Variant::Thin,
             (false, _) => Variant::Full,

@@ -227,12 +227,23 @@ impl<D: Device> Bench<D> {
 
     /// 4.1.5.1.3.
     pub fn enable(&mut self, queue: u16, size: u16) {
+        self.enable_elsewhere(queue, size, |places| places);
+    }
+
+    /// As [`enable`](Self::enable), with other bus addresses for the device: those that `place` makes of
+    /// descriptor ring, driver area and device area.
+    pub fn enable_elsewhere(
+        &mut self,
+        queue: u16,
+        size: u16,
+        place: impl Fn([u64; 3]) -> [u64; 3],
+    ) {
         let desc = self.alloc(usize::from(size) * 16);
         let (driver, device) = (self.alloc(4), self.alloc(4));
         self.poke(desc, &vec![0; usize::from(size) * 16]);
         self.poke(driver, &[0; 4]);
         self.poke(device, &[0; 4]);
-        self.enable_at(queue, size, [desc, driver, device]);
+        self.enable_at(queue, size, place([desc, driver, device]));
         self.rings.insert(
             queue,
             Ring {

@@ -5,6 +5,7 @@ mod conformance;
 mod control;
 mod differential;
 mod driver;
+mod faults;
 mod frames;
 mod hostile;
 mod interrupt;

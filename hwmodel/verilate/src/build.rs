@@ -12,6 +12,7 @@ pub struct Build {
     prefix: String,
     rtl: PathBuf,
     parameters: Vec<(String, String)>,
+    extra: Vec<PathBuf>,
     trace: bool,
 }
 
@@ -25,8 +26,17 @@ impl Build {
             top,
             rtl: rtl.into(),
             parameters: vec![],
+            extra: vec![],
             trace: false,
         }
+    }
+
+    /// A file that nothing refers to, such as one of `bind`s: its path below the folder of the RTL.
+    /// Left out when it is not there.
+    #[must_use]
+    pub fn file(mut self, path: impl AsRef<Path>) -> Self {
+        self.extra.push(self.rtl.join(path));
+        self
     }
 
     /// The C++ class's name, `V{top}` by default. Two models in one program need different ones.
@@ -91,6 +101,7 @@ impl Build {
                 .file_of(&self.top)
                 .unwrap_or_else(|| format!("{}.sv", self.top).into()),
         );
+        command.args(self.extra.iter().filter(|path| path.is_file()));
         let output = command.output().map_err(Error::io(&toolchain.verilator))?;
         if !output.status.success() {
             let messages = String::from_utf8_lossy(&output.stderr).into_owned();

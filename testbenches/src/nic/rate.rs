@@ -2,10 +2,17 @@
 
 use super::{
     frame::HDR,
-    host::{BUS_OFFSET, Fail, Host, RX, RX_BUFFERS, TX, TX_BUFFERS, feature},
+    host::{BUS_OFFSET, Fail, Host, RX, RX_BUFFERS, Stat, TX, TX_BUFFERS, feature},
+    mismatch, power_on,
 };
-use crate::ring::{DriverRing, Element, Memory};
-use hwmodel::{CYCLE_PS, Device, Ps, Stop, WireFrame, xgmii::OCTET_PS};
+use crate::{
+    ring::{DriverRing, Element, Memory},
+    testbench::{Error, Options, Report},
+};
+use hwmodel::{
+    Access, BusClient, CYCLE_PS, Device, DmaRecord, NicConfig, Ps, Stop, WireFrame, xgmii::OCTET_PS,
+};
+use std::fmt;
 
 /// Octets beside the frame on the wire: preamble, FCS, gap.
 const OVERHEAD: u64 = 8 + 4 + 12;
@@ -16,6 +23,78 @@ const SIZE: u16 = 512;
 /// The driver looks at its rings this often.
 const PERIOD: Ps = 100 * CYCLE_PS;
 
+/// Share of 10 Gb/s from which on it is line rate: the driver looks at what came every 100 cycles only.
+const LINE_RATE: f64 = 0.99;
+
+/// Bytes with FCS, as Ethernet sizes are told.
+const RATE_SIZES: [usize; 5] = [64, 128, 512, 1518, 9018];
+
+/// All sizes, on one queue pair and spread over eight; an error when one is short of line rate.
+pub fn run(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut report = Report::default();
+    let mut slow = Vec::new();
+    println!("  bytes  queues  direction        Mframe/s   of 10 Gb/s   dropped");
+    let spread = RATE_SIZES.into_iter().map(|size| (size, 8));
+    for (number, (size, pairs)) in RATE_SIZES
+        .into_iter()
+        .map(|size| (size, 1))
+        .chain(spread)
+        .enumerate()
+    {
+        let frames = (400_000 / size as u64).clamp(150, 2000) * u64::from(options.effort);
+        for (name, rx, tx) in [
+            ("receive", frames, 0),
+            ("transmit", 0, frames),
+            ("both", frames, frames),
+        ] {
+            let config = NicConfig {
+                mtu: 9202,
+                queue_pairs: pairs,
+                seed,
+                ..NicConfig::default()
+            };
+            let mut host = power_on(options, number, config)?;
+            let (rates, bus) = measure(&mut host, size - 4, [rx, tx], pairs.into())
+                .map_err(|fail| mismatch(seed, host.nic.now(), name, &fail))?;
+            for (way, rate) in ["in ", "out"]
+                .into_iter()
+                .zip(rates)
+                .filter(|(_, r)| r.wanted > 0)
+            {
+                println!(
+                    "  {size:>5}  {pairs:>6}  {name:<8} {way}  {:>12.3}   {:>9.1} %   {:>7}",
+                    rate.frames / 1e6,
+                    rate.share * 100.,
+                    rate.lost
+                );
+            }
+            let stats = host
+                .stats()
+                .map_err(|fail| mismatch(seed, host.nic.now(), name, &fail))?;
+            for (way, rate) in rates.iter().enumerate().filter(|(_, r)| r.wanted > 0) {
+                if rate.lost == 0 && rate.share >= LINE_RATE {
+                    continue;
+                }
+                let full = stats[Stat::RxNoSpace as usize];
+                let culprit = bus.culprit(way, full, rate.lost.saturating_sub(full));
+                println!("         {bus}\n         held up by {culprit}");
+                slow.push(format!(
+                    "{size} bytes, {pairs} queues, {name}: {:.1} %, {} lost: {culprit}",
+                    rate.share * 100.,
+                    rate.lost
+                ));
+            }
+            report.cycles += host.nic.counters().cycles;
+            report.add("frames", rx + tx);
+        }
+    }
+    if slow.is_empty() {
+        return Ok(report);
+    }
+    Err(mismatch(seed, 0, "below line rate", &Fail(slow.join("; "))))
+}
+
 /// Frames per second and share of the line, per direction.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rate {
@@ -23,8 +102,88 @@ pub struct Rate {
     pub frames: f64,
     /// 1.0 = 10 Gb/s.
     pub share: f64,
-    /// Frames that the card dropped.
+    /// Frames that were sent.
+    pub wanted: u64,
+    /// Those of them that the card dropped.
     pub lost: u64,
+}
+
+/// Beats on the data channels of the bus, per cycle: 1.0 is all that there is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BusLoad {
+    /// Reads of descriptors, of event suppression structures, and of buffers.
+    pub reads: [f64; 3],
+    /// Writes of used descriptors and event suppression structures, of buffers, and messages.
+    pub writes: [f64; 3],
+    /// The slowest read of descriptors, from its address to its last beat.
+    pub descriptors: Ps,
+}
+
+impl BusLoad {
+    fn new(log: &[DmaRecord], time: Ps) -> Self {
+        /// Bytes of a beat.
+        const BEAT: u64 = 16;
+        let cycle = CYCLE_PS as f64 / time as f64;
+        let mut load = Self::default();
+        for record in log {
+            let beats = (record.iova % BEAT + u64::from(record.len)).div_ceil(BEAT);
+            let share = beats as f64 * cycle;
+            match (record.access, BusClient::of(record.id)) {
+                (Access::Read, Some(BusClient::Descriptors(_))) => {
+                    load.reads[0] += share;
+                    load.descriptors = load.descriptors.max(record.end - record.start);
+                }
+                (Access::Read, Some(BusClient::Ring(_))) => load.reads[1] += share,
+                (Access::Read, _) => load.reads[2] += share,
+                (Access::Write, Some(BusClient::Ring(_))) => load.writes[0] += share,
+                (Access::Write, Some(BusClient::Data(_))) => load.writes[1] += share,
+                (Access::Write, _) => load.writes[2] += share,
+            }
+        }
+        load
+    }
+
+    /// The block that holds up the frames of a direction, and why, as far as can be seen from outside.
+    /// `store` is how many found the receive store full, `starved` how many no buffer.
+    pub fn culprit(&self, way: usize, store: u64, starved: u64) -> String {
+        /// Share of a channel from which on nothing more goes through it.
+        const FULL: f64 = 0.97;
+        let sum = |channel: &[f64]| channel.iter().sum::<f64>();
+        let latency = self.descriptors / 1000;
+        if way == RX && sum(&self.writes) > FULL {
+            "dma_write: the write channel is full".into()
+        } else if sum(&self.reads) > FULL {
+            "dma_read: the read channel is full".into()
+        } else if way == TX {
+            format!("tx_dma or what is behind it; descriptors take up to {latency} ns")
+        } else if starved > 0 {
+            format!("virtqueue: {starved} frames found no descriptor; they take up to {latency} ns")
+        } else if store > 0 {
+            format!(
+                "rx_dma: {store} frames found its store full; descriptors take up to {latency} ns"
+            )
+        } else {
+            "mac_rx or rx_csum: frames are neither stored nor counted as dropped there".into()
+        }
+    }
+}
+
+impl fmt::Display for BusLoad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |share: f64| 100. * share;
+        let [descriptors, events, data] = self.reads.map(percent);
+        let sum = descriptors + events + data;
+        write!(
+            f,
+            "read channel {sum:.0} % (descriptors {descriptors:.0}, events {events:.0}, data {data:.0}), "
+        )?;
+        let [used, data, messages] = self.writes.map(percent);
+        let sum = used + data + messages;
+        write!(
+            f,
+            "write channel {sum:.0} % (rings {used:.0}, data {data:.0}, messages {messages:.0})"
+        )
+    }
 }
 
 /// Frames that came between two looks.
@@ -46,6 +205,7 @@ impl Count {
     fn rate(&self, len: usize, wanted: u64) -> Rate {
         let Some((from, n)) = self.first.filter(|(from, _)| *from < self.last) else {
             return Rate {
+                wanted,
                 lost: wanted - self.all,
                 ..Rate::default()
             };
@@ -54,6 +214,7 @@ impl Count {
         Rate {
             frames: 1e12 / per_frame,
             share: ((len as u64 + OVERHEAD) * OCTET_PS) as f64 / per_frame,
+            wanted,
             lost: wanted - self.all,
         }
     }
@@ -79,6 +240,7 @@ struct Bench<'a> {
     added: Vec<u64>,
     /// By direction.
     counts: [Count; 2],
+    bus: BusLoad,
 }
 
 impl Bench<'_> {
@@ -136,6 +298,8 @@ impl Bench<'_> {
             self.host.nic.wire_send(frame);
         }
         let mut active = self.host.nic.now();
+        let begin = active;
+        self.host.nic.take_dma_log();
         while self.counts[RX].all < rx || self.counts[TX].all < tx {
             self.add(RX, u64::MAX)?;
             self.add(TX, tx)?;
@@ -158,18 +322,19 @@ impl Bench<'_> {
                 break; // what has not come was dropped
             }
         }
+        self.bus = BusLoad::new(&self.host.nic.take_dma_log(), active - begin);
         Ok(())
     }
 }
 
 /// Sends `rx` frames of `len` bytes to the card and `tx` from it, at the same time; those from it come
-/// from `pairs` transmit queues.
+/// from `pairs` transmit queues. The rates, and what the bus had to carry.
 pub fn measure(
     host: &mut Host,
     len: usize,
     [rx, tx]: [u64; 2],
     pairs: usize,
-) -> Result<[Rate; 2], Fail> {
+) -> Result<([Rate; 2], BusLoad), Fail> {
     let several = if pairs > 1 {
         feature::CTRL_VQ | feature::MQ
     } else {
@@ -201,10 +366,13 @@ pub fn measure(
         rings,
         len,
         counts,
+        bus: BusLoad::default(),
     };
+    bench.host.nic.set_dma_log(true);
     bench.run(rx, tx)?;
-    Ok([
+    let rates = [
         bench.counts[RX].rate(len, rx),
         bench.counts[TX].rate(len, tx),
-    ])
+    ];
+    Ok((rates, bench.bus))
 }

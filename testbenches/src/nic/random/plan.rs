@@ -78,6 +78,7 @@ pub fn card(rng: &mut ChaCha8Rng, seed: u64) -> NicConfig {
         axi,
         mmio_read_latency: rng.random_range(0..1_000_000),
         mmio_write_latency: rng.random_range(0..400_000),
+        checks: rng.random_bool(0.3),
         seed,
         ..NicConfig::default()
     }
