@@ -48,12 +48,13 @@ pub fn run(options: &Options) -> Result<(Report, Coverage), Error> {
     let mut coverage = Coverage::default();
     let wanted = FRAMES * u64::from(options.effort);
     let mut session = 0;
+    let mut past = Past::default();
     while report.count("frames received") + report.count("frames transmitted") < wanted {
         let seed = options.seed.wrapping_add(session);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let card = plan::card(&mut rng, seed);
         let mut host = power_on(options, session as usize, card)?;
-        let mut past = 0;
+        past.reset = 0;
         let lives = rng.random_range(1..5);
         for life in 0..lives {
             let mut text = String::new();
@@ -75,18 +76,6 @@ pub fn run(options: &Options) -> Result<(Report, Coverage), Error> {
             println!("  up to seed {seed}: {report}");
         }
     }
-    Ok((report, coverage))
-}
-
-/// From a bring-up to a reset, or to the end when it is the `last`. `past` is what the life before ended
-/// with, for the coverage.
-fn one_life(
-    (host, rng): (&mut Host, &mut ChaCha8Rng),
-    (report, coverage): (&mut Report, &mut Coverage),
-    (past, last): (&mut u8, bool),
-    text: &mut String,
-) -> Result<(), Fail> {
-    let offered = host.offered()?;
     for (bits, name) in [
         (net::HOST_TSO4, "tso4"),
         (net::HOST_TSO6, "tso6"),
@@ -94,13 +83,34 @@ fn one_life(
         (net::HASH_REPORT, "hash"),
         (net::GUEST_TSO4 | net::GUEST_TSO6, "coalesced"),
     ] {
-        if offered & bits == 0 {
+        if past.offered & bits == 0 {
             coverage.absent("offload", name);
         }
     }
+    Ok((report, coverage))
+}
+
+/// What lives leave to those behind them.
+#[derive(Debug, Default)]
+struct Past {
+    /// Value of the coverage's dimension "reset": what the life before ended with.
+    reset: u8,
+    /// Features that some card offered.
+    offered: u64,
+}
+
+/// From a bring-up to a reset, or to the end when it is the `last`.
+fn one_life(
+    (host, rng): (&mut Host, &mut ChaCha8Rng),
+    (report, coverage): (&mut Report, &mut Coverage),
+    (past, last): (&mut Past, bool),
+    text: &mut String,
+) -> Result<(), Fail> {
+    let offered = host.offered()?;
+    past.offered |= offered;
     let plan = Plan::new(rng, host.nic.config(), offered);
     *text = format!("{plan:x?}");
-    let mut life = Life::start((host, rng), (report, coverage), plan, *past)?;
+    let mut life = Life::start((host, rng), (report, coverage), plan, past.reset)?;
     let resets = if life.plan.has(feature::RING_RESET) && life.rng.random_bool(0.4) {
         life.rng.random_range(1..3)
     } else {
@@ -110,7 +120,7 @@ fn one_life(
         life.pause()?;
         let queue = life.rng.random_range(0..life.queues.all.len());
         life.reset_queue(queue)?;
-        *past = Reset::Queue(queue).value();
+        past.reset = Reset::Queue(queue).value();
     }
     for _ in 0..life.rng.random_range(0..3) {
         life.run(Ps::MAX)?;
@@ -128,7 +138,7 @@ fn one_life(
         Reset::Function
     };
     life.end(reset)?;
-    *past = reset.value();
+    past.reset = reset.value();
     Ok(())
 }
 
