@@ -109,7 +109,9 @@ module nic
       (64'd1 << F_INDIRECT_DESC) | (64'd1 << F_NET_MRG_RXBUF) |
       (64'd1 << F_NET_CSUM) | (64'd1 << F_NET_GUEST_CSUM) | (64'd1 << F_NET_MTU) |
       (64'd1 << F_NET_MAC) | (64'd1 << F_NET_STATUS) | (64'd1 << F_NET_SPEED_DUPLEX) |
-      (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_MQ) | (64'd1 << F_NET_NOTF_COAL);
+      (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_CTRL_RX) | (64'd1 << F_NET_CTRL_VLAN) |
+      (64'd1 << F_NET_CTRL_MAC_ADDR) | (64'd1 << F_NET_MQ) | (64'd1 << F_NET_RSS) |
+      (64'd1 << F_NET_NOTF_COAL);
 
   // ---- device options, taken during reset ---------------------------------------------------------
   // One pair has nothing to choose.
@@ -134,11 +136,9 @@ module nic
   /* verilator lint_off UNUSEDSIGNAL */
   logic [63:0]          features;  // negotiated; not each one changes the data path
   /* verilator lint_on UNUSEDSIGNAL */
-  /* verilator lint_off UNUSEDSIGNAL */
-  ctrl_cfg_t            ctrl_cfg;      // not all of it changes the data path yet
+  ctrl_cfg_t            ctrl_cfg;
   logic [319:0]         rss_key;
   ctrl_write_t          ctrl_write;
-  /* verilator lint_on UNUSEDSIGNAL */
   logic                 device_reset;  // pulse
   logic [NumQueues-1:0] kick, vq_irq, vq_error, vq_idle, vq_busy;
   logic [NUM_STATS-1:0] count;
@@ -299,12 +299,14 @@ module nic
   logic [NumQueues-1:0] desc_valid, desc_ready, used_valid, used_ready;
   logic [NumQueues-1:0] ring_error, ring_idle;
 
-  // Moderation's timers
-  logic [NumQueues-1:0]       timer_set, timer_clear, timer_due;
-  logic [NumQueues-1:0][47:0] timer_deadline;
-  logic                       timers_busy;
+  // Timers: moderation of each queue, and coalescing
+  localparam int unsigned Timers   = NumQueues + 1;
+  localparam int unsigned COALESCE = NumQueues;
+  logic [Timers-1:0]       timer_set, timer_clear, timer_due;
+  logic [Timers-1:0][47:0] timer_deadline;
+  logic                    timers_busy;
   deadline #(
-    .N(NumQueues)
+    .N(Timers)
   ) u_deadline (
     .clk_i,
     .rst_ni,
@@ -436,9 +438,11 @@ module nic
     assign path_idle[2*p]    = rx_idle[p];
   end
 
+  // A coalesced frame is in the store as a whole before it goes out: up to 64 KiB, with one pair 24.
   rx_path #(
     .QueuePairs   (QueuePairs),
     .HostDataWidth(HostDataWidth),
+    .StoreWords   (QueuePairs > 1 ? 16384 : 4096),
     .MaxQueueSize (MaxQueueSize)
   ) u_rx_path (
     .clk_i,
@@ -450,6 +454,15 @@ module nic
     .mergeable_i  (features[F_NET_MRG_RXBUF]),
     .hash_report_i(features[F_NET_HASH_REPORT]),
     .max_frame_i (max_frame_q + 16'(FcsBytes)),
+    .filter_rx_i  (features[F_NET_CTRL_RX]),
+    .filter_vlan_i(features[F_NET_CTRL_VLAN]),
+    .flow_i       (features[F_NET_MQ] || features[F_NET_RSS] || features[F_NET_HASH_REPORT]),
+    .tso4_i       (features[F_NET_GUEST_TSO4]),
+    .tso6_i       (features[F_NET_GUEST_TSO6]),
+    .clear_i      (device_reset),
+    .cfg_i        (ctrl_cfg),
+    .rss_key_i    (rss_key),
+    .write_i      (ctrl_write),
     .xgmii_rxd_i,
     .xgmii_rxc_i,
     .desc_i      (rx_desc),
@@ -470,6 +483,9 @@ module nic
     .b_valid_i   (burst_done),
     .b_error_i   (b_error),
     .mac_stat_o  (mac_rx_stat),
+    .filtered_o  (count[STAT_RX_FILTERED]),
+    .coalesced_o (count[STAT_RX_COALESCED]),
+    .lro_o       (count[STAT_RX_LRO_FRAMES]),
     .no_space_o  (count[STAT_RX_NO_SPACE]),
     .disabled_o  (count[STAT_RX_DISABLED]),
     .truncated_o (count[STAT_RX_TRUNCATED]),
@@ -477,6 +493,11 @@ module nic
     .csum_o      (count[STAT_RX_CSUM_VALID]),
     .error_o     (rx_error),
     .idle_o      (rx_idle),
+    .cycle_i,
+    .timer_set_o     (timer_set[COALESCE]),
+    .timer_deadline_o(timer_deadline[COALESCE]),
+    .timer_clear_o   (timer_clear[COALESCE]),
+    .timer_due_i     (timer_due[COALESCE]),
     .busy_o      (rx_busy)
   );
 
@@ -575,7 +596,7 @@ module nic
                                    ((word_done != '0 || burst_done != '0) && b_error);
 
   // Of features that are not here.
-  assign count[32'(STAT_TX_SEGMENTS):32'(STAT_RX_FILTERED)] = '0;
+  assign count[32'(STAT_TX_SEGMENTS):32'(STAT_TX_GSO)] = '0;
 
   // A ring that waits for completions that do not come does nothing.
   assign busy_o  = ctrl_busy || dma_port_busy || (vq_busy & ~lost[NumQueues-1:0]) != '0 || rx_busy ||

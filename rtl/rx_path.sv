@@ -1,13 +1,16 @@
-// The receive way of a frame: XGMII → MAC → checksum verification → store → DMA into buffers.
+// The receive way of a frame: XGMII → MAC → checksums, filter, steering → store → coalescing → DMA
+// into buffers.
 //
 // All of it sleeps behind one clock gate until something but idle is on the wire, or the DMA side
 // has something to do. Latency from the pins to the MAC is two cycles for that reason.
 module rx_path
   import nic_pkg::*;
 #(
-  parameter int unsigned QueuePairs    = 1,
-  parameter int unsigned HostDataWidth = 128,
-  parameter int unsigned MaxQueueSize  = 1024
+  parameter int unsigned QueuePairs     = 1,
+  parameter int unsigned HostDataWidth  = 128,
+  parameter int unsigned MaxQueueSize   = 1024,
+  parameter int unsigned StoreWords     = 2048,  // of 8 bytes, a power of two: what waits for buffers
+  parameter int unsigned CoalesceCycles = 3125   // 20 us: how long a segment waits for the next one
 ) (
   input  logic                       clk_i,
   input  logic                       rst_ni,
@@ -18,6 +21,17 @@ module rx_path
   input  logic                       mergeable_i,     // VIRTIO_NET_F_MRG_RXBUF negotiated
   input  logic                       hash_report_i,   // VIRTIO_NET_F_HASH_REPORT negotiated
   input  logic [15:0]                max_frame_i,     // bytes with FCS
+
+  // See rx_offload
+  input  logic                       filter_rx_i,
+  input  logic                       filter_vlan_i,
+  input  logic                       flow_i,
+  input  logic                       tso4_i,
+  input  logic                       tso6_i,
+  input  logic                       clear_i,
+  input  ctrl_cfg_t                  cfg_i,
+  input  logic [319:0]               rss_key_i,
+  input  ctrl_write_t                write_i,
 
   input  logic [63:0]                xgmii_rxd_i,
   input  logic [7:0]                 xgmii_rxc_i,
@@ -44,6 +58,9 @@ module rx_path
   input  logic                       b_error_i,
 
   output mac_rx_stat_t               mac_stat_o,      // events
+  output logic                       filtered_o,
+  output logic                       coalesced_o,
+  output logic                       lro_o,
   output logic                       no_space_o,
   output logic                       disabled_o,
   output logic                       truncated_o,
@@ -51,15 +68,24 @@ module rx_path
   output logic                       csum_o,
   output logic [QueuePairs-1:0]      error_o,
   output logic [QueuePairs-1:0]      idle_o,          // nothing outstanding on AXI
+
+  // A client of lib/deadline.sv
+  input  logic [47:0]                cycle_i,         // counts on while clk_i stands
+  output logic                       timer_set_o,
+  output logic [47:0]                timer_deadline_o,
+  output logic                       timer_clear_o,
+  input  logic                       timer_due_i,
+
   output logic                       busy_o
 );
 
   import xgmii_pkg::*;
   import virtio_pkg::*;
+  import rx_flow_pkg::*;
 
   // ---- waking up ------------------------------------------------------------------------------------
   logic        clk, active_q, active2_q;
-  logic        mac_busy, csum_busy, fifo_busy, dma_busy;
+  logic        mac_busy, offload_busy, fifo_busy, coalesce_busy, dma_busy;
   logic [63:0] rxd_q, rxd2_q;
   logic [7:0]  rxc_q, rxc2_q;
   always_ff @(posedge clk_i) begin
@@ -75,18 +101,19 @@ module rx_path
 
   clock_gate u_gate (
     .clk_i,
-    .en_i (!rst_ni || busy_o || b_valid_i != '0),
+    .en_i (!rst_ni || busy_o || b_valid_i != '0 || timer_due_i),
     .clk_o(clk)
   );
   wire event_told = mac_stat_o.good || mac_stat_o.bad_fcs || mac_stat_o.runt ||
                     mac_stat_o.oversize || mac_stat_o.error;
-  assign busy_o = active_q || active2_q || mac_busy || event_told || csum_busy || fifo_busy ||
-                  dma_busy;
+  assign busy_o = active_q || active2_q || mac_busy || event_told || offload_busy || fifo_busy ||
+                  coalesce_busy || dma_busy;
 
   // ---- frame ------------------------------------------------------------------------------------------
-  logic [63:0] mac_rx_data, csum_rx_data;
-  logic [7:0]  mac_rx_keep, csum_rx_keep;
-  logic mac_rx_valid, mac_rx_last, mac_rx_drop, csum_rx_valid, csum_rx_last, csum_rx_drop, csum_ok;
+  logic [63:0] mac_rx_data, store_data;
+  logic [7:0]  mac_rx_keep, store_keep;
+  logic        mac_rx_valid, mac_rx_last, mac_rx_drop, store_valid, store_last, store_drop;
+  rx_meta_t    store_meta;
 
   mac_rx u_mac_rx (
     .clk_i(clk),
@@ -103,50 +130,65 @@ module rx_path
     .stat_o         (mac_stat_o)
   );
 
-  rx_csum u_rx_csum (
+  rx_offload u_offload (
     .clk_i(clk),
     .rst_ni,
+    .filter_rx_i,
+    .filter_vlan_i,
+    .flow_i,
+    .tso4_i,
+    .tso6_i,
+    .clear_i,
+    .cfg_i,
+    .rss_key_i,
+    .write_i,
     .s_axis_tdata_i (mac_rx_data),
     .s_axis_tkeep_i (mac_rx_keep),
     .s_axis_tvalid_i(mac_rx_valid),
     .s_axis_tlast_i (mac_rx_last),
     .s_axis_tuser_i (mac_rx_drop),
-    .m_axis_tdata_o (csum_rx_data),
-    .m_axis_tkeep_o (csum_rx_keep),
-    .m_axis_tvalid_o(csum_rx_valid),
-    .m_axis_tlast_o (csum_rx_last),
-    .m_axis_tuser_o (csum_rx_drop),
-    .csum_valid_o   (csum_ok),
-    .busy_o         (csum_busy)
+    .m_axis_tdata_o (store_data),
+    .m_axis_tkeep_o (store_keep),
+    .m_axis_tvalid_o(store_valid),
+    .m_axis_tlast_o (store_last),
+    .m_axis_tuser_o (store_drop),
+    .meta_o         (store_meta),
+    .filtered_o,
+    .no_room_i      (no_space_o),
+    .busy_o         (offload_busy)
   );
 
   // The header with the checksum verdict precedes the frame, and a frame with a bad FCS must not
   // take a buffer: both are known at its end, so it is stored here.
-  logic        rx_meta_valid, rx_meta_ready, rx_meta_csum, rx_data_valid, rx_data_ready;
+  logic        rx_meta_valid, rx_meta_ready, rx_data_valid, rx_data_ready;
   logic [13:0] rx_meta_len;
+  rx_meta_t    rx_meta;
   logic [63:0] rx_data;
+  logic [$clog2(StoreWords):0] rx_free_words;
   /* verilator lint_off UNUSEDSIGNAL */
   logic        rx_fifo_ready;
-  logic [11:0] rx_free_words;
-  logic [8:0]  rx_free_metas;
+  logic [$clog2(StoreWords/8):0] rx_free_metas;
   /* verilator lint_on UNUSEDSIGNAL */
-  packet_fifo u_rx_fifo (
+  packet_fifo #(
+    .Depth    (StoreWords),
+    .MetaWidth($bits(rx_meta_t))
+  ) u_rx_fifo (
     .clk_i(clk),
     .rst_ni,
     .flush_i        (1'b0),
-    .s_axis_tdata_i (csum_rx_data),
-    .s_axis_tkeep_i (csum_rx_keep),
-    .s_axis_tvalid_i(csum_rx_valid),
-    .s_axis_tlast_i (csum_rx_last),
-    .s_axis_tuser_i (csum_rx_drop),
-    .s_meta_i       (csum_ok),
+    .s_axis_tdata_i (store_data),
+    .s_axis_tkeep_i (store_keep),
+    .s_axis_tvalid_i(store_valid),
+    .s_axis_tlast_i (store_last),
+    .s_axis_tuser_i (store_drop),
+    .s_meta_i       (store_meta),
     .ready_o        (rx_fifo_ready),
     .free_words_o   (rx_free_words),
     .free_metas_o   (rx_free_metas),
     .drop_o         (no_space_o),
     .meta_valid_o   (rx_meta_valid),
     .meta_len_o     (rx_meta_len),
-    .meta_data_o    (rx_meta_csum),
+    .meta_data_o    (rx_meta),
     .meta_ready_i   (rx_meta_ready),
     .data_valid_o   (rx_data_valid),
     .data_o         (rx_data),
@@ -154,11 +196,48 @@ module rx_path
     .busy_o         (fifo_busy)
   );
 
-  rx_frame_t frame;
+  // ---- coalescing ---------------------------------------------------------------------------------------
+  rx_frame_t   frame;
+  logic        frame_valid, frame_ready, word_valid, word_ready;
+  logic [63:0] word;
+  rx_coalesce #(
+    .Patience(CoalesceCycles)
+  ) u_coalesce (
+    .clk_i(clk),
+    .rst_ni,
+    .enable_i     (tso4_i || tso6_i),
+    .guest_csum_i,
+    // A group that waits holds what the store needs.
+    .hurry_i      (rx_free_words < ($clog2(StoreWords) + 1)'(StoreWords / 4)),
+    .meta_valid_i (rx_meta_valid),
+    .meta_len_i   (rx_meta_len),
+    .meta_i       (rx_meta),
+    .meta_ready_o (rx_meta_ready),
+    .data_valid_i (rx_data_valid),
+    .data_i       (rx_data),
+    .data_ready_o (rx_data_ready),
+    .frame_o      (frame),
+    .frame_valid_o(frame_valid),
+    .frame_ready_i(frame_ready),
+    .data_valid_o (word_valid),
+    .data_o       (word),
+    .data_ready_i (word_ready),
+    .coalesced_o,
+    .lro_o,
+    .cycle_i,
+    .set_o        (timer_set_o),
+    .deadline_o   (timer_deadline_o),
+    .clear_o      (timer_clear_o),
+    .due_i        (timer_due_i),
+    .busy_o       (coalesce_busy)
+  );
+
+  // 5.1.6.5.5: once VQ_PAIRS_SET is used no frame goes to a queue beyond the pairs; what is in the
+  // store for one goes to the first.
+  rx_frame_t steered;
   always_comb begin
-    frame     = '0;
-    frame.len = 17'(rx_meta_len);
-    frame.hdr.flags[NET_HDR_F_DATA_VALID] = rx_meta_csum && guest_csum_i;
+    steered = frame;
+    if (!cfg_i.rss.steer && {1'b0, frame.pair} >= cfg_i.pairs) steered.pair = '0;
   end
 
   rx_dma #(
@@ -173,12 +252,12 @@ module rx_path
     .size_i,
     .mergeable_i,
     .hash_report_i,
-    .frame_i         (frame),
-    .frame_valid_i   (rx_meta_valid),
-    .frame_ready_o   (rx_meta_ready),
-    .data_valid_i    (rx_data_valid),
-    .data_i          (rx_data),
-    .data_ready_o    (rx_data_ready),
+    .frame_i         (steered),
+    .frame_valid_i   (frame_valid),
+    .frame_ready_o   (frame_ready),
+    .data_valid_i    (word_valid),
+    .data_i          (word),
+    .data_ready_o    (word_ready),
     .desc_i,
     .desc_valid_i,
     .desc_ready_o,

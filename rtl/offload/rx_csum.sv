@@ -7,6 +7,7 @@
 // 9293, 768, 8200 8.1). 0 says nothing more than that this device did not verify it: what is looked
 // through (VLAN tags, options, extension headers) stands in rx_l3_align and rx_csum_parse.
 // s_axis_tuser_i (with tlast: drop this frame) is carried along and not looked at.
+// l3_*: rx_l3_align's stream, for others that look into the packet.
 // busy_o: a beat or a verdict is on its way through.
 module rx_csum (
   input  logic        clk_i,
@@ -25,10 +26,18 @@ module rx_csum (
   output logic        m_axis_tuser_o,
   output logic        csum_valid_o,
 
+  output logic        l3_valid_o,
+  output logic        l3_first_o,
+  output logic        l3_ipv6_o,
+  output logic [63:0] l3_data_o,
+  output logic [3:0]  l3_count_o,
+  output logic        l3_end_o,
+
   output logic        busy_o
 );
 
-  localparam int unsigned LATENCY = 7;  // cycles, what the verdict below takes
+  // Cycles: one more than the verdict below takes, for others who take l3_* into registers first.
+  localparam int unsigned LATENCY = 8;
 
   ////////////////
   // Delay line //
@@ -86,6 +95,13 @@ module rx_csum (
     .end_o  (l3_end)
   );
 
+  assign l3_valid_o = l3_valid;
+  assign l3_first_o = l3_first;
+  assign l3_ipv6_o  = l3_ipv6;
+  assign l3_data_o  = l3_data;
+  assign l3_count_o = l3_count;
+  assign l3_end_o   = l3_end;
+
   logic        word_valid, word_first;
   logic [16:0] sum_lo, sum_hi;
   logic [1:0]  l4_sel, hdr_sel;
@@ -141,7 +157,7 @@ module rx_csum (
   logic        end1_q, end2_q, end3_q, end4_q;
   logic [16:0] l4_fold_q, hdr_fold_q, pseudo_q;
   logic [17:0] l4_sum_q;
-  logic        ok_q, ipv4_q, hdr_ok_q;
+  logic        ok_q, ipv4_q, hdr_ok_q, verified_q;
 
   // Folded to 16 bits, a sum over data and its checksum is all ones (RFC 1071 1); all zeros cannot
   // be, as protocol and version numbers are in the sums.
@@ -151,13 +167,15 @@ module rx_csum (
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       {end1_q, end2_q, end3_q, end4_q} <= '0;
+      verified_q                       <= 1'b0;
       csum_valid_o                     <= 1'b0;
     end else begin
       end1_q       <= l3_end;
       end2_q       <= end1_q;
       end3_q       <= end2_q;
       end4_q       <= end3_q;
-      csum_valid_o <= end4_q && ok_q && hdr_ok_q && l4_fold2 == 17'h0_ffff;
+      verified_q   <= end4_q && ok_q && hdr_ok_q && l4_fold2 == 17'h0_ffff;
+      csum_valid_o <= verified_q;
     end
     if (end2_q) begin
       l4_fold_q  <= 17'(l4_acc_q[15:0]) + 17'(l4_acc_q[30:16]);

@@ -49,7 +49,7 @@ package nic_pkg;
     STAT_DMA_ERROR     = 5'd17,  // error responses on the AXI master
     STAT_RX_FILTERED   = 5'd18,  // dropped: receive mode, address table or VLAN filter
     STAT_RX_COALESCED  = 5'd19,  // segments that went into coalesced frames of two or more
-    STAT_RX_LRO_FRAMES = 5'd20,  // frames of two or more segments that were delivered
+    STAT_RX_LRO_FRAMES = 5'd20,  // frames of two or more segments that they became
     STAT_TX_GSO        = 5'd21,  // chains that asked for segmentation and got it
     STAT_TX_SEGMENTS   = 5'd22,  // frames that segmentation made
     STAT_CTRL_OK       = 5'd23,  // control commands answered with VIRTIO_NET_OK

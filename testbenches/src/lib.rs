@@ -4,12 +4,14 @@
 pub mod axis;
 pub mod block;
 pub mod checkers;
+pub mod coalesce;
 pub mod conformance;
 pub mod coverage;
 pub mod csum;
 pub mod ctrl_vq;
 pub mod deadline;
 pub mod dma_watch;
+pub mod flow;
 pub mod frames;
 pub mod inet;
 pub mod mac;
@@ -18,6 +20,7 @@ pub mod nic;
 pub mod packet_fifo;
 pub mod ring;
 pub mod rx_dma;
+pub mod rx_offload;
 pub mod seg;
 mod testbench;
 pub mod virtqueue;
@@ -35,6 +38,8 @@ pub const TESTBENCHES: &[Testbench] = &[
     csum::TX_CSUM,
     seg::TX_SEG,
     seg::TX_SEG_RATE,
+    rx_offload::RX_OFFLOAD,
+    coalesce::RX_COALESCE,
     packet_fifo::PACKET_FIFO,
     rx_dma::RX_DMA,
     checkers::AXIS_CHECKER,

@@ -1,7 +1,8 @@
 //! Receive coalescing: segments of a TCP stream become one frame (virtio 5.1.6.4, GUEST_TSO4/6).
 //!
 //! One table per receive queue. What is merged could be cut again into what came: segments that follow
-//! each other, with the same headers but sequence number, PSH and checksum. A frame leaves the table
+//! each other, with the same headers but sequence number, PSH and checksum; IPv4's identification is
+//! the next one, or has no meaning because of DF (RFC 6864 4.1). A frame leaves the table
 //! with a segment that has PSH or is shorter than the first, when the next segment does not fit (out of
 //! order, another header, longer, 64 KiB reached), when anything else of its connection comes, when
 //! its place is needed, and when its time is over. Connections with congestion notification are left
@@ -10,7 +11,7 @@
 use super::{
     csum::{fold, sum},
     hdr::{F_DATA_VALID, F_NEEDS_CSUM, NetHdr, gso},
-    parse::{Packet, TCP, be32},
+    parse::{Packet, TCP, be16, be32},
 };
 use crate::Ps;
 
@@ -42,6 +43,8 @@ struct Flow {
     /// Payload of the first segment, which all but the last have.
     size: usize,
     next_seq: u32,
+    /// IPv4's identification; means nothing for IPv6.
+    next_id: u16,
     deadline: Ps,
 }
 
@@ -57,6 +60,7 @@ struct Segment {
     headers: usize,
     payload: usize,
     seq: u32,
+    id: u16,
     psh: bool,
 }
 
@@ -75,6 +79,7 @@ impl Coalescer {
     }
 
     /// Frames of the wire that are held.
+    #[cfg(test)]
     pub fn held(&self) -> u64 {
         self.flows.iter().map(|f| u64::from(f.frame.segments)).sum()
     }
@@ -128,6 +133,7 @@ impl Coalescer {
             headers: segment.headers,
             size: segment.payload,
             next_seq: segment.seq.wrapping_add(segment.payload as u32),
+            next_id: segment.id.wrapping_add(1),
             deadline: now + self.timeout,
             frame,
         });
@@ -176,6 +182,7 @@ impl Segment {
             headers,
             payload,
             seq: be32(frame, packet.l4 + 4)?,
+            id: be16(frame, packet.l3 + 4)?,
             psh: flags & PSH != 0,
         })
     }
@@ -192,7 +199,9 @@ impl Flow {
             same(l3..l3 + 4) && same(l3 + 6..l3 + 8)
         } else {
             // Type of service, fragment flags, time to live, protocol.
-            same(l3 + 1..l3 + 2) && same(l3 + 6..l3 + 10)
+            let atomic = frame[l3 + 6] & 0x40 != 0;
+            let in_order = atomic || segment.id == self.next_id;
+            same(l3 + 1..l3 + 2) && same(l3 + 6..l3 + 10) && in_order
         };
         // Acknowledgement and header length, window, options.
         let same_tcp = segment.headers == self.headers
@@ -220,6 +229,7 @@ impl Flow {
         self.packet.end = bytes.len();
         self.frame.segments += 1;
         self.next_seq = segment.seq.wrapping_add(segment.payload as u32);
+        self.next_id = segment.id.wrapping_add(1);
         segment.psh || segment.payload < self.size
     }
 

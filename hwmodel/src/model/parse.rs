@@ -216,7 +216,10 @@ impl Packet {
     }
 }
 
+/// Options from `at` on, the third byte of their header. The option's alignment is 8n + 6 by its
+/// definition (RFC 6275 6.3); at another place it is not one.
 fn home_address(frame: &[u8], mut at: usize, end: usize) -> Option<usize> {
+    let header = at - 2;
     while at < end {
         // Pad1 has no length (RFC 8200 4.2).
         if frame[at] == 0 {
@@ -224,7 +227,8 @@ fn home_address(frame: &[u8], mut at: usize, end: usize) -> Option<usize> {
             continue;
         }
         let len = usize::from(*frame.get(at + 1)?);
-        if frame[at] == HOME_ADDRESS && len == 16 && at + 18 <= end {
+        let aligned = (at - header) % 8 == 6;
+        if frame[at] == HOME_ADDRESS && len == 16 && aligned && at + 18 <= end {
             return Some(at + 2);
         }
         at += 2 + len;

@@ -147,13 +147,15 @@ impl ModelNic {
         entry.moderation = Moderation::default();
         entry.tx = TxQueue::default();
         let rx = &mut entry.rx;
-        let stored: u64 = rx.store.iter().map(|f| u64::from(f.segments)).sum();
-        let dropped = stored + rx.coalescer.held();
-        rx.store.clear();
+        let mut waiting: Vec<RxFrame> = rx.store.drain(..).collect();
         rx.bytes = 0;
         rx.held.clear();
         rx.starvation = Starvation::default();
+        let stored = waiting.len();
+        rx.coalescer.expire(crate::Ps::MAX, &mut waiting);
         rx.coalescer.clear();
+        self.count_merged(&waiting[stored..]);
+        let dropped = waiting.len() as u64;
         self.stats.add(Stat::RxDisabled, dropped);
     }
 

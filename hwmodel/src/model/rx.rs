@@ -82,12 +82,12 @@ impl ModelNic {
         let vlan = ether_type(&bytes).and_then(|(_, vlan)| vlan);
         let packet = Packet::parse(&bytes, true);
         let hash = self.hash(&bytes, packet.as_ref(), features);
-        let Some(queue) = self.steer(&bytes, packet.as_ref(), hash) else {
-            return self.stats.add(Stat::RxDisabled, 1);
-        };
         if !self.control.accepts(features, &bytes, vlan) {
             return self.stats.add(Stat::RxFiltered, 1);
         }
+        let Some(queue) = self.steer(&bytes, packet.as_ref(), hash) else {
+            return self.stats.add(Stat::RxDisabled, 1);
+        };
         let verified = features & feature::GUEST_CSUM != 0
             && packet
                 .as_ref()
@@ -158,16 +158,25 @@ impl ModelNic {
         pair.map(|pair| 2 * pair)
     }
 
+    /// Frames leave the coalescer: from here on each counts as one, whatever becomes of it.
+    pub(super) fn count_merged(&mut self, frames: &[RxFrame]) {
+        for frame in frames.iter().filter(|frame| frame.segments > 1) {
+            self.stats.add(Stat::RxCoalesced, frame.segments.into());
+            self.stats.add(Stat::RxLroFrames, 1);
+        }
+    }
+
     /// Frames wait for buffers.
     pub(super) fn store(&mut self, queue: u16, frames: Vec<RxFrame>) {
         if frames.is_empty() {
             return;
         }
+        self.count_merged(&frames);
         let rx = &mut self.queues[usize::from(queue)].rx;
         for frame in frames {
             let len = frame.bytes.len();
             if !rx.store.is_empty() && rx.bytes + len > STORE {
-                self.stats.add(Stat::RxNoSpace, frame.segments.into());
+                self.stats.add(Stat::RxNoSpace, 1);
                 continue;
             }
             rx.bytes += len;
@@ -251,11 +260,10 @@ impl ModelNic {
             len: len as u32,
             ndesc: chain.ndesc,
         };
-        let segments = u64::from(frame.segments);
         if capacity(&chains) < wanted {
             let all: Vec<Used> = chains.iter().map(|chain| used(chain, 0)).collect();
             vq.put_used(&mut self.dma, writing, &all)?;
-            self.stats.add(Stat::RxTruncated, segments);
+            self.stats.add(Stat::RxTruncated, 1);
             self.stats.add(Stat::RxBuffers, all.len() as u64);
             return Ok(Delivery::Done);
         }
@@ -277,11 +285,7 @@ impl ModelNic {
         }
         self.stats.add(Stat::RxBuffers, all.len() as u64);
         if hdr.flags & F_DATA_VALID != 0 {
-            self.stats.add(Stat::RxCsumValid, segments);
-        }
-        if segments > 1 {
-            self.stats.add(Stat::RxCoalesced, segments);
-            self.stats.add(Stat::RxLroFrames, 1);
+            self.stats.add(Stat::RxCsumValid, 1);
         }
         Ok(Delivery::Done)
     }

@@ -64,7 +64,7 @@ stats! {
     RxFiltered = 18, "STAT_RX_FILTERED";
     /// Segments that went into coalesced frames of two or more.
     RxCoalesced = 19, "STAT_RX_COALESCED";
-    /// Frames of two or more segments that were delivered.
+    /// Frames of two or more segments that they became; other counters take each as one frame.
     RxLroFrames = 20, "STAT_RX_LRO_FRAMES";
     /// Chains that asked for segmentation and got it.
     TxGso = 21, "STAT_TX_GSO";

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
 
 /// Cycles from a beat in to the same beat out, as the block's contract says.
-const LATENCY: u64 = 7;
+const LATENCY: u64 = 8;
 
 struct Expected {
     cycle: u64,

@@ -427,7 +427,15 @@ impl<'a> Traffic<'a> {
         for index in [RX, TX] {
             self.mask(index, false)?;
         }
-        for _ in 0..64 {
+        // What waits comes in ring by ring, a ring may have one place, and a host may be slow.
+        let (mut seen, mut since) = (0, 0);
+        for round in 0..4096 {
+            let taken = self.expected[Stat::RxBuffers as usize];
+            if taken != seen {
+                (seen, since) = (taken, round);
+            } else if round - since >= 64 {
+                break;
+            }
             self.refill()?;
             for index in [RX, TX] {
                 self.queues[index].wait = Wait::Polling;

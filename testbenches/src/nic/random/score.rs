@@ -172,7 +172,6 @@ impl Score {
         let n = segments.len() as u64;
         self.count(Stat::RxCoalesced, n);
         self.count(Stat::RxLroFrames, 1);
-        self.count(Stat::RxCsumValid, n);
         Ok(n)
     }
 
@@ -239,9 +238,19 @@ impl Score {
             Stat::RxNoBuffer,
         ];
         let dropped: u64 = drops.iter().map(|stat| of(*stat)).sum();
-        if dropped != self.frames as u64 {
+        // A coalesced frame that was dropped counts as one, and its segments as coalesced.
+        let lost = |stat: Stat| of(stat).wrapping_sub(self.counts[stat as usize]);
+        let (segments, merged) = (lost(Stat::RxCoalesced), lost(Stat::RxLroFrames));
+        if merged > dropped || segments < 2 * merged {
             return Err(format!(
-                "{} frames are missing, {dropped} drops counted ({drops:?}: {:?})",
+                "{dropped} drops, of which {merged} were coalesced of {segments} segments"
+            )
+            .into());
+        }
+        if dropped + segments - merged != self.frames as u64 {
+            return Err(format!(
+                "{} frames are missing, {dropped} drops counted ({drops:?}: {:?}), {merged} of them of \
+                 {segments} segments",
                 self.frames,
                 drops.map(of),
             )
@@ -260,8 +269,10 @@ impl Score {
             )
             .into());
         }
+        let told =
+            |stat| drops.contains(&stat) || matches!(stat, Stat::RxCoalesced | Stat::RxLroFrames);
         for &(stat, name) in Stat::ALL {
-            if !drops.contains(&stat) && of(stat) != self.counts[stat as usize] {
+            if !told(stat) && of(stat) != self.counts[stat as usize] {
                 return Err(format!(
                     "{name} has grown by {}, expected {}; all: {grown:?}",
                     of(stat),

@@ -1,0 +1,29 @@
+//! Hash, steering and filter of received frames.
+
+use testbenches::{Options, rx_offload::RX_OFFLOAD};
+
+#[test]
+fn rx_offload() {
+    for seed in [1, 2] {
+        let options = Options {
+            seed,
+            ..Options::default()
+        };
+        let report = (RX_OFFLOAD.run)(&options).unwrap_or_else(|e| panic!("{e}"));
+        println!("rx_offload, seed {seed}: {report}");
+        for case in [
+            "published vectors",
+            "extension chains",
+            "noise",
+            "truncated",
+            "VLAN changes under traffic",
+            "hashed",
+            "hashed with extension headers",
+            "mobile addresses",
+            "filtered",
+            "let in by a filter",
+        ] {
+            assert!(report.count(case) > 20, "few {case}: {report}");
+        }
+    }
+}
