@@ -13,4 +13,5 @@ mod queues;
 mod receive;
 mod reset;
 mod ring;
+mod rss;
 mod transmit;
