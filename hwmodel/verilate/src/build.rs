@@ -158,6 +158,7 @@ impl Model {
             .includes(headers);
         let mut dependencies = files_ending(&self.dir, ".h")?;
         dependencies.extend(files);
+        dependencies.push(crate::cpp_dir().join("triggers.h"));
         let out = crate::out_dir();
         cache::library(
             &self.prefix,

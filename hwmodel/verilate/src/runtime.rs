@@ -24,7 +24,10 @@ pub fn compile(toolchain: &Toolchain, headers: &[PathBuf], out: &Path) -> Result
         "wirepath_verilated",
         &mut build,
         &files,
-        &[crate::cpp_dir().join("hooks.h")],
+        &[
+            crate::cpp_dir().join("hooks.h"),
+            crate::cpp_dir().join("triggers.h"),
+        ],
         toolchain,
         out,
     )?;

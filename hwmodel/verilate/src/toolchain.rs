@@ -75,7 +75,8 @@ impl Toolchain {
     /// Flags that the generated C++, the runtime and the bridge are all compiled with.
     #[must_use]
     pub fn flags(&self) -> Vec<&'static str> {
-        let mut flags = vec!["-std=gnu++20", "-O3"];
+        // The model is limited by the instruction cache: -O3 is slower.
+        let mut flags = vec!["-std=gnu++20", "-O2"];
         // Integer code only, so another instruction set cannot change a result.
         // WIREPATH_NATIVE=0 builds a model that also runs on another machine.
         if env::var("WIREPATH_NATIVE").as_deref() != Ok("0") {
@@ -134,9 +135,22 @@ impl Toolchain {
             .flag(self.root.join("include/vltstd"))
             .flag("-include")
             .flag(crate::cpp_dir().join("hooks.h"));
+        if self.triggers_are_bools() {
+            build
+                .flag("-include")
+                .flag(crate::cpp_dir().join("triggers.h"));
+        }
         for flag in self.flags() {
             build.flag(flag);
         }
+    }
+}
+
+impl Toolchain {
+    /// The runtime keeps triggers in a way that `cpp/triggers.h` replaces.
+    fn triggers_are_bools(&self) -> bool {
+        std::fs::read_to_string(self.root.join("include/verilated_types.h"))
+            .is_ok_and(|text| text.contains("std::array<bool, T_size> m_flags"))
     }
 }
 
