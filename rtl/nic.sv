@@ -114,15 +114,22 @@ module nic
       (64'd1 << F_NET_NOTF_COAL);
 
   // ---- device options, taken during reset ---------------------------------------------------------
-  // One pair has nothing to choose.
-  wire [63:0]  chosen = cfg_features_i & SUPPORTED &
-                        ~(cfg_queue_pairs_i == 4'd1 ? 64'd1 << F_NET_MQ : 64'd0);
+  // Registers of a clock that stands from then on, so that nothing behind them is evaluated for them.
+  logic clk_options;
+  clock_gate u_gate_options (
+    .clk_i,
+    .en_i (!rst_ni),
+    .clk_o(clk_options)
+  );
   logic [63:0] offered_q;
   logic [3:0]  pairs_q;
   logic [47:0] mac_q;
   logic [15:0] mtu_q, max_frame_q;  // max_frame_q: bytes without FCS
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk_options) begin
     if (!rst_ni) begin
+      // One pair has nothing to choose.
+      automatic logic [63:0] chosen = cfg_features_i & SUPPORTED &
+                                      ~(cfg_queue_pairs_i == 4'd1 ? 64'd1 << F_NET_MQ : 64'd0);
       offered_q   <= with_requirements(with_requirements(chosen));
       pairs_q     <= cfg_queue_pairs_i;
       mac_q       <= cfg_mac_i;
@@ -237,6 +244,7 @@ module nic
   ) u_dma_port (
     .clk_i,
     .rst_ni,
+    .cycle_i,
     .ar_addr_i   (ar_addr),
     .ar_len_i    (ar_len),
     .ar_valid_i  (ar_valid),
@@ -603,7 +611,7 @@ module nic
                    tx_busy || ctrl_vq_busy || timers_busy;
 
 `ifndef SYNTHESIS
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk_options) begin
     if (!rst_ni) begin
       assert (cfg_queue_pairs_i != '0 && 32'(cfg_queue_pairs_i) <= QueuePairs)
       else $fatal(1, "nic: cfg_queue_pairs_i must be 1..QueuePairs");

@@ -49,18 +49,19 @@ module tx_path
 
   // When the last queue stops, as a device reset stops them all, nothing that is stored is sent.
   logic any_q;
-  always_ff @(posedge clk_i) any_q <= rst_ni && enable_i != '0;
-  wire flush = any_q && enable_i == '0;
+  wire  any   = enable_i != '0;
+  wire  flush = any_q && !any;
 
   logic clk, csum_busy, mac_busy;
   wire  path_busy = q_valid != '0 || csum_busy || mac_busy || mac_stat_o.sent ||
                     mac_stat_o.underrun;
   clock_gate u_gate (
     .clk_i,
-    .en_i (!rst_ni || path_busy || flush),
+    .en_i (!rst_ni || path_busy || any_q != any),
     .clk_o(clk)
   );
-  assign busy_o = path_busy || flush || dma_busy != '0;
+  always_ff @(posedge clk) any_q <= rst_ni && any;
+  assign busy_o = path_busy || any_q != any || dma_busy != '0;
 
   // ---- queues -----------------------------------------------------------------------------------------
   // Beats in flight that suffice for 10 Gb/s at 700 ns of latency, in frames of 64 bytes as well: all of

@@ -289,16 +289,17 @@ fn table() -> Vec<Block> {
             .output("busy_o", 1),
         Block::new("dma_watch")
             .parameter("Clients", "4")
-            .parameter("Period", "64")
-            .input("read_i", 1)
-            .input("read_client_i", 2)
-            .input("write_i", 1)
-            .input("write_client_i", 2)
-            .input("read_done_i", 1)
-            .input("read_done_client_i", 2)
-            .input("write_done_i", 1)
-            .input("write_done_client_i", 2)
+            .input("period_i", 1)
+            .input("ar_valid_i", 1)
+            .input("ar_ready_i", 1)
+            .input("ar_client_i", 2)
+            .input("aw_valid_i", 1)
+            .input("aw_ready_i", 1)
+            .input("aw_client_i", 2)
+            .input("read_done_i", 4)
+            .input("write_done_i", 4)
             .output("lost_o", 4)
+            .output("wake_o", 1)
             .output("busy_o", 1),
         virtqueue("virtqueue_rx", true, 128),
         virtqueue("virtqueue_tx", false, 128),

@@ -176,11 +176,11 @@ module common_cfg
     end
   end
 
-  // A message of the queue may be on its way too.
-  wire messages_idle    = device_idle_i || lost_i[NumQueues];
-  wire [NumQueues-1:0] settled = queue_idle_i | lost_i[NumQueues-1:0];
-  wire reset_queue_idle = settled[reset_queue] && messages_idle;
-  wire all_idle   = (&settled) && messages_idle;
+  // Sampled, so that only a reset looks at what the queues do.
+  logic [NumQueues-1:0] settled_q;
+  logic                 messages_idle_q;
+  wire reset_queue_idle = settled_q[reset_queue] && messages_idle_q;  // a message of it may be on its way
+  wire all_idle   = (&settled_q) && messages_idle_q;
   wire reset_done = resetting_q && all_idle && (32'(quiet_q) == QuietCycles - 1);
   assign reset_done_o = reset_done;
   assign busy_o       = resetting_q || any_queue_reset;
@@ -196,9 +196,20 @@ module common_cfg
   assign config_irq_o = driver_ok && ((new_error && !status_q[STATUS_DEVICE_NEEDS_RESET]) ||
                                       config_change_i);
 
+  // The configuration seldom changes, and much hangs on it.
+  logic clk;
+  clock_gate u_gate (
+    .clk_i,
+    .en_i (!rst_ni || busy_o || write || config_change_i || new_error ||
+           lost_messages_q != lost_i[NumQueues]),
+    .clk_o(clk)
+  );
+
   // ---- state -----------------------------------------------------------------------------------------
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     lost_messages_q <= rst_ni && lost_i[NumQueues];
+    settled_q       <= busy_o ? queue_idle_i | lost_i[NumQueues-1:0] : '0;
+    messages_idle_q <= device_idle_i || lost_i[NumQueues];
     if (!rst_ni || reset_done) begin
       device_feature_select_q <= '0;
       driver_feature_select_q <= '0;

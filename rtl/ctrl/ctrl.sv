@@ -88,14 +88,18 @@ module ctrl
 
   // ---- waking up ----------------------------------------------------------------------------------------
   logic       access_q;                       // an access is offered
-  logic       bus_master_q, msix_enable_q, msix_mask_q, link_q, level_change_q;
-  wire  [3:0] levels   = {bus_master_en_i, msix_enable_i, msix_mask_i, link_up_i};
-  wire  [3:0] levels_q = {bus_master_q, msix_enable_q, msix_mask_q, link_q};
+  logic [3:0] levels_q;                       // as they came
+  logic       level_change_q;
+  logic       bus_master_q, msix_enable_q, msix_mask_q, link_q;
   always_ff @(posedge clk_i) begin
+    automatic logic [3:0] levels = {bus_master_en_i, msix_enable_i, msix_mask_i, link_up_i};
     access_q       <= rst_ni && (awvalid_i || wvalid_i || arvalid_i);
     level_change_q <= rst_ni && levels != levels_q;
-    if (!rst_ni) {bus_master_q, msix_enable_q, msix_mask_q, link_q} <= '0;
-    else {bus_master_q, msix_enable_q, msix_mask_q, link_q} <= levels;
+    levels_q       <= rst_ni ? levels : '0;
+  end
+  // What is computed from them changes with this clock only.
+  always_ff @(posedge clk) begin
+    {bus_master_q, msix_enable_q, msix_mask_q, link_q} <= rst_ni ? levels_q : '0;
   end
 
   logic [NumQueues:0] lost_q;

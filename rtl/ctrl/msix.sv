@@ -88,7 +88,7 @@ module msix
   assign write_o       = message_q;
   assign write_valid_o = sending_q;
   assign idle_o        = !sending_q && unanswered_q == '0;
-  assign busy_o        = !idle_o || send;
+  assign busy_o        = sending_q || send;  // an answer wakes
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin

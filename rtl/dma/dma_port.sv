@@ -1,8 +1,8 @@
-// The AXI4 master: dma_read and dma_write behind one clock gate, and the responses registered once.
+// The AXI4 master: dma_read, dma_write and dma_watch behind one clock gate, and the responses
+// registered once.
 //
 // Responses are taken in the cycle in which they come (rready = bready = 1: every client reserved
 // room) and shown to the clients one cycle later, so that no client's logic hangs on an input pin.
-// The registers for that sleep between responses, and with them all logic of the clients behind them.
 // lost_o: completions of a queue (or, the last bit, of MSI-X) have not come for a long time, see
 // dma_watch.
 module dma_port
@@ -10,7 +10,7 @@ module dma_port
 #(
   parameter  int unsigned QueuePairs    = 1,
   parameter  int unsigned HostDataWidth = 128,
-  parameter  int unsigned WatchPeriod   = 65536,  // cycles, see dma_watch
+  parameter  int unsigned WatchPeriod   = 65536,  // cycles, a power of two, see dma_watch
   localparam int unsigned NumQueues     = 2 * QueuePairs + 1,
   localparam int unsigned Readers       = 3 * NumQueues,
   localparam int unsigned Words         = NumQueues + 2,
@@ -18,6 +18,9 @@ module dma_port
 ) (
   input  logic                     clk_i,
   input  logic                     rst_ni,
+  /* verilator lint_off UNUSEDSIGNAL */
+  input  logic [47:0]              cycle_i,  // counts cycles; may jump while busy_o = 0
+  /* verilator lint_on UNUSEDSIGNAL */
 
   // Read clients, see dma_read
   input  logic [63:0]              ar_addr_i [Readers],
@@ -91,9 +94,17 @@ module dma_port
   assign m_axi_rready_o  = 1'b1;
   assign m_axi_bready_o  = 1'b1;
 
+  // A period of the watch ends when the time is a multiple of it. While the clock stands nothing is
+  // outstanding, or lost already.
+  logic period_q, watch_wake;
+  always_ff @(posedge clk_i) period_q <= rst_ni && cycle_i[$clog2(WatchPeriod)-1:0] == '0;
+
+  wire b_shown = word_done_o != '0 || burst_done_o != '0;
+  wire shown   = r_valid_o != '0 || b_shown;
   clock_gate u_gate (
     .clk_i,
-    .en_i (!rst_ni || read_busy || write_busy),
+    .en_i (!rst_ni || read_busy || write_busy || shown ||
+           period_q || watch_wake),
     .clk_o(clk)
   );
 
@@ -149,17 +160,13 @@ module dma_port
   );
 
   // ---- responses ------------------------------------------------------------------------------------
+  // IDs are decoded inside the processes: logic on input pins would be evaluated all the time.
   // The queue in an ID.
-  function automatic logic [7:0] queue_of(logic [4:0] queue);
-    return queue == ID_CTRL ? 8'(NumQueues - 1) : 8'(queue);
+  function automatic logic [7:0] queue_of(logic [4:0] id);
+    return id == ID_CTRL ? 8'(NumQueues - 1) : 8'(id);
   endfunction
-  wire [7:0] r_queue  = queue_of(m_axi_rid_i[4:0]);
-  wire [7:0] r_client = r_queue + (m_axi_rid_i[7:5] == ID_DESC ? 8'd0 :
-                                   m_axi_rid_i[7:5] == ID_RING ? 8'(NumQueues) : 8'(2 * NumQueues));
-  wire [7:0] b_queue  = queue_of(m_axi_bid_i[4:0]);
 
   logic clk_r, clk_b;
-  wire  b_shown = word_done_o != '0 || burst_done_o != '0;
   clock_gate u_gate_r (
     .clk_i,
     .en_i (!rst_ni || m_axi_rvalid_i || r_valid_o != '0),
@@ -170,31 +177,10 @@ module dma_port
     .en_i (!rst_ni || m_axi_bvalid_i || b_shown),
     .clk_o(clk_b)
   );
-
-  // ---- what is outstanding --------------------------------------------------------------------------
-  function automatic logic [ClientW-1:0] watched(axi_id_t id);
-    return id == ID_MSIX ? ClientW'(NumQueues) : ClientW'(queue_of(id[4:0]));
-  endfunction
-  dma_watch #(
-    .Clients(NumQueues + 1),
-    .Period (WatchPeriod)
-  ) u_watch (
-    .clk_i,
-    .rst_ni,
-    .read_i             (m_axi_arvalid_o && m_axi_arready_i),
-    .read_client_i      (watched(m_axi_arid_o)),
-    .write_i            (m_axi_awvalid_o && m_axi_awready_i),
-    .write_client_i     (watched(m_axi_awid_o)),
-    .read_done_i        (m_axi_rvalid_i && m_axi_rlast_i),
-    .read_done_client_i (watched(m_axi_rid_i)),
-    .write_done_i       (m_axi_bvalid_i),
-    .write_done_client_i(watched(m_axi_bid_i)),
-    .lost_o,
-    .busy_o             (watch_busy)
-  );
-
   always_ff @(posedge clk_r) begin
-    r_valid_o <= rst_ni && m_axi_rvalid_i ? Readers'(1) << r_client : '0;
+    automatic logic [7:0] first = m_axi_rid_i[7:5] == ID_DESC ? 8'd0 :
+                                  m_axi_rid_i[7:5] == ID_RING ? 8'(NumQueues) : 8'(2 * NumQueues);
+    r_valid_o <= rst_ni && m_axi_rvalid_i ? Readers'(1) << (first + queue_of(m_axi_rid_i[4:0])) : '0;
     if (m_axi_rvalid_i) begin
       r_data_o  <= m_axi_rdata_i;
       r_last_o  <= m_axi_rlast_i;
@@ -209,16 +195,59 @@ module dma_port
       if (m_axi_bid_i == ID_MSIX) begin
         word_done_o <= Words'(1);
       end else if (m_axi_bid_i[7:5] == ID_RING) begin
-        word_done_o <= Words'(2) << b_queue;
+        word_done_o <= Words'(2) << queue_of(m_axi_bid_i[4:0]);
       end else if (m_axi_bid_i[4:0] == ID_CTRL) begin
         word_done_o <= Words'(1) << (Words - 1);
       end else begin
-        burst_done_o <= QueuePairs'(1) << b_queue[3:1];
+        burst_done_o <= QueuePairs'(1) << m_axi_bid_i[3:1];
       end
       b_error_o <= m_axi_bresp_i != RESP_OKAY;
     end
   end
 
-  assign busy_o = read_busy || write_busy || r_valid_o != '0 || b_shown || watch_busy;
+  // ---- what is outstanding --------------------------------------------------------------------------
+  logic [NumQueues:0] read_done, write_done;  // by queue, then MSI-X
+  always_comb begin
+    read_done = '0;
+    if (r_valid_o != '0 && r_last_o) begin
+      read_done[NumQueues-1:0] = r_valid_o[0 +: NumQueues] | r_valid_o[NumQueues +: NumQueues] |
+                                 r_valid_o[2*NumQueues +: NumQueues];
+    end
+  end
+  always_comb begin
+    write_done = '0;
+    if (b_shown) begin
+      write_done = {word_done_o[0], word_done_o[NumQueues:1]};
+      write_done[NumQueues-1] |= word_done_o[Words-1];
+      for (int unsigned p = 0; p < QueuePairs; p++) write_done[2*p] |= burst_done_o[p];
+    end
+  end
+  dma_watch #(
+    .Clients(NumQueues + 1)
+  ) u_watch (
+    .clk_i       (clk),
+    .rst_ni,
+    .period_i    (period_q),
+    .ar_valid_i  (m_axi_arvalid_o),
+    .ar_ready_i  (m_axi_arready_i),
+    .ar_client_i (ClientW'(queue_of(m_axi_arid_o[4:0]))),
+    .aw_valid_i  (m_axi_awvalid_o),
+    .aw_ready_i  (m_axi_awready_i),
+    .aw_client_i (m_axi_awid_o == ID_MSIX ? ClientW'(NumQueues) : ClientW'(queue_of(m_axi_awid_o[4:0]))),
+    .read_done_i (read_done),
+    .write_done_i(write_done),
+    .lost_o,
+    .wake_o      (watch_wake),
+    .busy_o      (watch_busy)
+  );
+
+  assign busy_o = read_busy || write_busy || shown || watch_busy || watch_wake;
+
+`ifndef SYNTHESIS
+  initial begin
+    assert (WatchPeriod >= 4 && (WatchPeriod & (WatchPeriod - 1)) == 0)
+    else $fatal(1, "dma_port: WatchPeriod must be a power of two");
+  end
+`endif
 
 endmodule

@@ -290,7 +290,7 @@ module rx_dma
     idle_o = return_idle;
     if (!(state_q inside {IDLE, DROP})) idle_o[pair_q] = 1'b0;
   end
-  assign busy_o = return_busy || state_q == WRITE || state_q == PATCH || state_q == DROP ||
+  assign busy_o = return_busy || aw_valid_o || w_valid_o || state_q == WRITE || state_q == PATCH || state_q == DROP ||
                   (state_q == IDLE && frame_valid_i &&
                    (next_ready || !next_enabled || several_q || resync)) ||
                   (state_q == DESC && (ready || !enabled || several_q)) ||

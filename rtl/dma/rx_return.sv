@@ -150,7 +150,7 @@ module rx_return
     used_valid_o[pair_q] = out_q && enable_i[pair_q];
   end
 
-  assign busy_o = out_q || wanted != '0 || open_q != '0 || idle_o != '1;
+  assign busy_o = out_q || wanted != '0 || open_q != '0;  // responses wake
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin

@@ -74,9 +74,34 @@ module virtqueue
     .clk_o(clk)
   );
 
+  // ---- border -------------------------------------------------------------------------------------
+  // What comes is taken into registers of the queue's own clock: nothing in here is evaluated for
+  // what concerns another queue.
+  logic                     kick_q, desc_r_valid_q, event_r_valid_q, write_done_q;
+  logic [HostDataWidth-1:0] r_data_q;
+  logic                     r_error_q, r_last_q, write_error_q;
+  always_ff @(posedge clk) begin
+    kick_q          <= rst_ni && kick_i;
+    desc_r_valid_q  <= rst_ni && desc_r_valid_i;
+    event_r_valid_q <= rst_ni && event_r_valid_i;
+    write_done_q    <= rst_ni && write_done_i;
+    if (desc_r_valid_i || event_r_valid_i) begin
+      r_data_q  <= r_data_i;
+      r_error_q <= r_error_i;
+      r_last_q  <= r_last_i;
+    end
+    if (write_done_i) write_error_q <= write_error_i;
+  end
+
+  // A write on its way out.
+  word_write_t write_q;
+  logic        write_valid_q;
+  assign write_o       = write_q;
+  assign write_valid_o = write_valid_q;
+
   // Which unit the outstanding writes belong to, oldest first; its depth bounds their number.
   logic owner_ready, owner_is_event, owner_valid;
-  wire  grant = write_valid_o && write_ready_i;
+  wire  grant = (event_valid || used_write_valid) && owner_ready && !write_valid_q;
   /* verilator lint_off UNUSEDSIGNAL */
   logic [6:0] owner_count;  // full or not is all that matters here
   /* verilator lint_on UNUSEDSIGNAL */
@@ -92,14 +117,19 @@ module virtqueue
     .ready_o(owner_ready),
     .data_o (owner_is_event),
     .valid_o(owner_valid),
-    .ready_i(write_done_i),
+    .ready_i(write_done_q),
     .count_o(owner_count)
   );
+  always_ff @(posedge clk) begin
+    if (write_ready_i || !rst_ni) write_valid_q <= 1'b0;
+    if (grant && rst_ni) begin
+      write_valid_q <= 1'b1;
+      write_q       <= event_valid ? event_write : used_write;
+    end
+  end
 
-  assign write_o         = event_valid ? event_write : used_write;
-  assign write_valid_o   = (event_valid || used_write_valid) && owner_ready;
-  assign event_done      = write_done_i && owner_valid && owner_is_event;
-  assign used_write_done = write_done_i && owner_valid && !owner_is_event;
+  assign event_done      = write_done_q && owner_valid && owner_is_event;
+  assign used_write_done = write_done_q && owner_valid && !owner_is_event;
 
   // ---- descriptors --------------------------------------------------------------------------------
   logic [63:0]  read_addr [2];
@@ -120,10 +150,10 @@ module virtqueue
     .ar_len_o  (desc_ar_len_o),
     .ar_valid_o(desc_ar_valid_o),
     .ar_ready_i(desc_ar_ready_i),
-    .r_data_i,
-    .r_error_i,
-    .r_last_i,
-    .r_valid_i (desc_r_valid_i),
+    .r_data_i  (r_data_q),
+    .r_error_i (r_error_q),
+    .r_last_i  (r_last_q),
+    .r_valid_i (desc_r_valid_q),
     .desc_o    (read_desc),
     .seen_o    (read_seen),
     .last_o    (read_last),
@@ -142,7 +172,7 @@ module virtqueue
     .cfg_i,
     .event_idx_i,
     .indirect_i,
-    .kick_i,
+    .kick_i       (kick_q),
     .desc_o       (fetch_desc),
     .indirect_o   (fetch_indirect),
     .desc_valid_o (fetch_valid),
@@ -218,13 +248,13 @@ module virtqueue
     .write_valid_o(used_write_valid),
     .write_ready_i(grant && !event_valid),
     .write_done_i (used_write_done),
-    .write_error_i,
+    .write_error_i(write_error_q),
     .ar_addr_o    (event_ar_addr_o),
     .ar_valid_o   (event_ar_valid_o),
     .ar_ready_i   (event_ar_ready_i),
-    .r_data_i,
-    .r_error_i,
-    .r_valid_i    (event_r_valid_i),
+    .r_data_i     (r_data_q),
+    .r_error_i    (r_error_q),
+    .r_valid_i    (event_r_valid_q),
     .coal_i,
     .cycle_i,
     .timer_set_o,
@@ -237,8 +267,9 @@ module virtqueue
     .busy_o       (used_busy)
   );
 
-  assign error_o = fetch_error || table_error || used_error || (event_done && write_error_i);
+  assign error_o = fetch_error || table_error || used_error || (event_done && write_error_q);
   assign idle_o  = fetch_idle && table_idle && read_idle && used_idle;
-  assign busy_o  = fetch_busy || table_busy || used_busy || !read_idle;
+  assign busy_o  = fetch_busy || table_busy || used_busy || !read_idle || kick_q || desc_r_valid_q ||
+                   event_r_valid_q || write_done_q || write_valid_q;
 
 endmodule

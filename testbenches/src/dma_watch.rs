@@ -16,6 +16,7 @@ pub const DMA_WATCH: Testbench = Testbench {
 
 /// As in build.rs.
 const CLIENTS: usize = 4;
+/// Cycles.
 const PERIOD: u64 = 64;
 /// Edges from an event, or the end of a period, to the output.
 const LATE: u64 = 2;
@@ -49,23 +50,25 @@ fn run(options: &Options) -> Result<Report, Error> {
     let mut were_lost = [false; CLIENTS];
     let mut busy = 0.3;
     let starts = [
-        (port::READ_I, port::READ_CLIENT_I),
-        (port::WRITE_I, port::WRITE_CLIENT_I),
+        (port::AR_VALID_I, port::AR_READY_I, port::AR_CLIENT_I),
+        (port::AW_VALID_I, port::AW_READY_I, port::AW_CLIENT_I),
     ];
-    let ends = [
-        (port::READ_DONE_I, port::READ_DONE_CLIENT_I),
-        (port::WRITE_DONE_I, port::WRITE_DONE_CLIENT_I),
-    ];
+    let ends = [port::READ_DONE_I, port::WRITE_DONE_I];
     for now in 0..100_000 * u64::from(options.effort) {
         if now % 500 == 0 {
             busy = [0.0, 0.02, 0.3][rng.random_range(0..3)];
         }
         let (mut i, mut o) = (port::inputs(), port::outputs());
+        i[port::PERIOD_I] = u64::from(now % PERIOD == 0);
         let before = clients;
         for way in 0..2 {
             let c = rng.random_range(0..CLIENTS);
-            if rng.random_bool(busy) && clients[c].outstanding[way] < 20 {
-                (i[starts[way].0], i[starts[way].1]) = (1, c as u64);
+            // An address is offered, and maybe taken; or somebody could take one.
+            let (valid, ready, client) = starts[way];
+            i[valid] = u64::from(rng.random_bool(busy) && clients[c].outstanding[way] < 20);
+            i[ready] = u64::from(rng.random_bool(0.7));
+            i[client] = c as u64;
+            if i[valid] & i[ready] == 1 {
                 clients[c].outstanding[way] += 1;
                 if !before[c].waits() {
                     clients[c].since = now;
@@ -77,7 +80,7 @@ fn run(options: &Options) -> Result<Report, Error> {
             let c = rng.random_range(0..CLIENTS);
             let hears = now >= before[c].deaf_until;
             if hears && before[c].outstanding[way] > 0 && rng.random_bool(0.5) {
-                (i[ends[way].0], i[ends[way].1]) = (1, c as u64);
+                i[ends[way]] = 1 << c;
                 clients[c].outstanding[way] -= 1;
                 clients[c].since = now;
                 report.add("answers", 1);
@@ -91,7 +94,7 @@ fn run(options: &Options) -> Result<Report, Error> {
             // Once lost it stays so, also while it is answered, until the last answer.
             let wrong = match (lost, were_lost[c]) {
                 (true, false) => !client.waits() || waited < PERIOD,
-                (true, true) => !client.waits(),
+                (true, true) => !client.waits() && waited > LATE,
                 (false, false) => client.waits() && waited > 2 * PERIOD + LATE,
                 (false, true) => client.waits() && client.since + LATE < now,
             };
