@@ -101,10 +101,13 @@ pub struct Axi {
     writes: VecDeque<Write>,
     /// Access to refuse, and how many of its kind pass before.
     refuse: Option<(Refuse, u32)>,
-    /// Event word on the data bus in this cycle, and whether it comes with an error.
+    /// Event word that the block looks at in this cycle, and whether it came with an error. It takes
+    /// what is on the bus into a register first.
     pub event_data: Option<(u32, bool)>,
-    /// An error response is on the bus in this cycle.
+    /// The same of an error response.
     pub error: bool,
+    /// Both as they are on the bus in this cycle.
+    on_bus: (Option<(u32, bool)>, bool),
     /// A used descriptor is acknowledged in this cycle.
     pub used_done: bool,
     /// Descriptor bursts up to the ring's end that were answered.
@@ -134,6 +137,7 @@ impl Axi {
             writes: VecDeque::new(),
             refuse,
             event_data: None,
+            on_bus: (None, false),
             error: false,
             used_done: false,
             laps: 0,
@@ -170,8 +174,7 @@ impl Axi {
         inputs[p::R_DATA_I..]
             .iter_mut()
             .for_each(|word| *word = rng.random());
-        self.event_data = None;
-        self.error = false;
+        (self.event_data, self.error) = std::mem::take(&mut self.on_bus);
         if !valid {
             return;
         }
@@ -203,11 +206,12 @@ impl Axi {
             let word = &mut inputs[p::R_DATA_I + lane / 8];
             *word = *word & !(0xff << (lane % 8 * 8)) | u64::from(*byte) << (lane % 8 * 8);
         }
-        self.error = burst.refused_beat == Some(burst.sent);
-        inputs[p::R_ERROR_I] = u64::from(self.error);
+        let refused = burst.refused_beat == Some(burst.sent);
+        self.on_bus.1 = refused;
+        inputs[p::R_ERROR_I] = u64::from(refused);
         if take_event {
             let word = u32::from_le_bytes([beat[0], beat[1], beat[2], beat[3]]);
-            self.event_data = Some((word, self.error));
+            self.on_bus.0 = Some((word, refused));
         }
         burst.sent += 1;
         let last = burst.sent == burst.beats;
@@ -243,7 +247,7 @@ impl Axi {
         self.used_done = false;
         if done && let Some(write) = self.writes.pop_front() {
             inputs[p::WRITE_ERROR_I] = u64::from(write.refused);
-            self.error |= write.refused;
+            self.on_bus.1 |= write.refused;
             self.used_done = write.word.size == 3;
         }
     }
