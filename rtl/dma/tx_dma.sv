@@ -275,9 +275,8 @@ module tx_dma
   assign idle_o  = awaited_q == '0 && state_q != REQUEST;
   assign flush   = !active && idle_o && !sent_q && !tail_q;
   assign error_o = active && ((r_valid_i && r_error_i) || (desc_fire && too_long));
-  // Disabled, and only reads are missing: their data wakes it.
-  assign busy_o  = state_q == REQUEST || (active && awaited_q != '0) ||
-                   (state_q == DESC && desc_valid_i && enable_i) ||
+  // Only reads are missing: their data wakes it.
+  assign busy_o  = state_q == REQUEST || (state_q == DESC && desc_valid_i && enable_i) ||
                    (state_q == SPLIT && (ctx_push || !active)) ||
                    take || out_valid || used_valid_o || m_axis_tvalid_o ||
                    (enable_i ? drain_q && idle_o : held && (idle_o || !drain_q));

@@ -269,7 +269,7 @@ module virtqueue
 
   assign error_o = fetch_error || table_error || used_error || (event_done && write_error_q);
   assign idle_o  = fetch_idle && table_idle && read_idle && used_idle;
-  assign busy_o  = fetch_busy || table_busy || used_busy || !read_idle || kick_q || desc_r_valid_q ||
+  assign busy_o  = fetch_busy || table_busy || used_busy || kick_q || desc_r_valid_q ||
                    event_r_valid_q || write_done_q || write_valid_q;
 
 endmodule

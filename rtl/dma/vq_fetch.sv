@@ -146,7 +146,9 @@ module vq_fetch
 
   assign error_o = fault;
   assign idle_o  = (state_q == IDLE) && !event_out_q;
-  assign busy_o  = !idle_o || start ||
+  // Answers wake the queue: it sleeps while it waits for one.
+  assign busy_o  = state_q inside {REQUEST, DISABLE} || start ||
+                   (state_q == PUBLISH && (!event_out_q || !cfg_i.enable)) ||
                    (!cfg_i.enable && (desc_valid_o || !kick_q || idx_q != '0 || !wrap_q || chain_q != '0 || error_q || armed_q));
 
   always_ff @(posedge clk_i) begin

@@ -164,9 +164,12 @@ module vq_used
   assign error_o    = cfg_i.enable && ((write_done_i && write_error_i) || (read_done && r_error_i));
 
   assign idle_o = issued_q == acked_q && state_q != REQUEST && state_q != DATA;
-  assign busy_o = !idle_o || state_q != IDLE || pending_valid_q || close_q ||
-                  (dirty_q && !hold) || moderation_busy ||
-                  (!cfg_i.enable && (idx_q != '0 || !wrap_q || failed_q));
+  // Answers wake the queue: it sleeps while it waits for one.
+  wire acked = 8'(acked_q - target_q) < 8'd128;
+  assign busy_o = state_q == REQUEST || (state_q == WAIT_WRITES && (acked || !cfg_i.enable)) || look ||
+                  (pending_valid_q && !(cfg_i.enable && !close_q && in_flight_full)) ||
+                  (close_q && (issued_q == acked_q || !cfg_i.enable)) || moderation_busy ||
+                  (!cfg_i.enable && (idx_q != '0 || !wrap_q || failed_q || group_q || dirty_q));
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -237,7 +240,7 @@ module vq_used
         end
         WAIT_WRITES: begin
           if (!cfg_i.enable) state_q <= IDLE;
-          else if (8'(acked_q - target_q) < 8'd128) state_q <= REQUEST;
+          else if (acked) state_q <= REQUEST;
         end
         REQUEST: if (ar_ready_i) state_q <= DATA;
         DATA:    if (r_valid_i) state_q <= IDLE;
