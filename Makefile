@@ -87,21 +87,21 @@ differential: tools
 	  $(CARGO) test --package cosim --test differential -- --nocapture
 
 # Works on the stable toolchain: no sanitizer, which safe Rust does not need. What is found is in stack/fuzz/artifacts; what was reached is in
-# stack/fuzz/work, until `make fuzz-keep` adds the least part of it that reaches as much to the corpus, which `make test` runs.
+# stack/fuzz/reached, until `make fuzz-keep` adds the least part of it that reaches as much to the corpus, which `make test` runs.
 FUZZ_TARGETS := frames nft_text nft_json lines bpf_elf
 CARGO_FUZZ   := PATH="$(CURDIR)/.tools/cargo/bin:$$PATH" $(CARGO) fuzz run --fuzz-dir stack/fuzz --sanitizer none
 .PHONY: fuzz fuzz-keep fuzz-tools
 fuzz: fuzz-tools
 	@for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
-	  cd "$(CURDIR)" && mkdir -p stack/fuzz/work/$$target || exit 1; \
+	  cd "$(CURDIR)" && mkdir -p stack/fuzz/reached/$$target || exit 1; \
 	  dict=; [ ! -f stack/fuzz/dict/$$target.dict ] || dict="-dict=stack/fuzz/dict/$$target.dict"; \
-	  $(CARGO_FUZZ) $$target stack/fuzz/work/$$target stack/fuzz/corpus/$$target -- \
+	  $(CARGO_FUZZ) $$target stack/fuzz/reached/$$target stack/fuzz/corpus/$$target -- \
 	    -max_total_time=$(or $(SECONDS),600) -max_len=8192 -timeout=20 -print_final_stats=1 $$dict || exit 1; \
 	done
 
 fuzz-keep: fuzz-tools
 	@for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
-	  $(CARGO_FUZZ) $$target stack/fuzz/corpus/$$target stack/fuzz/work/$$target -- -merge=1 -max_len=8192 || exit 1; \
+	  $(CARGO_FUZZ) $$target stack/fuzz/corpus/$$target stack/fuzz/reached/$$target -- -merge=1 -max_len=8192 || exit 1; \
 	done
 
 fuzz-tools:
