@@ -1,6 +1,7 @@
 //! Testbenches of transmit segmentation (virtio 1.2, 5.1.6.2).
 
 mod bench;
+mod kernel;
 mod rate;
 mod reference;
 mod stimulus;
@@ -8,10 +9,10 @@ mod stimulus;
 use crate::{Testbench, frames::Shape};
 use rand::{Rng, RngExt};
 
-/// `tx_seg` against an independent segmentation.
+/// `tx_seg` against an independent segmentation and against a kernel's.
 pub const TX_SEG: Testbench = Testbench {
     name: "tx_seg",
-    about: "TSO4/TSO6/ECN/USO: all header forms, illegal fields, aborts, back-pressure",
+    about: "TSO4/TSO6/ECN/USO: all header forms, illegal fields, aborts, back-pressure, a kernel's segments",
     run: bench::run,
 };
 

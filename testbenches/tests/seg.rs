@@ -28,6 +28,7 @@ fn tx_seg() {
             "one segment",
             "60 KB and more",
             "final destination",
+            "of a kernel",
             "through",
             "not negotiated",
             "aborted",

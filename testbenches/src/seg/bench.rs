@@ -2,7 +2,7 @@
 
 use super::{
     GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, MAX_SUPER_FRAME, NEEDS_CSUM, NetHdr,
-    reference,
+    kernel, reference,
     stimulus::{self, ILLEGAL, SuperFrame},
 };
 use crate::{
@@ -59,6 +59,7 @@ pub(super) fn run(options: &Options) -> Result<Report, Error> {
         bench.illegal(way, 6)?;
     }
     bench.features_switched_off()?;
+    kernel::run(&mut bench)?;
     for round in 0..16 * options.effort {
         (bench.gap, bench.stall) =
             [(0.0, 0.0), (0.3, 0.1), (0.0, 0.5), (0.05, 0.05)][round as usize % 4];
@@ -349,6 +350,32 @@ impl Bench {
             self.malformed[0] += 1;
             self.report.add("segments too long", 1);
         }
+    }
+
+    /// Sends a super-frame whose segments are known.
+    ///
+    /// `header` are the first 10 bytes of `struct virtio_net_hdr`.
+    pub fn queue_known(
+        &mut self,
+        header: &[u8],
+        frame: &[u8],
+        segments: Vec<Vec<u8>>,
+    ) -> Result<(), Error> {
+        let mut stream = [header, &[0, 0]].concat();
+        stream.extend(frame);
+        let beats = axis::beats(&stream, &mut self.rng);
+        self.source
+            .extend(beats.into_iter().map(|beat| (beat, false)));
+        self.frames += 1;
+        self.gso[0] += 1;
+        self.report.add("segments", segments.len() as u64);
+        self.expected
+            .extend(segments.into_iter().map(|bytes| Expected {
+                bytes,
+                header: None,
+                cut: None,
+            }));
+        self.run_down(1000)
     }
 
     fn send(&mut self, frame: &SuperFrame) {
