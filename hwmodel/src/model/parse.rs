@@ -12,6 +12,8 @@ const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const DEST_OPTIONS: u8 = 60;
+/// Routing header types whose first address is the final destination (RFC 6275 6.4, RFC 8754 2).
+const FINAL_FIRST: [u8; 2] = [2, 4];
 /// Home Address option of destination options (RFC 6275 6.3).
 const HOME_ADDRESS: u8 = 0xc9;
 /// Bytes of an IPv6 header.
@@ -36,6 +38,9 @@ pub(super) struct Packet {
     pub extensions: bool,
     /// A routing header still has segments to visit: the destination is not the final one.
     pub segments_left: bool,
+    /// Offset of the final destination, which the pseudo-header has (RFC 8200 8.1): in the IP header,
+    /// or in a routing header with segments left. `None` when that is of a type that is not known.
+    pub destination: Option<usize>,
     /// Offset of the address in a type 2 routing header (RFC 6275 6.4).
     pub routing_address: Option<usize>,
     /// Offset of the address in a Home Address option.
@@ -110,6 +115,7 @@ impl Packet {
             fragment: be16(frame, l3 + 6)? & 0x3fff != 0,
             extensions: false,
             segments_left: false,
+            destination: Some(l3 + 16),
             routing_address: None,
             home_address: None,
             whole: l3 + total <= frame.len(),
@@ -135,6 +141,7 @@ impl Packet {
             fragment: false,
             extensions: false,
             segments_left: false,
+            destination: Some(l3 + 24),
             routing_address: None,
             home_address: None,
             whole: l3 + total <= frame.len(),
@@ -158,7 +165,11 @@ impl Packet {
             }
             match self.protocol {
                 ROUTING => {
-                    self.segments_left |= frame[at + 3] != 0;
+                    if frame[at + 3] != 0 {
+                        self.segments_left = true;
+                        let known = FINAL_FIRST.contains(&frame[at + 2]) && len >= 24;
+                        self.destination = self.destination.filter(|_| known).map(|_| at + 8);
+                    }
                     if frame[at + 2] == 2 && len >= 24 {
                         self.routing_address = Some(at + 8);
                     }
@@ -207,12 +218,13 @@ impl Packet {
     }
 
     /// Folded sum of the pseudo-header (RFC 9293 3.1, RFC 768, RFC 8200 8.1) for `len` bytes of
-    /// `protocol`.
+    /// `protocol`; with the IP header's destination when the final one is not known.
     pub fn pseudo_sum(&self, frame: &[u8], len: usize) -> u16 {
-        let [source, _] = self.addresses();
-        let addresses = &frame[source..source + 2 * self.address_len()];
+        let [source, destination] = self.addresses();
+        let destination = self.destination.unwrap_or(destination);
+        let address = |at: usize| super::csum::sum(&frame[at..at + self.address_len()]);
         let (len, protocol) = (len as u64, u64::from(self.protocol));
-        super::csum::fold(super::csum::sum(addresses) + len + protocol)
+        super::csum::fold(address(source) + address(destination) + len + protocol)
     }
 }
 

@@ -12,6 +12,8 @@ use super::{
 
 /// Longest super-frame: Ethernet header, two VLAN tags, IPv6 header and 65,535 bytes behind it.
 pub(super) const MAX_FRAME: usize = 14 + 8 + 40 + 65_535;
+/// Longest headers that are repeated, Ethernet included: what the RTL keeps of a frame.
+const MAX_HEADERS: usize = 496;
 
 /// Bits of byte 13 of a TCP header.
 const FIN: u8 = 0x01;
@@ -30,7 +32,8 @@ pub(super) enum GsoError {
     /// `gso_size` is 0.
     #[error("gso_size is 0")]
     NoSize,
-    /// The headers are not those of `gso_type`, or are not all there.
+    /// The headers are not those of `gso_type`, are not all there, are too long to be kept, or do not
+    /// say the final destination.
     #[error("headers do not fit gso_type {0:#x}")]
     Headers(u8),
     /// `csum_start` or `csum_offset` is not where the headers have the checksum.
@@ -111,7 +114,7 @@ fn plan(frame: &[u8], hdr: &NetHdr, features: u64) -> Result<Plan, GsoError> {
         (8, 6)
     };
     let headers = packet.l4 + transport;
-    if headers > frame.len() {
+    if headers > frame.len().min(MAX_HEADERS) || packet.destination.is_none() {
         return Err(wrong);
     }
     let place = (usize::from(hdr.csum_start), hdr.csum_offset);
@@ -308,6 +311,42 @@ mod tests {
             let run = |features| segment(&frame, &hdr, features, 1518, |_| ());
             assert_eq!(run(ALL), Ok(2));
             assert_eq!(run(ALL & !needed), Err(GsoError::Type(hdr.gso_type)));
+        }
+    }
+
+    /// RFC 8200 8.1, RFC 8754 2: the first of the segment list is the final destination.
+    #[test]
+    fn pseudo_header_has_the_final_destination() {
+        for (kind, units, known) in [(4, 2, true), (2, 2, true), (4, 1, false), (0, 2, false)] {
+            let (mut frame, mut hdr) = super_frame(true, true, 1500);
+            let l4 = usize::from(hdr.csum_start);
+            let mut routing = vec![TCP, units, kind, 1, 0, 0, 0, 0];
+            routing.extend(vec![0x5e; 8 * usize::from(units)]);
+            frame[l4 - 8] = 43;
+            hdr.csum_start += routing.len() as u16;
+            frame.splice(l4..l4, routing);
+            let out = cut(&frame, &hdr);
+            assert_eq!(out.is_ok(), known, "type {kind}");
+            for mut segment in out.into_iter().flatten() {
+                // As the final destination sees it.
+                segment[l4 + 3] = 0;
+                segment.copy_within(l4 + 8..l4 + 24, 18 + 24);
+                assert!(verified(&segment));
+            }
+        }
+    }
+
+    #[test]
+    fn headers_are_kept_up_to_a_limit() {
+        for (units, legal) in [(46, true), (47, false)] {
+            let (mut frame, mut hdr) = super_frame(true, true, 1500);
+            let l4 = usize::from(hdr.csum_start);
+            let mut options = vec![TCP, units];
+            options.resize(8 + 8 * usize::from(units), 0);
+            frame[l4 - 8] = 60;
+            hdr.csum_start += options.len() as u16;
+            frame.splice(l4..l4, options);
+            assert_eq!(cut(&frame, &hdr).is_ok(), legal, "{units} units");
         }
     }
 
