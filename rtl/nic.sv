@@ -108,6 +108,8 @@ module nic
       (64'd1 << F_EVENT_IDX) | (64'd1 << F_IN_ORDER) | (64'd1 << F_RING_RESET) |
       (64'd1 << F_INDIRECT_DESC) | (64'd1 << F_NET_MRG_RXBUF) |
       (64'd1 << F_NET_CSUM) | (64'd1 << F_NET_GUEST_CSUM) | (64'd1 << F_NET_MTU) |
+      (64'd1 << F_NET_HOST_TSO4) | (64'd1 << F_NET_HOST_TSO6) | (64'd1 << F_NET_HOST_ECN) |
+      (64'd1 << F_NET_HOST_USO) |
       (64'd1 << F_NET_MAC) | (64'd1 << F_NET_STATUS) | (64'd1 << F_NET_SPEED_DUPLEX) |
       (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_CTRL_RX) | (64'd1 << F_NET_CTRL_VLAN) |
       (64'd1 << F_NET_CTRL_MAC_ADDR) | (64'd1 << F_NET_MQ) | (64'd1 << F_NET_RSS) |
@@ -516,7 +518,7 @@ module nic
   logic [3:0]            tx_ar_len [QueuePairs];
   logic [QueuePairs-1:0] tx_enable, tx_desc_valid, tx_desc_ready, tx_used_valid, tx_used_ready,
                          tx_ar_valid, tx_ar_ready, tx_r_valid, tx_empty, tx_error, tx_idle;
-  logic                  bad_frame;
+  logic [1:0]            bad_frame;
   for (genvar p = 0; p < int'(QueuePairs); p++) begin : gen_tx
     localparam int Q = 2 * p + 1;
     assign tx_enable[p]     = vq_cfg[Q].enable;
@@ -543,6 +545,11 @@ module nic
     .rst_ni,
     .enable_i    (tx_enable),
     .csum_en_i   (features[F_NET_CSUM]),
+    .tso4_i      (features[F_NET_HOST_TSO4]),
+    .tso6_i      (features[F_NET_HOST_TSO6]),
+    .ecn_i       (features[F_NET_HOST_ECN]),
+    .uso_i       (features[F_NET_HOST_USO]),
+    .hash_hdr_i  (features[F_NET_HASH_REPORT]),
     .max_frame_i (max_frame_q),
     .desc_i      (tx_desc),
     .desc_valid_i(tx_desc_valid),
@@ -563,6 +570,8 @@ module nic
     .malformed_o (bad_frame),
     .empty_o     (tx_empty),
     .csum_o      (count[STAT_TX_CSUM]),
+    .gso_o       (count[STAT_TX_GSO]),
+    .segment_o   (count[STAT_TX_SEGMENTS]),
     .error_o     (tx_error),
     .idle_o      (tx_idle),
     .busy_o      (tx_busy)
@@ -590,7 +599,7 @@ module nic
   always_comb begin
     rx_buffers   = '0;
     tx_buffers   = '0;
-    tx_malformed = {3'b0, bad_frame};
+    tx_malformed = 4'(bad_frame[0]) + 4'(bad_frame[1]);
     if (returned != '0 || tx_empty != '0) begin
       for (int unsigned p = 0; p < QueuePairs; p++) begin
         rx_buffers   += 4'(returned[2*p] && vq_cfg[2*p].enable);
@@ -602,9 +611,6 @@ module nic
 
   assign count[STAT_DMA_ERROR]   = (r_valid != '0 && r_error) ||
                                    ((word_done != '0 || burst_done != '0) && b_error);
-
-  // Of features that are not here.
-  assign count[32'(STAT_TX_SEGMENTS):32'(STAT_TX_GSO)] = '0;
 
   // A ring that waits for completions that do not come does nothing.
   assign busy_o  = ctrl_busy || dma_port_busy || (vq_busy & ~lost[NumQueues-1:0]) != '0 || rx_busy ||

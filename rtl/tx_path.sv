@@ -1,5 +1,5 @@
-// The transmit way of a frame: DMA out of buffers, one engine per queue → arbiter → store with checksum
-// insertion → MAC → XGMII.
+// The transmit way of a frame: DMA out of buffers, one engine per queue → arbiter → segmentation →
+// store with checksum insertion → MAC → XGMII.
 //
 // Each DMA engine sleeps by itself, the rest behind one clock gate while no engine offers anything.
 module tx_path
@@ -12,6 +12,11 @@ module tx_path
   input  logic                     rst_ni,
   input  logic [QueuePairs-1:0]    enable_i,      // transmit queue enabled, device running
   input  logic                     csum_en_i,     // VIRTIO_NET_F_CSUM negotiated
+  input  logic                     tso4_i,        // VIRTIO_NET_F_HOST_TSO4 negotiated, and so on
+  input  logic                     tso6_i,
+  input  logic                     ecn_i,
+  input  logic                     uso_i,
+  input  logic                     hash_hdr_i,    // VIRTIO_NET_F_HASH_REPORT: header of 20 bytes
   input  logic [15:0]              max_frame_i,   // bytes without FCS
 
   // Virtqueues, by pair
@@ -35,9 +40,11 @@ module tx_path
   output logic [7:0]               xgmii_txc_o,
 
   output mac_tx_stat_t             mac_stat_o,    // events
-  output logic                     malformed_o,
+  output logic [1:0]               malformed_o,   // single frame, super-frame
   output logic [QueuePairs-1:0]    empty_o,       // a chain without a byte
   output logic                     csum_o,
+  output logic                     gso_o,
+  output logic                     segment_o,
   output logic [QueuePairs-1:0]    error_o,
   output logic [QueuePairs-1:0]    idle_o,        // nothing outstanding on AXI
   output logic                     busy_o
@@ -52,8 +59,8 @@ module tx_path
   wire  any   = enable_i != '0;
   wire  flush = any_q && !any;
 
-  logic clk, csum_busy, mac_busy;
-  wire  path_busy = q_valid != '0 || csum_busy || mac_busy || mac_stat_o.sent ||
+  logic clk, seg_busy, csum_busy, mac_busy;
+  wire  path_busy = q_valid != '0 || seg_busy || csum_busy || mac_busy || mac_stat_o.sent ||
                     mac_stat_o.underrun;
   clock_gate u_gate (
     .clk_i,
@@ -125,9 +132,10 @@ module tx_path
   end
 
   // ---- frame ------------------------------------------------------------------------------------------
-  logic [63:0] arb_data, mac_tx_data;
-  logic [7:0]  arb_keep, mac_tx_keep;
+  logic [63:0] arb_data, seg_data, mac_tx_data;
+  logic [7:0]  arb_keep, seg_keep, mac_tx_keep;
   logic arb_valid, arb_last, arb_user, arb_ready, mac_tx_valid, mac_tx_last, mac_tx_ready;
+  logic seg_valid, seg_last, seg_abort, seg_ready;
   /* verilator lint_off UNUSEDSIGNAL */
   logic [11:0] free_words;  // tx_dma reserves room in its own FIFO
   /* verilator lint_on UNUSEDSIGNAL */
@@ -151,25 +159,53 @@ module tx_path
     .m_axis_tready_i(arb_ready)
   );
 
-  tx_csum u_tx_csum (
+  tx_seg u_tx_seg (
     .clk_i(clk),
     .rst_ni,
     .flush_i        (flush),
-    .csum_en_i      (csum_en_i),
-    .max_frame_i    (max_frame_i),
+    .tso4_i,
+    .tso6_i,
+    .ecn_i,
+    .uso_i,
+    .hash_hdr_i,
+    .max_frame_i,
     .s_axis_tdata_i (arb_data),
     .s_axis_tkeep_i (arb_keep),
     .s_axis_tvalid_i(arb_valid),
     .s_axis_tlast_i (arb_last),
     .s_axis_tuser_i (arb_user),
     .s_axis_tready_o(arb_ready),
+    .m_axis_tdata_o (seg_data),
+    .m_axis_tkeep_o (seg_keep),
+    .m_axis_tvalid_o(seg_valid),
+    .m_axis_tlast_o (seg_last),
+    .m_axis_tuser_o (seg_abort),
+    .m_axis_tready_i(seg_ready),
+    .malformed_o    (malformed_o[1]),
+    .gso_o,
+    .segment_o,
+    .busy_o         (seg_busy)
+  );
+
+  tx_csum u_tx_csum (
+    .clk_i(clk),
+    .rst_ni,
+    .flush_i        (flush),
+    .csum_en_i      (csum_en_i),
+    .max_frame_i    (max_frame_i),
+    .s_axis_tdata_i (seg_data),
+    .s_axis_tkeep_i (seg_keep),
+    .s_axis_tvalid_i(seg_valid),
+    .s_axis_tlast_i (seg_last),
+    .s_axis_tuser_i (seg_abort),
+    .s_axis_tready_o(seg_ready),
     .free_words_o   (free_words),
     .m_axis_tdata_o (mac_tx_data),
     .m_axis_tkeep_o (mac_tx_keep),
     .m_axis_tvalid_o(mac_tx_valid),
     .m_axis_tlast_o (mac_tx_last),
     .m_axis_tready_i(mac_tx_ready),
-    .malformed_o,
+    .malformed_o    (malformed_o[0]),
     .csum_inserted_o(csum_o),
     .busy_o         (csum_busy)
   );

@@ -67,6 +67,8 @@ pub const TESTBENCHES: &[Testbench] = &[
     nic::NIC_RANDOM,
     #[cfg(feature = "nic")]
     nic::NIC_RATE,
+    #[cfg(feature = "nic")]
+    nic::NIC_TSO,
 ];
 
 // Its build brings Verilator's runtime.

@@ -9,6 +9,7 @@ mod rate;
 mod slots;
 mod sweep;
 mod traffic;
+mod tso;
 
 use crate::{
     coverage::Coverage,
@@ -82,6 +83,13 @@ pub const NIC_RATE: Testbench = Testbench {
     name: "nic_rate",
     about: "frames per second in simulated time for 64 to 9018 bytes, each direction and both",
     run: rate::run,
+};
+
+/// Super-frames, and how fast their segments leave.
+pub const NIC_TSO: Testbench = Testbench {
+    name: "nic_tso",
+    about: "super-frames in scattered buffers against a reference; line rate with gso_size 536 to 8948, printed",
+    run: run_tso,
 };
 
 /// The longest frame of these testbenches, without FCS.
@@ -409,6 +417,40 @@ fn run_skip(options: &Options) -> Result<Report, Error> {
             );
             return Err(mismatch(seed, seen[0].1, "idle skip", &Fail(text)));
         }
+    }
+    Ok(report)
+}
+
+fn run_tso(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut report = Report::default();
+    for number in 0..3 * options.effort as usize {
+        let config = config(&mut rng);
+        let mut host = power_on(options, number, config)?;
+        let result = tso::random(&mut host, &mut rng, &mut report, 60, LONGEST);
+        let context = format!("card {number} ({:?})", host.nic.config().axi);
+        result.map_err(|fail| mismatch(seed, host.nic.now(), &context, &fail))?;
+        report.cycles += host.nic.counters().cycles;
+    }
+    println!("  gso_size  type  super-frame  segments   Mframe/s   of 10 Gb/s");
+    for case in tso::RATE_CASES {
+        let config = NicConfig {
+            mtu: 9202,
+            seed,
+            ..NicConfig::default()
+        };
+        let mut host = power_on(options, 0, config)?;
+        let rate = tso::measure(&mut host, &mut rng, case)
+            .map_err(|fail| mismatch(seed, host.nic.now(), "rate", &fail))?;
+        println!("  {case}  {rate}");
+        report.cycles += host.nic.counters().cycles;
+        let label = if rate.share > 0.995 {
+            "at line rate"
+        } else {
+            "below line rate"
+        };
+        report.add(label, 1);
     }
     Ok(report)
 }

@@ -4,7 +4,7 @@ mod bench;
 mod kernel;
 mod rate;
 mod reference;
-mod stimulus;
+pub(crate) mod stimulus;
 
 use crate::{Testbench, frames::Shape};
 use rand::{Rng, RngExt};
@@ -25,14 +25,14 @@ pub const TX_SEG_RATE: Testbench = Testbench {
 
 /// Fields of `struct virtio_net_hdr` (virtio 5.1.6) that a transmitted frame has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct NetHdr {
-    flags: u8,
-    gso_type: u8,
-    hdr_len: u16,
-    gso_size: u16,
-    csum_start: u16,
-    csum_offset: u16,
-    num_buffers: u16,
+pub(crate) struct NetHdr {
+    pub flags: u8,
+    pub gso_type: u8,
+    pub hdr_len: u16,
+    pub gso_size: u16,
+    pub csum_start: u16,
+    pub csum_offset: u16,
+    pub num_buffers: u16,
 }
 
 const NEEDS_CSUM: u8 = 1;
@@ -48,7 +48,7 @@ const MAX_HEADERS: usize = 496;
 const MAX_SUPER_FRAME: usize = 14 + 8 + 40 + 65_535;
 
 impl NetHdr {
-    fn bytes(self) -> [u8; 12] {
+    pub fn bytes(self) -> [u8; 12] {
         let mut bytes = [0; 12];
         bytes[0] = self.flags;
         bytes[1] = self.gso_type;

@@ -117,6 +117,15 @@ fn idle_skip() {
 }
 
 #[test]
+fn tso() {
+    let report = run(&nic::NIC_TSO, 1);
+    for what in ["super-frames", "illegal super-frames", "single frames"] {
+        assert!(report.count(what) > 0, "no {what}");
+    }
+    assert_eq!(report.count("below line rate"), 0);
+}
+
+#[test]
 fn rate() {
     run(&nic::NIC_RATE, 1);
 }

@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn headers_are_kept_up_to_a_limit() {
-        for (units, legal) in [(46, true), (47, false)] {
+        for (units, legal) in [(48, true), (49, false)] {
             let (mut frame, mut hdr) = super_frame(true, true, 1500);
             let l4 = usize::from(hdr.csum_start);
             let mut options = vec![TCP, units];

@@ -11,8 +11,8 @@ use hwmodel::{
 };
 use steps::{Rng, Step, steps};
 
-/// Counters that both have: those that the RTL's package lists.
-const COUNTERS: u32 = Stat::RxNoBuffer as u32 + 1;
+/// Counters that both have: all.
+const COUNTERS: u32 = Stat::ALL.len() as u32;
 
 /// All that came of a step.
 #[derive(Debug, PartialEq, Eq)]

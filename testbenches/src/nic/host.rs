@@ -48,6 +48,9 @@ pub mod feature {
     pub const CSUM: u64 = 1 << 0;
     pub const GUEST_CSUM: u64 = 1 << 1;
     pub const MAC: u64 = 1 << 5;
+    pub const HOST_TSO4: u64 = 1 << 11;
+    pub const HOST_TSO6: u64 = 1 << 12;
+    pub const HOST_ECN: u64 = 1 << 13;
     pub const STATUS: u64 = 1 << 16;
     pub const CTRL_VQ: u64 = 1 << 17;
     pub const MQ: u64 = 1 << 22;
@@ -57,6 +60,9 @@ pub mod feature {
     pub const RING_PACKED: u64 = 1 << 34;
     pub const IN_ORDER: u64 = 1 << 35;
     pub const RING_RESET: u64 = 1 << 40;
+    pub const HOST_USO: u64 = 1 << 56;
+    /// All of transmit segmentation, and what it needs.
+    pub const SEGMENTATION: u64 = CSUM | HOST_TSO4 | HOST_TSO6 | HOST_ECN | HOST_USO;
     /// What every driver here takes.
     pub const BASE: u64 = VERSION_1 | ACCESS_PLATFORM | RING_PACKED | RING_RESET | MAC | STATUS;
 }
@@ -93,7 +99,7 @@ pub mod common {
 
 /// Statistics in the vendor region, in the order of `nic_pkg::stat_e`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, dead_code)] // each has its place, whoever looks at it
 pub enum Stat {
     RxFrames,
     RxBytes,
@@ -113,10 +119,17 @@ pub enum Stat {
     RxBuffers,
     TxBuffers,
     DmaError,
+    RxFiltered,
+    RxCoalesced,
+    RxLroFrames,
+    TxGso,
+    TxSegments,
+    CtrlOk,
+    CtrlErr,
 }
 
 /// Counters in [`Stat`]'s order.
-pub type Stats = [u64; 18];
+pub type Stats = [u64; 25];
 
 /// Where the capabilities say that structures are in BAR0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -225,7 +225,7 @@ impl Bench {
     fn aborted(&mut self) {
         let mut frame = stimulus::random_legal(&mut self.rng);
         let at = self.rng.random_range(1..=frame.bytes.len());
-        let whole = segments(&frame, self.max_frame);
+        let whole = frame.segments(self.max_frame);
         frame.bytes.truncate(at);
         if self.rng.random_ratio(1, 3) {
             frame.hdr.gso_type = GSO_NONE;
@@ -326,7 +326,7 @@ impl Bench {
             } else {
                 self.expect_through(frame.hdr, frame.bytes.clone());
             }
-        } else if let Some(segments) = segments(frame, self.max_frame) {
+        } else if let Some(segments) = frame.segments(self.max_frame) {
             self.gso[0] += 1;
             self.report.add("segmented", 1);
             self.report.add("segments", segments.len() as u64);
@@ -602,12 +602,4 @@ impl Bench {
     pub fn to_come(&self) -> usize {
         self.expected.len()
     }
-}
-
-/// The segments of a super-frame whose fields are legal; `None` when they are too long.
-fn segments(frame: &SuperFrame, max_frame: usize) -> Option<Vec<Vec<u8>>> {
-    let size = usize::from(frame.hdr.gso_size);
-    let payload = frame.bytes.len() - frame.parts.payload;
-    let longest = frame.parts.payload + size.min(payload);
-    (longest <= max_frame).then(|| reference::segments(&frame.bytes, &frame.parts, size))
 }

@@ -5,7 +5,7 @@ use crate::inet;
 
 /// Where the parts of a super-frame are; offsets from its first byte.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Parts {
+pub(crate) struct Parts {
     /// IPv6 instead of IPv4.
     pub ipv6: bool,
     /// TCP instead of UDP.
@@ -46,7 +46,7 @@ impl Parts {
 }
 
 /// The frames that have to go on the wire, complete with checksums.
-pub(super) fn segments(frame: &[u8], parts: &Parts, gso_size: usize) -> Vec<Vec<u8>> {
+pub(crate) fn segments(frame: &[u8], parts: &Parts, gso_size: usize) -> Vec<Vec<u8>> {
     let (headers, payload) = frame.split_at(parts.payload);
     let count = payload.len().div_ceil(gso_size).max(1);
     (0..count)

@@ -1,22 +1,33 @@
 //! Super-frames for `tx_seg`: all header forms, with what a driver may leave wrong, and illegal ones.
 
 use super::{
-    GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, MAX_HEADERS, NEEDS_CSUM, NetHdr, reference::Parts,
+    GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, MAX_HEADERS, NEEDS_CSUM, NetHdr,
+    reference::{self, Parts},
 };
 use crate::frames::{self, Shape};
 use rand::{Rng, RngExt};
 
 /// A frame with its header.
 #[derive(Debug, Clone)]
-pub(super) struct SuperFrame {
+pub(crate) struct SuperFrame {
     pub hdr: NetHdr,
     pub bytes: Vec<u8>,
     pub parts: Parts,
 }
 
+impl SuperFrame {
+    /// Its segments, when its fields are legal; `None` when they are longer than `max_frame`.
+    pub fn segments(&self, max_frame: usize) -> Option<Vec<Vec<u8>>> {
+        let size = usize::from(self.hdr.gso_size);
+        let payload = self.bytes.len() - self.parts.payload;
+        let longest = self.parts.payload + size.min(payload);
+        (longest <= max_frame).then(|| reference::segments(&self.bytes, &self.parts, size))
+    }
+}
+
 /// A super-frame that must be segmented when its headers are not too long and its features are there.
 /// Lengths, checksums and `hdr_len` are garbage: a device does not rely on them.
-pub(super) fn legal(shape: &Shape, gso_size: u16, rng: &mut impl Rng) -> SuperFrame {
+pub(crate) fn legal(shape: &Shape, gso_size: u16, rng: &mut impl Rng) -> SuperFrame {
     let frame = frames::build(shape, rng);
     let mut bytes = frame.bytes;
     let parts = Parts {
@@ -66,7 +77,7 @@ pub(super) fn legal(shape: &Shape, gso_size: u16, rng: &mut impl Rng) -> SuperFr
 }
 
 /// Any header form, up to 64 KiB now and then.
-pub(super) fn random_legal(rng: &mut impl Rng) -> SuperFrame {
+pub(crate) fn random_legal(rng: &mut impl Rng) -> SuperFrame {
     loop {
         let gso_size = match rng.random_range(0..10) {
             0 => rng.random_range(1..40),
@@ -105,7 +116,7 @@ pub(super) fn random_legal(rng: &mut impl Rng) -> SuperFrame {
 
 /// A super-frame over IPv6 whose routing header of this type still has segments left, with `units` of
 /// 8 bytes behind the first.
-pub(super) fn routed(kind: u8, units: u8, rng: &mut impl Rng) -> SuperFrame {
+pub(crate) fn routed(kind: u8, units: u8, rng: &mut impl Rng) -> SuperFrame {
     let shape = Shape {
         ipv6: true,
         tcp: rng.random(),
@@ -131,7 +142,7 @@ pub(super) fn routed(kind: u8, units: u8, rng: &mut impl Rng) -> SuperFrame {
 }
 
 /// Ways to be illegal.
-pub(super) const ILLEGAL: &[&str] = &[
+pub(crate) const ILLEGAL: &[&str] = &[
     "gso_size 0",
     "NEEDS_CSUM not set",
     "csum_start elsewhere",
@@ -150,7 +161,7 @@ pub(super) const ILLEGAL: &[&str] = &[
 ];
 
 /// Makes a legal super-frame illegal in the way with this number.
-pub(super) fn illegal(way: usize, max_frame: usize, rng: &mut impl Rng) -> SuperFrame {
+pub(crate) fn illegal(way: usize, max_frame: usize, rng: &mut impl Rng) -> SuperFrame {
     let mut frame = loop {
         let frame = random_legal(rng);
         if frame.bytes.len() < 20_000 {
