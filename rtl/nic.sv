@@ -156,6 +156,7 @@ module nic
   logic                 ctrl_busy, dma_port_busy, rx_busy, tx_busy;
   mac_rx_stat_t         mac_rx_stat;
   mac_tx_stat_t         mac_tx_stat;
+  mac_ctrl_t            mac_ctrl;
 
   // Write clients: MSI-X, the virtqueues, answers of the control queue
   localparam int unsigned Words  = NumQueues + 2;
@@ -212,6 +213,7 @@ module nic
     .write_ready_i    (word_ready[0]),
     .write_done_i     (word_done[0]),
     .write_error_i    (b_error),
+    .mac_ctrl_o       (mac_ctrl),
     .count_i          (count),
     .rx_bytes_i       (mac_rx_stat.bytes),
     .tx_bytes_i       (mac_tx_stat.bytes),
@@ -428,6 +430,14 @@ module nic
     .busy_o       (ctrl_vq_busy)
   );
 
+  // ---- MAC: loopback, pause ---------------------------------------------------------------------------
+  logic [63:0] txd;
+  logic [7:0]  txc;
+  logic        pause, xoff;
+  logic [15:0] quanta;
+  assign xgmii_txd_o = mac_ctrl.loopback ? xgmii_pkg::XGMII_IDLE_WORD : txd;
+  assign xgmii_txc_o = mac_ctrl.loopback ? 8'hff : txc;
+
   // ---- data paths -------------------------------------------------------------------------------------
   // Receive queues, one behind the other.
   vq_desc_t              rx_desc [QueuePairs];
@@ -464,6 +474,15 @@ module nic
     .mergeable_i  (features[F_NET_MRG_RXBUF]),
     .hash_report_i(features[F_NET_HASH_REPORT]),
     .max_frame_i (max_frame_q + 16'(FcsBytes)),
+    .mac_control_i(mac_ctrl.rx_pause),
+    .station_i   (mac_q),
+    .pause_o     (pause),
+    .quanta_o    (quanta),
+    .xoff_o      (xoff),
+    .mac_other_o (count[STAT_RX_MAC_CTRL]),
+    .loopback_i  (mac_ctrl.loopback),
+    .loop_d_i    (txd),
+    .loop_c_i    (txc),
     .filter_rx_i  (features[F_NET_CTRL_RX]),
     .filter_vlan_i(features[F_NET_CTRL_VLAN]),
     .flow_i       (features[F_NET_MQ] || features[F_NET_RSS] || features[F_NET_HASH_REPORT]),
@@ -564,8 +583,14 @@ module nic
     .r_data_i    (r_data),
     .r_error_i   (r_error),
     .r_valid_i   (tx_r_valid),
-    .xgmii_txd_o,
-    .xgmii_txc_o,
+    .cycle_i,
+    .station_i   (mac_q),
+    .pause_i     (pause),
+    .quanta_i    (quanta),
+    .xoff_i      (xoff && mac_ctrl.tx_pause),
+    .pause_sent_o(count[STAT_TX_PAUSE]),
+    .xgmii_txd_o (txd),
+    .xgmii_txc_o (txc),
     .mac_stat_o  (mac_tx_stat),
     .malformed_o (bad_frame),
     .empty_o     (tx_empty),
@@ -587,6 +612,7 @@ module nic
   assign count[STAT_RX_RUNT]     = mac_rx_stat.runt;
   assign count[STAT_RX_OVERSIZE] = mac_rx_stat.oversize;
   assign count[STAT_RX_ERROR]    = mac_rx_stat.error;
+  assign count[STAT_RX_PAUSE]    = pause;
   assign count[STAT_TX_FRAMES]   = mac_tx_stat.sent;
   assign count[STAT_TX_BYTES]    = mac_tx_stat.sent;
   assign count[STAT_TX_UNDERRUN] = mac_tx_stat.underrun;

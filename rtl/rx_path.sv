@@ -21,6 +21,8 @@ module rx_path
   input  logic                       mergeable_i,     // VIRTIO_NET_F_MRG_RXBUF negotiated
   input  logic                       hash_report_i,   // VIRTIO_NET_F_HASH_REPORT negotiated
   input  logic [15:0]                max_frame_i,     // bytes with FCS
+  input  logic                       mac_control_i,   // PAUSE frames are honoured, control frames kept
+  input  logic [47:0]                station_i,       // MAC address, bits 7:0 = first octet
 
   // See rx_offload
   input  logic                       filter_rx_i,
@@ -33,6 +35,9 @@ module rx_path
   input  logic [319:0]               rss_key_i,
   input  ctrl_write_t                write_i,
 
+  input  logic                       loopback_i,      // takes what is sent (loop_*), not the pins
+  input  logic [63:0]                loop_d_i,
+  input  logic [7:0]                 loop_c_i,
   input  logic [63:0]                xgmii_rxd_i,
   input  logic [7:0]                 xgmii_rxc_i,
 
@@ -57,7 +62,12 @@ module rx_path
   input  logic [QueuePairs-1:0]      b_valid_i,
   input  logic                       b_error_i,
 
+  output logic                       pause_o,         // PAUSE frame, pulse
+  output logic [15:0]                quanta_o,        // its time, 512 bit times
+  output logic                       xoff_o,          // the store is filling up
+
   output mac_rx_stat_t               mac_stat_o,      // events
+  output logic                       mac_other_o,     // other MAC control frame
   output logic                       filtered_o,
   output logic                       coalesced_o,
   output logic                       lro_o,
@@ -85,13 +95,19 @@ module rx_path
 
   // ---- waking up ------------------------------------------------------------------------------------
   logic        clk, active_q, active2_q;
-  logic        mac_busy, offload_busy, fifo_busy, coalesce_busy, dma_busy;
+  logic        mac_busy, control_busy, offload_busy, fifo_busy, coalesce_busy, dma_busy, xoff;
   logic [63:0] rxd_q, rxd2_q;
   logic [7:0]  rxc_q, rxc2_q;
   always_ff @(posedge clk_i) begin
-    active_q <= rst_ni && !(xgmii_rxd_i == XGMII_IDLE_WORD && xgmii_rxc_i == 8'hff);
-    rxd_q    <= xgmii_rxd_i;
-    rxc_q    <= xgmii_rxc_i;
+    if (loopback_i) begin
+      active_q <= rst_ni && !(loop_d_i == XGMII_IDLE_WORD && loop_c_i == 8'hff);
+      rxd_q    <= loop_d_i;
+      rxc_q    <= loop_c_i;
+    end else begin
+      active_q <= rst_ni && !(xgmii_rxd_i == XGMII_IDLE_WORD && xgmii_rxc_i == 8'hff);
+      rxd_q    <= xgmii_rxd_i;
+      rxc_q    <= xgmii_rxc_i;
+    end
   end
   always_ff @(posedge clk) begin
     active2_q <= active_q;
@@ -106,8 +122,8 @@ module rx_path
   );
   wire event_told = mac_stat_o.good || mac_stat_o.bad_fcs || mac_stat_o.runt ||
                     mac_stat_o.oversize || mac_stat_o.error;
-  assign busy_o = active_q || active2_q || mac_busy || event_told || offload_busy || fifo_busy ||
-                  coalesce_busy || dma_busy;
+  assign busy_o = active_q || active2_q || mac_busy || control_busy || event_told || offload_busy ||
+                  fifo_busy || coalesce_busy || dma_busy || xoff != xoff_o;
 
   // ---- frame ------------------------------------------------------------------------------------------
   logic [63:0] mac_rx_data, store_data;
@@ -130,6 +146,23 @@ module rx_path
     .stat_o         (mac_stat_o)
   );
 
+  logic control_drop;
+  mac_control_rx u_mac_control (
+    .clk_i(clk),
+    .rst_ni,
+    .enable_i       (mac_control_i),
+    .station_i,
+    .s_axis_tdata_i (mac_rx_data),
+    .s_axis_tvalid_i(mac_rx_valid),
+    .s_axis_tlast_i (mac_rx_last),
+    .s_axis_tuser_i (mac_rx_drop),
+    .drop_o         (control_drop),
+    .pause_o,
+    .quanta_o,
+    .other_o        (mac_other_o),
+    .busy_o         (control_busy)
+  );
+
   rx_offload u_offload (
     .clk_i(clk),
     .rst_ni,
@@ -146,7 +179,7 @@ module rx_path
     .s_axis_tkeep_i (mac_rx_keep),
     .s_axis_tvalid_i(mac_rx_valid),
     .s_axis_tlast_i (mac_rx_last),
-    .s_axis_tuser_i (mac_rx_drop),
+    .s_axis_tuser_i (mac_rx_drop || control_drop),
     .m_axis_tdata_o (store_data),
     .m_axis_tkeep_o (store_keep),
     .m_axis_tvalid_o(store_valid),
@@ -195,6 +228,15 @@ module rx_path
     .data_ready_i   (rx_data_ready),
     .busy_o         (fifo_busy)
   );
+
+  // The peer is asked to pause when less is left than what comes until it does, with frames of 1518
+  // bytes: one of ours that has begun, one of its own, and the time that both ends take (31B.3.7);
+  // with longer frames the store may overflow nevertheless.
+  localparam int unsigned XOFF_WORDS = 1024;
+  localparam int unsigned XON_WORDS  = 1536;
+  // A bad frame that is forgotten makes room without anything else to do: busy_o waits for that.
+  assign xoff = 32'(rx_free_words) < (xoff_o ? XON_WORDS : XOFF_WORDS);
+  always_ff @(posedge clk) xoff_o <= rst_ni && xoff;
 
   // ---- coalescing ---------------------------------------------------------------------------------------
   rx_frame_t   frame;

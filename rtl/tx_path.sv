@@ -36,6 +36,14 @@ module tx_path
   input  logic                     r_error_i,
   input  logic [QueuePairs-1:0]    r_valid_i,
 
+  // Flow control, see mac_pause_tx
+  input  logic [47:0]              cycle_i,
+  input  logic [47:0]              station_i,     // MAC address, bits 7:0 = first octet
+  input  logic                     pause_i,       // pulse
+  input  logic [15:0]              quanta_i,
+  input  logic                     xoff_i,
+  output logic                     pause_sent_o,  // event
+
   output logic [63:0]              xgmii_txd_o,
   output logic [7:0]               xgmii_txc_o,
 
@@ -59,9 +67,9 @@ module tx_path
   wire  any   = enable_i != '0;
   wire  flush = any_q && !any;
 
-  logic clk, seg_busy, csum_busy, mac_busy;
-  wire  path_busy = q_valid != '0 || seg_busy || csum_busy || mac_busy || mac_stat_o.sent ||
-                    mac_stat_o.underrun;
+  logic clk, seg_busy, csum_busy, pause_busy, mac_busy;
+  wire  path_busy = q_valid != '0 || seg_busy || csum_busy || pause_busy || mac_busy ||
+                    mac_stat_o.sent || mac_stat_o.underrun;
   clock_gate u_gate (
     .clk_i,
     .en_i (!rst_ni || path_busy || any_q != any),
@@ -210,14 +218,39 @@ module tx_path
     .busy_o         (csum_busy)
   );
 
-  mac_tx u_mac_tx (
+  logic [63:0] paced_data;
+  logic [7:0]  paced_keep;
+  logic        paced_valid, paced_last, paced_ready;
+  mac_pause_tx u_pause (
     .clk_i(clk),
     .rst_ni,
+    .cycle_i,
+    .station_i,
+    .pause_i,
+    .quanta_i,
+    .xoff_i,
     .s_axis_tdata_i (mac_tx_data),
     .s_axis_tkeep_i (mac_tx_keep),
     .s_axis_tvalid_i(mac_tx_valid),
     .s_axis_tlast_i (mac_tx_last),
     .s_axis_tready_o(mac_tx_ready),
+    .m_axis_tdata_o (paced_data),
+    .m_axis_tkeep_o (paced_keep),
+    .m_axis_tvalid_o(paced_valid),
+    .m_axis_tlast_o (paced_last),
+    .m_axis_tready_i(paced_ready),
+    .sent_o         (pause_sent_o),
+    .busy_o         (pause_busy)
+  );
+
+  mac_tx u_mac_tx (
+    .clk_i(clk),
+    .rst_ni,
+    .s_axis_tdata_i (paced_data),
+    .s_axis_tkeep_i (paced_keep),
+    .s_axis_tvalid_i(paced_valid),
+    .s_axis_tlast_i (paced_last),
+    .s_axis_tready_o(paced_ready),
     .xgmii_txd_o,
     .xgmii_txc_o,
     .busy_o         (mac_busy),

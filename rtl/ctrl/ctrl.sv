@@ -63,7 +63,8 @@ module ctrl
   input  logic                 write_done_i,
   input  logic                 write_error_i,  // with write_done_i
 
-  // Statistics
+  // MAC and statistics
+  output mac_ctrl_t            mac_ctrl_o,
   input  logic [NUM_STATS-1:0] count_i,
   input  logic [13:0]          rx_bytes_i,
   input  logic [13:0]          tx_bytes_i,
@@ -249,6 +250,7 @@ module ctrl
     .req_i  (req),
     .rdata_o(rdata_stats),
     .queue_pairs_i,
+    .mac_ctrl_o,
     .count_i,
     .rx_bytes_i,
     .tx_bytes_i,

@@ -22,7 +22,11 @@ package nic_pkg;
   localparam logic [11:0] VENDOR_MAGIC    = 12'h000;  // "WPTH" read as bytes
   localparam logic [11:0] VENDOR_VERSION  = 12'h004;  // major << 16 | minor
   localparam logic [11:0] VENDOR_BUILD    = 12'h008;  // queue pairs | data width in bytes << 16
+  localparam logic [11:0] VENDOR_MAC_CTRL = 12'h010;  // mac_ctrl_t; rst_ni only sets it back
+  localparam logic [11:0] VENDOR_SNAPSHOT = 12'h014;  // write: all counters are copied at this instant;
+                                                      // read: how often, 32 bits
   localparam logic [11:0] VENDOR_COUNTERS = 12'h100;  // 8 bytes each, in the order of stat_e
+  localparam logic [11:0] VENDOR_FROZEN   = 12'h500;  // the same of the last snapshot
 
   localparam logic [31:0] MAGIC   = 32'h4854_5057;
   localparam logic [31:0] VERSION = 32'h0000_0001;
@@ -54,9 +58,20 @@ package nic_pkg;
     STAT_TX_SEGMENTS   = 5'd22,  // frames that segmentation made
     STAT_CTRL_OK       = 5'd23,  // control commands answered with VIRTIO_NET_OK
     STAT_CTRL_ERR      = 5'd24,  // control commands answered with VIRTIO_NET_ERR
-    STAT_RX_NO_BUFFER  = 5'd25   // dropped: its queue was without buffers, and others must go on
+    STAT_RX_NO_BUFFER  = 5'd25,  // dropped: its queue was without buffers, and others must go on
+    STAT_RX_PAUSE      = 5'd26,  // PAUSE frames taken by the MAC (also in STAT_RX_FRAMES)
+    STAT_RX_MAC_CTRL   = 5'd27,  // dropped: other MAC control frames (also in STAT_RX_FRAMES)
+    STAT_TX_PAUSE      = 5'd28   // PAUSE frames sent (also in STAT_TX_FRAMES)
   } stat_e;
-  localparam int unsigned NUM_STATS = 26;
+  localparam int unsigned NUM_STATS = 29;
+
+  // What the driver of the vendor region may choose of the MAC.
+  typedef struct packed {
+    logic tx_pause;  // send PAUSE frames when the receive store fills up; 0 after reset
+    logic rx_pause;  // honour PAUSE frames and keep MAC control frames; 1 after reset
+    logic loopback;  // what is sent comes back, the pins are cut off; 0 after reset
+  } mac_ctrl_t;
+  localparam mac_ctrl_t MAC_CTRL_RESET = 3'b010;
 
   // One-cycle events of the receive MAC; bytes counts the frame without FCS and is valid with good.
   typedef struct packed {

@@ -34,6 +34,8 @@ pub const TESTBENCHES: &[Testbench] = &[
     mac::TESTBENCHES[1],
     mac::TESTBENCHES[2],
     mac::TESTBENCHES[3],
+    mac::TESTBENCHES[4],
+    mac::TESTBENCHES[5],
     csum::RX_CSUM,
     csum::TX_CSUM,
     seg::TX_SEG,

@@ -6,6 +6,7 @@
 mod crc;
 mod fate;
 mod loopback;
+mod pause;
 mod rx;
 mod rx_port;
 mod tx;
@@ -20,7 +21,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// For the list of all testbenches.
-pub const TESTBENCHES: [Testbench; 4] = [
+pub const TESTBENCHES: [Testbench; 6] = [
     Testbench {
         name: "mac_crc32",
         about: "CRC-32 of every length against crc32fast",
@@ -40,6 +41,16 @@ pub const TESTBENCHES: [Testbench; 4] = [
         name: "mac_loop",
         about: "what transmit sends is what receive delivers",
         run: loopback::run,
+    },
+    Testbench {
+        name: "mac_control_rx",
+        about: "PAUSE and other control frames among frames like them, good and bad",
+        run: pause::run_rx,
+    },
+    Testbench {
+        name: "mac_pause_tx",
+        about: "no frame begins in a pause; XOFF, again in time, and XON between frames",
+        run: pause::run_tx,
     },
 ];
 

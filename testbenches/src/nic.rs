@@ -4,6 +4,7 @@ mod control;
 mod errors;
 mod frame;
 mod host;
+mod mac;
 mod random;
 mod rate;
 mod slots;
@@ -31,7 +32,7 @@ pub const NIC_TRAFFIC: Testbench = Testbench {
 /// Registers, negotiation, MSI-X, the link.
 pub const NIC_CONTROL: Testbench = Testbench {
     name: "nic_control",
-    about: "register map, widths, negotiation, illegal queue sizes, MSI-X masks and races, link",
+    about: "register map, negotiation, queue sizes, MSI-X masks and races, link, loopback, pause, snapshots",
     run: run_control,
 };
 
@@ -217,6 +218,7 @@ fn run_control(options: &Options) -> Result<Report, Error> {
     check("registers", control::registers)?;
     check("queue size", |host, _, _| control::queue_size(host))?;
     check("link", control::link)?;
+    check("MAC", |host, _, _| mac::run(host))?;
     report.cycles = host.nic.counters().cycles;
     Ok(report)
 }

@@ -33,3 +33,13 @@ fn tx() {
 fn rx_of_tx() {
     run("mac_loop");
 }
+
+#[test]
+fn control_rx() {
+    run("mac_control_rx");
+}
+
+#[test]
+fn pause_tx() {
+    run("mac_pause_tx");
+}

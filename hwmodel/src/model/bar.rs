@@ -87,6 +87,7 @@ impl ModelNic {
                 self.msix.write_table(place, mask, value);
                 self.send_messages();
             }
+            BAR_VENDOR => self.stats.write(place, mask, value),
             _ => {}
         }
     }

@@ -12,10 +12,13 @@ use super::{
     rss::{self, Hash},
     spec::feature,
     starve::Starvation,
-    stats::Stat,
+    stats::{Stat, mac_ctrl},
     virtqueue::{Chain, QueueError, Times, Used},
 };
-use crate::{Ps, xgmii::WireFrame};
+use crate::{
+    Ps,
+    xgmii::{OCTET_PS, WireFrame},
+};
 
 /// Bytes of frames that wait for buffers in one queue; a single frame always has room.
 const STORE: usize = 128 << 10;
@@ -23,6 +26,13 @@ const STORE: usize = 128 << 10;
 const FCS: usize = 4;
 /// Shortest frame, FCS included (IEEE 802.3 4A.4.2 minFrameSize).
 const MIN_FRAME: usize = 64;
+
+/// IEEE 802.3 31.4.1.3, Annex 31A, 31B.1: EtherType of MAC control, opcode and address of PAUSE.
+const MAC_CONTROL: [u8; 2] = [0x88, 0x08];
+const PAUSE: [u8; 2] = [0, 1];
+const PAUSE_ADDRESS: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 0x01];
+/// Duration of a pause quantum, 512 bit times.
+const QUANTUM: Ps = 512 / 8 * OCTET_PS;
 
 /// What became of an attempt to hand a frame over.
 enum Delivery {
@@ -46,13 +56,42 @@ impl ModelNic {
         let Some(frame) = self.wire.end_incoming(self.now) else {
             return;
         };
+        if !self.stats.mac(mac_ctrl::LOOPBACK) {
+            self.mac_frame(frame);
+        }
+    }
+
+    /// A frame that came in at the MAC.
+    pub(super) fn mac_frame(&mut self, frame: WireFrame) {
         if let Some(stat) = self.mac_drops(&frame) {
             self.stats.add(stat, 1);
             return;
         }
         self.stats.add(Stat::RxFrames, 1);
         self.stats.add(Stat::RxBytes, frame.bytes.len() as u64);
+        let control = frame.bytes[12..14] == MAC_CONTROL;
+        if control && self.stats.mac(mac_ctrl::RX_PAUSE) {
+            return self.mac_control(&frame.bytes);
+        }
         self.receive(frame.bytes);
+    }
+
+    /// 802.3 Annex 31B: a MAC control frame goes no further than here.
+    fn mac_control(&mut self, bytes: &[u8]) {
+        let for_us = bytes[..6] == PAUSE_ADDRESS || bytes[..6] == self.config.mac;
+        if !for_us || bytes[14..16] != PAUSE {
+            return self.stats.add(Stat::RxMacCtrl, 1);
+        }
+        self.stats.add(Stat::RxPause, 1);
+        let quanta = u16::from_be_bytes([bytes[16], bytes[17]]);
+        for end in self
+            .wire
+            .pause(self.now, self.now + QUANTUM * Ps::from(quanta))
+        {
+            self.events.schedule(end, Event::FrameOut);
+        }
+        // There may be room earlier than it seemed.
+        self.schedule_tx(self.now);
     }
 
     /// Of the reasons to drop a frame at the MAC the first that holds.

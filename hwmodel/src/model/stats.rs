@@ -1,5 +1,5 @@
-//! Vendor region of BAR0: build information and RMON-like counters, as `rtl/pkg/nic_pkg.sv` lays them
-//! out.
+//! Vendor region of BAR0: build information, choices of the MAC and RMON-like counters, as
+//! `rtl/pkg/nic_pkg.sv` lays them out.
 
 /// "WPTH" read as bytes.
 const MAGIC: u32 = 0x4854_5057;
@@ -7,8 +7,21 @@ const MAGIC: u32 = 0x4854_5057;
 const VERSION: u32 = 1;
 /// What stands in the place of the RTL's data width in bytes: there is no bus to have one.
 const DATA_WIDTH: u32 = 16;
-/// Offset of the first counter from the region's start.
+/// Offsets from the region's start: choices of the MAC, the snapshot register, counters, their copies.
+const MAC_CTRL: u32 = 0x10;
+const SNAPSHOT: u32 = 0x14;
 const COUNTERS: u32 = 0x100;
+const FROZEN: u32 = 0x500;
+
+/// Bits of the MAC's register, as `mac_ctrl_t` has them.
+pub(super) mod mac_ctrl {
+    /// What is sent comes back, and the wire is cut off.
+    pub const LOOPBACK: u32 = 1;
+    /// PAUSE frames are honoured, MAC control frames kept.
+    pub const RX_PAUSE: u32 = 2;
+    /// PAUSE frames are sent when the receive store fills up: a no-op here, the store is memory.
+    pub const TX_PAUSE: u32 = 4;
+}
 
 macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident = $index:literal, $rtl:literal;)*) => {
@@ -76,13 +89,22 @@ stats! {
     CtrlErr = 24, "STAT_CTRL_ERR";
     /// Dropped: its queue was without buffers, and others must go on.
     RxNoBuffer = 25, "STAT_RX_NO_BUFFER";
+    /// PAUSE frames taken by the MAC.
+    RxPause = 26, "STAT_RX_PAUSE";
+    /// Dropped: other MAC control frames.
+    RxMacCtrl = 27, "STAT_RX_MAC_CTRL";
+    /// PAUSE frames sent: never here.
+    TxPause = 28, "STAT_TX_PAUSE";
 }
 
-/// The counters, and the latch that keeps both halves of one together. A virtio device reset leaves
-/// them, a reset of the function does not.
+/// The counters, their copies, and the latch that keeps both halves of one together. A virtio device
+/// reset leaves all of it, a reset of the function does not.
 #[derive(Debug)]
 pub(super) struct Stats {
     counters: [u64; Stat::ALL.len()],
+    frozen: [u64; Stat::ALL.len()],
+    snapshots: u32,
+    mac_ctrl: u32,
     high: u32,
     queue_pairs: u16,
 }
@@ -91,6 +113,9 @@ impl Stats {
     pub fn new(queue_pairs: u16) -> Self {
         Self {
             counters: [0; Stat::ALL.len()],
+            frozen: [0; Stat::ALL.len()],
+            snapshots: 0,
+            mac_ctrl: mac_ctrl::RX_PAUSE,
             high: 0,
             queue_pairs,
         }
@@ -104,25 +129,49 @@ impl Stats {
         self.counters[stat as usize]
     }
 
+    /// Whether a bit of [`mac_ctrl`] is set.
+    pub fn mac(&self, bit: u32) -> bool {
+        self.mac_ctrl & bit != 0
+    }
+
+    /// Writes the bytes in `mask` of the word at `offset` of the region.
+    pub fn write(&mut self, offset: u32, mask: u32, value: u32) {
+        use mac_ctrl::{LOOPBACK, RX_PAUSE, TX_PAUSE};
+        match offset {
+            MAC_CTRL if mask & 0xff != 0 => {
+                self.mac_ctrl = value & (LOOPBACK | RX_PAUSE | TX_PAUSE);
+            }
+            SNAPSHOT => {
+                self.snapshots = self.snapshots.wrapping_add(1);
+                self.frozen = self.counters;
+            }
+            _ => {}
+        }
+    }
+
     /// The 32-bit word at `offset` of the region. Reading a counter's low half latches its high half.
     pub fn read(&mut self, offset: u32) -> u32 {
         match offset {
             0x0 => MAGIC,
             0x4 => VERSION,
             0x8 => DATA_WIDTH << 16 | u32::from(self.queue_pairs),
-            COUNTERS.. => {
-                let place = offset - COUNTERS;
-                let Some(value) = self.counters.get((place / 8) as usize) else {
-                    return 0;
-                };
-                if place % 8 == 4 {
-                    return self.high;
-                }
-                self.high = (value >> 32) as u32;
-                *value as u32
-            }
+            MAC_CTRL => self.mac_ctrl,
+            SNAPSHOT => self.snapshots,
+            FROZEN.. => self.read_counter(self.frozen, offset - FROZEN),
+            COUNTERS.. => self.read_counter(self.counters, offset - COUNTERS),
             _ => 0,
         }
+    }
+
+    fn read_counter(&mut self, counters: [u64; Stat::ALL.len()], place: u32) -> u32 {
+        let Some(value) = counters.get((place / 8) as usize) else {
+            return 0;
+        };
+        if place % 8 == 4 {
+            return self.high;
+        }
+        self.high = (value >> 32) as u32;
+        *value as u32
     }
 }
 
@@ -171,5 +220,30 @@ mod tests {
         assert_eq!(stats.read(0).to_le_bytes(), *b"WPTH");
         assert_eq!(stats.read(8) & 0xffff, 4);
         assert_eq!(stats.read(0xffc), 0);
+    }
+
+    #[test]
+    fn a_snapshot_is_of_one_instant() {
+        let mut stats = Stats::new(1);
+        stats.add(Stat::RxFrames, 7);
+        stats.add(Stat::TxPause, 0x2_0000_0003);
+        assert_eq!(stats.read(FROZEN), 0);
+        stats.write(SNAPSHOT, u32::MAX, 0);
+        stats.add(Stat::RxFrames, 1);
+        assert_eq!((stats.read(FROZEN), stats.read(COUNTERS)), (7, 8));
+        let at = FROZEN + 8 * Stat::TxPause as u32;
+        assert_eq!((stats.read(at), stats.read(at + 4)), (3, 2));
+        assert_eq!(stats.read(SNAPSHOT), 1);
+        assert_eq!(stats.read(FROZEN + 8 * Stat::ALL.len() as u32), 0);
+    }
+
+    #[test]
+    fn the_mac_is_set_by_its_low_byte() {
+        let mut stats = Stats::new(1);
+        assert_eq!(stats.read(MAC_CTRL), mac_ctrl::RX_PAUSE);
+        stats.write(MAC_CTRL, 0xff00, u32::MAX);
+        assert!(!stats.mac(mac_ctrl::LOOPBACK));
+        stats.write(MAC_CTRL, 0xff, 0xff);
+        assert_eq!(stats.read(MAC_CTRL), 7);
     }
 }

@@ -11,7 +11,7 @@ use super::{
     hdr::{F_NEEDS_CSUM, NetHdr, gso},
     parse::Packet,
     spec::feature,
-    stats::Stat,
+    stats::{Stat, mac_ctrl},
     tso,
     virtqueue::{Chain, Direction, QueueError, Times, Used},
     wire,
@@ -191,6 +191,10 @@ impl ModelNic {
         while let Some(frame) = self.wire.end_outgoing(self.now) {
             self.stats.add(Stat::TxFrames, 1);
             self.stats.add(Stat::TxBytes, frame.bytes.len() as u64);
+            if self.stats.mac(mac_ctrl::LOOPBACK) {
+                self.mac_frame(frame);
+                continue;
+            }
             self.dma.counters.wire_out += 1;
             self.frames.push_back(frame);
         }

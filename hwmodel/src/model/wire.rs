@@ -22,15 +22,25 @@ fn duration(bytes: usize) -> Ps {
     octets(PREAMBLE + bytes as u64 + FCS)
 }
 
+/// A frame of the device.
+#[derive(Debug)]
+struct Outgoing {
+    frame: WireFrame,
+    /// Not before, whatever is on the wire.
+    ready: Ps,
+}
+
 /// Frames on the wire and in front of it; each direction is in order.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     incoming: VecDeque<WireFrame>,
     /// When the next frame to the device may begin.
     incoming_free: Ps,
-    outgoing: VecDeque<WireFrame>,
+    outgoing: VecDeque<Outgoing>,
     /// When the next frame from the device may begin.
     outgoing_free: Ps,
+    /// The peer wants no frame to begin before.
+    paused_until: Ps,
 }
 
 impl Wire {
@@ -53,7 +63,8 @@ impl Wire {
 
     /// Takes a frame to the device that has ended.
     pub fn end_incoming(&mut self, now: Ps) -> Option<WireFrame> {
-        pop_ended(&mut self.incoming, now)
+        self.incoming.front().filter(|frame| frame.end <= now)?;
+        self.incoming.pop_front()
     }
 
     /// When the device's side is free.
@@ -66,33 +77,54 @@ impl Wire {
         if bytes.len() < MIN_FRAME {
             bytes.resize(MIN_FRAME, 0);
         }
-        let at = ready.max(self.outgoing_free);
-        let end = at + duration(bytes.len());
+        let frame = WireFrame::new(0, bytes);
+        self.place(Outgoing { frame, ready })
+    }
+
+    /// Puts a frame behind those that are there; returns when it will have ended.
+    fn place(&mut self, mut outgoing: Outgoing) -> Ps {
+        let Outgoing { frame, ready } = &mut outgoing;
+        frame.at = self.outgoing_free.max(*ready).max(self.paused_until);
+        frame.end = frame.at + duration(frame.bytes.len());
+        let end = frame.end;
         self.outgoing_free = end + octets(GAP);
-        self.outgoing.push_back(WireFrame {
-            end,
-            ..WireFrame::new(at, bytes)
-        });
+        self.outgoing.push_back(outgoing);
         end
+    }
+
+    /// No frame begins before `until`, and what an earlier pause held back is free (802.3 31B.3.2);
+    /// returns when those that have not begun by `now` will have ended.
+    pub fn pause(&mut self, now: Ps, until: Ps) -> Vec<Ps> {
+        let begun = self.outgoing.partition_point(|o| o.frame.at <= now);
+        let waiting = self.outgoing.split_off(begun);
+        if !waiting.is_empty() {
+            let last = self
+                .outgoing
+                .back()
+                .map_or(now, |o| o.frame.end + octets(GAP));
+            self.outgoing_free = self.outgoing_free.min(last);
+        }
+        self.paused_until = until;
+        let ready = |mut o: Outgoing| {
+            o.ready = o.ready.max(now);
+            o
+        };
+        waiting.into_iter().map(|o| self.place(ready(o))).collect()
     }
 
     /// Takes a frame of the device that has ended.
     pub fn end_outgoing(&mut self, now: Ps) -> Option<WireFrame> {
-        pop_ended(&mut self.outgoing, now)
+        self.outgoing.front().filter(|o| o.frame.end <= now)?;
+        self.outgoing.pop_front().map(|o| o.frame)
     }
 
     /// A reset: what has not begun is not sent.
     pub fn cut_outgoing(&mut self, now: Ps) {
-        let begun = self.outgoing.partition_point(|frame| frame.at <= now);
+        let begun = self.outgoing.partition_point(|o| o.frame.at <= now);
         self.outgoing.truncate(begun);
-        let last = self.outgoing.back().map_or(now, |frame| frame.end);
+        let last = self.outgoing.back().map_or(now, |o| o.frame.end);
         self.outgoing_free = self.outgoing_free.min(last + octets(GAP));
     }
-}
-
-fn pop_ended(frames: &mut VecDeque<WireFrame>, now: Ps) -> Option<WireFrame> {
-    frames.front().filter(|frame| frame.end <= now)?;
-    frames.pop_front()
 }
 
 #[cfg(test)]
@@ -125,6 +157,25 @@ mod tests {
         );
         assert!(wire.end_incoming(57_699).is_none());
         assert!(wire.end_incoming(57_700).is_some());
+    }
+
+    #[test]
+    fn a_pause_holds_back_what_has_not_begun() {
+        let mut wire = Wire::default();
+        for _ in 0..3 {
+            wire.send(vec![0; 60], 0);
+        }
+        // The second has begun, the third waits; a new one behind it does, too.
+        let ends = wire.pause(70_000, 1_000_000);
+        assert_eq!(ends, [1_057_600]);
+        assert_eq!(wire.send(vec![0; 60], 80_000), 1_124_800);
+        // XON: at once, but behind the one on the wire.
+        assert_eq!(wire.pause(90_000, 90_000), [192_000, 259_200]);
+        assert_eq!(wire.send(vec![0; 60], 0), 326_400);
+        // Nothing waits: a later frame does not wait either once the pause is over.
+        let mut wire = Wire::default();
+        assert!(wire.pause(0, 500).is_empty());
+        assert_eq!(wire.send(vec![0; 60], 1000), 58_600);
     }
 
     #[test]

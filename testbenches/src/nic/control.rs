@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 const NIC_PKG: &str = include_str!("../../../rtl/pkg/nic_pkg.sv");
 
 /// The number in `NAME = 16'h1234;` or `NAME = 4;`.
-fn constant(name: &str) -> Result<u32, Fail> {
+pub(super) fn constant(name: &str) -> Result<u32, Fail> {
     let missing = || Fail(format!("nic_pkg.sv has no number for {name}"));
     let at = NIC_PKG.find(&format!(" {name} ")).ok_or_else(missing)?;
     let text = NIC_PKG[at..]
@@ -24,7 +24,11 @@ fn constant(name: &str) -> Result<u32, Fail> {
     number.map_err(|_| missing())
 }
 
-fn equal<T: PartialEq + std::fmt::Debug>(what: &str, got: T, wanted: T) -> Result<(), Fail> {
+pub(super) fn equal<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    got: T,
+    wanted: T,
+) -> Result<(), Fail> {
     if got == wanted {
         return Ok(());
     }

@@ -126,10 +126,14 @@ pub enum Stat {
     TxSegments,
     CtrlOk,
     CtrlErr,
+    RxNoBuffer,
+    RxPause,
+    RxMacCtrl,
+    TxPause,
 }
 
 /// Counters in [`Stat`]'s order.
-pub type Stats = [u64; 25];
+pub type Stats = [u64; 29];
 
 /// Where the capabilities say that structures are in BAR0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

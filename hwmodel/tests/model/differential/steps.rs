@@ -38,6 +38,8 @@ pub enum Step {
     /// table or not.
     Send(u16, [u8; 12], Vec<u8>, usize, bool),
     Link(bool),
+    /// A frame that comes back, and others that the loopback keeps out.
+    Loopback(Vec<u8>),
     ResetQueue(u16),
     /// Class, command and data for the control queue.
     Command(Vec<u8>),
@@ -122,9 +124,24 @@ fn packet(rng: &mut Rng, longest: u64) -> Spec {
     }
 }
 
+/// A PAUSE, or something like it (802.3 31B.1).
+fn mac_control(rng: &mut Rng) -> Vec<u8> {
+    let to = match rng.below(4) {
+        0 => [2, 0, 0, 0, 0, 1],
+        1 => [2, 0, 0, 0, 0, 7],
+        _ => [0x01, 0x80, 0xc2, 0, 0, 0x01],
+    };
+    let quanta = rng.below(60) as u8;
+    let opcode = if rng.chance(7) { 1 } else { rng.next() as u8 };
+    let mut frame = [&to[..], &[6; 6], &[0x88, 0x08, 0, opcode, 0, quanta]].concat();
+    frame.resize(60, 0);
+    frame
+}
+
 fn incoming(rng: &mut Rng) -> Step {
     let mut frame = match rng.below(10) {
         0 => vec![0xff; 50 + rng.below(1600) as usize],
+        1 => mac_control(rng),
         _ => padded(packet(rng, 1440).frame()),
     };
     if rng.chance(3) {
@@ -213,7 +230,7 @@ pub fn steps(rng: &mut Rng, features: u64, gso: bool, pairs: u16) -> Vec<Step> {
     let indirect = features & feature::RING_INDIRECT_DESC != 0;
     let mut steps = Vec::new();
     for index in 0..60 {
-        let step = match rng.below(12) {
+        let step = match rng.below(13) {
             0..=3 => incoming(rng),
             4 => {
                 steps.push(buffers(rng, pairs, indirect));
@@ -227,6 +244,7 @@ pub fn steps(rng: &mut Rng, features: u64, gso: bool, pairs: u16) -> Vec<Step> {
             10 if features & feature::RING_RESET != 0 => {
                 Step::ResetQueue(rng.below(2 * u64::from(pairs)) as u16)
             }
+            12 => Step::Loopback(padded(packet(rng, 600).frame())),
             _ => buffers(rng, pairs, indirect),
         };
         steps.push(step);
