@@ -478,6 +478,7 @@ module nic
     .station_i   (mac_q),
     .pause_o     (pause),
     .quanta_o    (quanta),
+    .tx_pause_i  (mac_ctrl.tx_pause),
     .xoff_o      (xoff),
     .mac_other_o (count[STAT_RX_MAC_CTRL]),
     .loopback_i  (mac_ctrl.loopback),
@@ -558,7 +559,8 @@ module nic
 
   tx_path #(
     .QueuePairs   (QueuePairs),
-    .HostDataWidth(HostDataWidth)
+    .HostDataWidth(HostDataWidth),
+    .Segmentation (1'b1)
   ) u_tx_path (
     .clk_i,
     .rst_ni,
@@ -587,7 +589,7 @@ module nic
     .station_i   (mac_q),
     .pause_i     (pause),
     .quanta_i    (quanta),
-    .xoff_i      (xoff && mac_ctrl.tx_pause),
+    .xoff_i      (xoff),
     .pause_sent_o(count[STAT_TX_PAUSE]),
     .xgmii_txd_o (txd),
     .xgmii_txc_o (txc),

@@ -64,7 +64,8 @@ module rx_path
 
   output logic                       pause_o,         // PAUSE frame, pulse
   output logic [15:0]                quanta_o,        // its time, 512 bit times
-  output logic                       xoff_o,          // the store is filling up
+  input  logic                       tx_pause_i,      // the peer may be asked to pause
+  output logic                       xoff_o,          // it is to be quiet, see mac_xoff
 
   output mac_rx_stat_t               mac_stat_o,      // events
   output logic                       mac_other_o,     // other MAC control frame
@@ -95,7 +96,7 @@ module rx_path
 
   // ---- waking up ------------------------------------------------------------------------------------
   logic        clk, active_q, active2_q;
-  logic        mac_busy, control_busy, offload_busy, fifo_busy, coalesce_busy, dma_busy, xoff;
+  logic        mac_busy, control_busy, offload_busy, fifo_busy, coalesce_busy, dma_busy, xoff_busy;
   logic [63:0] rxd_q, rxd2_q;
   logic [7:0]  rxc_q, rxc2_q;
   always_ff @(posedge clk_i) begin
@@ -123,7 +124,7 @@ module rx_path
   wire event_told = mac_stat_o.good || mac_stat_o.bad_fcs || mac_stat_o.runt ||
                     mac_stat_o.oversize || mac_stat_o.error;
   assign busy_o = active_q || active2_q || mac_busy || control_busy || event_told || offload_busy ||
-                  fifo_busy || coalesce_busy || dma_busy || xoff != xoff_o;
+                  fifo_busy || coalesce_busy || dma_busy || xoff_busy;
 
   // ---- frame ------------------------------------------------------------------------------------------
   logic [63:0] mac_rx_data, store_data;
@@ -229,14 +230,17 @@ module rx_path
     .busy_o         (fifo_busy)
   );
 
-  // The peer is asked to pause when less is left than what comes until it does, with frames of 1518
-  // bytes: one of ours that has begun, one of its own, and the time that both ends take (31B.3.7);
-  // with longer frames the store may overflow nevertheless.
-  localparam int unsigned XOFF_WORDS = 1024;
-  localparam int unsigned XON_WORDS  = 1536;
-  // A bad frame that is forgotten makes room without anything else to do: busy_o waits for that.
-  assign xoff = 32'(rx_free_words) < (xoff_o ? XON_WORDS : XOFF_WORDS);
-  always_ff @(posedge clk) xoff_o <= rst_ni && xoff;
+  mac_xoff #(
+    .StoreWords(StoreWords)
+  ) u_xoff (
+    .clk_i(clk),
+    .rst_ni,
+    .enable_i    (tx_pause_i),
+    .max_frame_i,
+    .free_words_i(rx_free_words),
+    .xoff_o,
+    .busy_o      (xoff_busy)
+  );
 
   // ---- coalescing ---------------------------------------------------------------------------------------
   rx_frame_t   frame;
@@ -249,8 +253,8 @@ module rx_path
     .rst_ni,
     .enable_i     (tso4_i || tso6_i),
     .guest_csum_i,
-    // A group that waits holds what the store needs.
-    .hurry_i      (rx_free_words < ($clog2(StoreWords) + 1)'(StoreWords / 4)),
+    // A group that waits holds what the store needs, and while the peer is quiet nothing joins it.
+    .hurry_i      (xoff_o || rx_free_words < ($clog2(StoreWords) + 1)'(StoreWords / 4)),
     .meta_valid_i (rx_meta_valid),
     .meta_len_i   (rx_meta_len),
     .meta_i       (rx_meta),

@@ -6,7 +6,9 @@ module tx_path
   import nic_pkg::*;
 #(
   parameter int unsigned QueuePairs    = 1,
-  parameter int unsigned HostDataWidth = 128
+  parameter int unsigned HostDataWidth = 128,
+  // Without: tso4_i, tso6_i, ecn_i, uso_i and hash_hdr_i must be 0.
+  parameter bit          Segmentation  = 1'b1
 ) (
   input  logic                     clk_i,
   input  logic                     rst_ni,
@@ -167,33 +169,49 @@ module tx_path
     .m_axis_tready_i(arb_ready)
   );
 
-  tx_seg u_tx_seg (
-    .clk_i(clk),
-    .rst_ni,
-    .flush_i        (flush),
-    .tso4_i,
-    .tso6_i,
-    .ecn_i,
-    .uso_i,
-    .hash_hdr_i,
-    .max_frame_i,
-    .s_axis_tdata_i (arb_data),
-    .s_axis_tkeep_i (arb_keep),
-    .s_axis_tvalid_i(arb_valid),
-    .s_axis_tlast_i (arb_last),
-    .s_axis_tuser_i (arb_user),
-    .s_axis_tready_o(arb_ready),
-    .m_axis_tdata_o (seg_data),
-    .m_axis_tkeep_o (seg_keep),
-    .m_axis_tvalid_o(seg_valid),
-    .m_axis_tlast_o (seg_last),
-    .m_axis_tuser_o (seg_abort),
-    .m_axis_tready_i(seg_ready),
-    .malformed_o    (malformed_o[1]),
-    .gso_o,
-    .segment_o,
-    .busy_o         (seg_busy)
-  );
+  if (Segmentation) begin : g_seg
+    tx_seg u_tx_seg (
+      .clk_i(clk),
+      .rst_ni,
+      .flush_i        (flush),
+      .tso4_i,
+      .tso6_i,
+      .ecn_i,
+      .uso_i,
+      .hash_hdr_i,
+      .max_frame_i,
+      .s_axis_tdata_i (arb_data),
+      .s_axis_tkeep_i (arb_keep),
+      .s_axis_tvalid_i(arb_valid),
+      .s_axis_tlast_i (arb_last),
+      .s_axis_tuser_i (arb_user),
+      .s_axis_tready_o(arb_ready),
+      .m_axis_tdata_o (seg_data),
+      .m_axis_tkeep_o (seg_keep),
+      .m_axis_tvalid_o(seg_valid),
+      .m_axis_tlast_o (seg_last),
+      .m_axis_tuser_o (seg_abort),
+      .m_axis_tready_i(seg_ready),
+      .malformed_o    (malformed_o[1]),
+      .gso_o,
+      .segment_o,
+      .busy_o         (seg_busy)
+    );
+  end else begin : g_no_seg
+    assign seg_data       = arb_data;
+    assign seg_keep       = arb_keep;
+    assign seg_valid      = arb_valid;
+    assign seg_last       = arb_last;
+    assign seg_abort      = arb_user;
+    assign arb_ready      = seg_ready;
+    assign seg_busy       = 1'b0;
+    assign malformed_o[1] = 1'b0;
+    assign gso_o          = 1'b0;
+    assign segment_o      = 1'b0;
+    /* verilator lint_off UNUSEDSIGNAL */
+    wire unused_features = &{1'b0, tso4_i, tso6_i, ecn_i, uso_i, hash_hdr_i};
+    /* verilator lint_on UNUSEDSIGNAL */
+  end
 
   tx_csum u_tx_csum (
     .clk_i(clk),

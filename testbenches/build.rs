@@ -189,6 +189,12 @@ fn table() -> Vec<Block> {
             .input("m_axis_tready_i", 1)
             .output("sent_o", 1)
             .output("busy_o", 1),
+        Block::new("mac_xoff")
+            .input("enable_i", 1)
+            .input("max_frame_i", 16)
+            .input("free_words_i", 13)
+            .output("xoff_o", 1)
+            .output("busy_o", 1),
         packet_fifo("packet_fifo", false),
         packet_fifo("packet_fifo_keep", true),
         Block::new("rx_csum")

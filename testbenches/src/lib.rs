@@ -36,6 +36,7 @@ pub const TESTBENCHES: &[Testbench] = &[
     mac::TESTBENCHES[3],
     mac::TESTBENCHES[4],
     mac::TESTBENCHES[5],
+    mac::TESTBENCHES[6],
     csum::RX_CSUM,
     csum::TX_CSUM,
     seg::TX_SEG,

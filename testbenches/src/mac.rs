@@ -11,6 +11,7 @@ mod rx;
 mod rx_port;
 mod tx;
 mod tx_port;
+mod xoff;
 
 pub use fate::Fate;
 pub use rx_port::{Received, RxPort, RxStat};
@@ -21,7 +22,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// For the list of all testbenches.
-pub const TESTBENCHES: [Testbench; 6] = [
+pub const TESTBENCHES: [Testbench; 7] = [
     Testbench {
         name: "mac_crc32",
         about: "CRC-32 of every length against crc32fast",
@@ -51,6 +52,11 @@ pub const TESTBENCHES: [Testbench; 6] = [
         name: "mac_pause_tx",
         about: "no frame begins in a pause; XOFF, again in time, and XON between frames",
         run: pause::run_tx,
+    },
+    Testbench {
+        name: "mac_xoff",
+        about: "a store filled at line rate while own frame, cable and peer take their longest: never full",
+        run: xoff::run,
     },
 ];
 

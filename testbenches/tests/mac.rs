@@ -43,3 +43,8 @@ fn control_rx() {
 fn pause_tx() {
     run("mac_pause_tx");
 }
+
+#[test]
+fn xoff() {
+    run("mac_xoff");
+}

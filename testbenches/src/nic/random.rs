@@ -156,6 +156,8 @@ struct Life<'a> {
     /// Cuts what the card has coalesced, and streams for it.
     cutter: Option<Shadow>,
     score: Score,
+    /// As the driver has said it.
+    steering: ctrl::Steering,
     baseline: Counts,
     /// Frames that are still to be sent, by direction.
     left: [usize; 2],
@@ -214,6 +216,7 @@ impl<'a> Life<'a> {
             shadow,
             cutter: cutter.transpose()?,
             score: Score::new(plan.pairs()),
+            steering: ctrl::Steering::RESET,
             baseline,
             left: [0, 0],
             stream: Vec::new(),

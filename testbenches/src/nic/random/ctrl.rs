@@ -8,11 +8,46 @@ use crate::{
 use hwmodel::{Device, model::feature as net};
 use rand::{Rng, RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
 
 /// Answers lie here, behind the command.
 const ANSWER: u64 = COMMANDS.0 + BUS_OFFSET + 0x8000;
 /// What the answer's place holds before there is one.
 const NONE: u8 = 0xee;
+
+/// VIRTIO_NET_OK.
+pub const OK: u8 = 0;
+
+/// How receive queues are chosen: as the last command about it said (5.1.6.5.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steering {
+    /// 5.1.6.5.6: any of so many pairs, as the device likes.
+    Automatic(usize),
+    /// 5.1.6.5.7: as table and hash have it.
+    Rss,
+}
+
+impl Steering {
+    /// A device that has had no command yet.
+    pub const RESET: Self = Self::Automatic(1);
+
+    /// A command was answered with VIRTIO_NET_OK.
+    pub fn follow(&mut self, command: &[u8]) {
+        match *command {
+            [4, 0, low, high] => *self = Self::Automatic(u16::from_le_bytes([low, high]).into()),
+            [4, 1, ..] => *self = Self::Rss,
+            _ => {}
+        }
+    }
+
+    /// Pairs that may get a frame of which the model gives to `chosen`.
+    pub fn pairs(self, chosen: usize) -> Range<usize> {
+        match self {
+            Self::Automatic(pairs) => 0..pairs,
+            Self::Rss => chosen..chosen + 1,
+        }
+    }
+}
 
 /// VLANs that drivers of these tests let in, and that frames are in.
 pub const VLANS: [u16; 4] = [1, 5, 100, 4094];

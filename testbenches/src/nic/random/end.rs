@@ -46,6 +46,9 @@ impl Life<'_> {
                 format!("{command:x?} is answered {answer:?}, expected {expected:?}").into(),
             );
         }
+        if answer == Some(ctrl::OK) {
+            self.steering.follow(command);
+        }
         // Filters take a while to be what was said.
         self.advance(self.host.nic.now() + 30_000_000)?;
         self.report.add("commands", 1);

@@ -55,11 +55,9 @@ impl Life<'_> {
     /// A frame to the model, then to the card.
     pub(super) fn send(&mut self, frame: WireFrame) -> Result<(), Fail> {
         if let Some(delivered) = self.shadow.receive(frame.clone())? {
-            // 5.1.6.5.6: which queue automatic steering chooses is the device's affair.
-            let several = self.plan.has(net::MQ) && !self.plan.has(net::RSS);
-            let pair = (!several).then_some(delivered.pair);
+            let pairs = self.steering.pairs(delivered.pair);
             self.score
-                .expect_incoming(&frame.bytes, pair, delivered.header);
+                .expect_incoming(&frame.bytes, pairs, delivered.header);
         }
         self.report.add("frames to the card", 1);
         self.last_progress = self.host.nic.now();

@@ -9,6 +9,7 @@ use hwmodel::model::{Stat, feature as net};
 use std::{
     collections::{HashMap, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
+    ops::Range,
 };
 
 /// Counters in the order of [`Stat`].
@@ -18,8 +19,8 @@ pub type Counts = [u64; Stat::ALL.len()];
 struct Incoming {
     /// Place among all that were sent to the card.
     order: u64,
-    /// The pair that must get it; any of them may when there is none.
-    pair: Option<usize>,
+    /// The pairs that may get it.
+    pairs: Range<usize>,
     header: Vec<u8>,
     len: usize,
 }
@@ -78,8 +79,8 @@ impl Score {
         self.counts[stat as usize] += n;
     }
 
-    /// A frame that the model delivers was sent to the card.
-    pub fn expect_incoming(&mut self, bytes: &[u8], pair: Option<usize>, header: Vec<u8>) {
+    /// A frame that the model delivers was sent to the card; one of `pairs` must get it.
+    pub fn expect_incoming(&mut self, bytes: &[u8], pairs: Range<usize>, header: Vec<u8>) {
         self.order += 1;
         self.frames += 1;
         self.window.0 += 1;
@@ -89,7 +90,7 @@ impl Score {
             .or_default()
             .push_back(Incoming {
                 order: self.order,
-                pair,
+                pairs,
                 header,
                 len: bytes.len(),
             });
@@ -187,8 +188,14 @@ impl Score {
         };
         let place = entry
             .iter()
-            .position(|f| f.pair.is_none_or(|p| p == pair))
-            .ok_or_else(|| format!("a frame for pair {:?} comes to {pair}", entry[0].pair))?;
+            .position(|f| f.pairs.contains(&pair))
+            .ok_or_else(|| {
+                format!(
+                    "a frame for pairs {:?} comes to {pair}: {:02x?}",
+                    entry[0].pairs,
+                    &bytes[..bytes.len().min(160)],
+                )
+            })?;
         let due = entry.remove(place).ok_or("no frame")?;
         if entry.is_empty() {
             self.incoming.remove(&key(bytes));
