@@ -106,10 +106,10 @@ module nic
   localparam logic [63:0] SUPPORTED =
       (64'd1 << F_VERSION_1) | (64'd1 << F_RING_PACKED) | (64'd1 << F_ACCESS_PLATFORM) |
       (64'd1 << F_EVENT_IDX) | (64'd1 << F_IN_ORDER) | (64'd1 << F_RING_RESET) |
-      (64'd1 << F_INDIRECT_DESC) | (64'd1 << F_NET_MRG_RXBUF) |
+      (64'd1 << F_INDIRECT_DESC) | (64'd1 << F_NET_MRG_RXBUF) | (64'd1 << F_NET_HASH_REPORT) |
       (64'd1 << F_NET_CSUM) | (64'd1 << F_NET_GUEST_CSUM) | (64'd1 << F_NET_MTU) |
       (64'd1 << F_NET_HOST_TSO4) | (64'd1 << F_NET_HOST_TSO6) | (64'd1 << F_NET_HOST_ECN) |
-      (64'd1 << F_NET_HOST_USO) |
+      (64'd1 << F_NET_HOST_USO) | (64'd1 << F_NET_GUEST_TSO4) | (64'd1 << F_NET_GUEST_TSO6) |
       (64'd1 << F_NET_MAC) | (64'd1 << F_NET_STATUS) | (64'd1 << F_NET_SPEED_DUPLEX) |
       (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_CTRL_RX) | (64'd1 << F_NET_CTRL_VLAN) |
       (64'd1 << F_NET_CTRL_MAC_ADDR) | (64'd1 << F_NET_MQ) | (64'd1 << F_NET_RSS) |
@@ -537,7 +537,7 @@ module nic
   logic [63:0]           tx_ar_addr [QueuePairs];
   logic [3:0]            tx_ar_len [QueuePairs];
   logic [QueuePairs-1:0] tx_enable, tx_desc_valid, tx_desc_ready, tx_used_valid, tx_used_ready,
-                         tx_ar_valid, tx_ar_ready, tx_r_valid, tx_empty, tx_error, tx_idle;
+                         tx_ar_valid, tx_ar_ready, tx_r_valid, tx_bad_chain, tx_error, tx_idle;
   logic [1:0]            bad_frame;
   for (genvar p = 0; p < int'(QueuePairs); p++) begin : gen_tx
     localparam int Q = 2 * p + 1;
@@ -595,7 +595,7 @@ module nic
     .xgmii_txc_o (txc),
     .mac_stat_o  (mac_tx_stat),
     .malformed_o (bad_frame),
-    .empty_o     (tx_empty),
+    .bad_chain_o (tx_bad_chain),
     .csum_o      (count[STAT_TX_CSUM]),
     .gso_o       (count[STAT_TX_GSO]),
     .segment_o   (count[STAT_TX_SEGMENTS]),
@@ -628,11 +628,11 @@ module nic
     rx_buffers   = '0;
     tx_buffers   = '0;
     tx_malformed = 4'(bad_frame[0]) + 4'(bad_frame[1]);
-    if (returned != '0 || tx_empty != '0) begin
+    if (returned != '0 || tx_bad_chain != '0) begin
       for (int unsigned p = 0; p < QueuePairs; p++) begin
         rx_buffers   += 4'(returned[2*p] && vq_cfg[2*p].enable);
         tx_buffers   += 4'(returned[2*p+1] && vq_cfg[2*p+1].enable);
-        tx_malformed += 4'(tx_empty[p]);
+        tx_malformed += 4'(tx_bad_chain[p]);
       end
     end
   end

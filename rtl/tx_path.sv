@@ -51,7 +51,7 @@ module tx_path
 
   output mac_tx_stat_t             mac_stat_o,    // events
   output logic [1:0]               malformed_o,   // single frame, super-frame
-  output logic [QueuePairs-1:0]    empty_o,       // a chain without a byte
+  output logic [QueuePairs-1:0]    bad_chain_o,   // without a byte, or with a descriptor that is too long
   output logic                     csum_o,
   output logic                     gso_o,
   output logic                     segment_o,
@@ -134,7 +134,7 @@ module tx_path
       .m_axis_tlast_o (q_last[p]),
       .m_axis_tuser_o (q_user[p]),
       .m_axis_tready_i(q_ready[p]),
-      .stat_empty_o   (empty_o[p]),
+      .stat_bad_o     (bad_chain_o[p]),
       .error_o        (error_o[p]),
       .idle_o         (idle_o[p]),
       .busy_o         (dma_busy[p])

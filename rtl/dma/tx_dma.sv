@@ -3,13 +3,14 @@
 // Input: descriptors of the virtqueue. Output: AXI4-Stream, 64 bits, one packet per chain:
 // virtio_net_hdr and frame, first byte in lane 0, all beats full but the last. Buffers may start
 // anywhere and be split anywhere (virtio 2.8.5). A chain is returned as used when its last byte has
-// been handed over. A chain without any byte gives no packet and pulses stat_empty_o.
+// been handed over. A chain without any byte gives no packet and pulses stat_bad_o.
 // Reads are bursts that end at BURST_BEATS boundaries; room for their data is reserved before they
 // are issued, so the R channel is never held back. They use one AXI ID: data comes in order.
 // share_i: beats that may be in flight; a single burst always may. What is asked for beyond what memory's
 // latency needs only stands in a row before it, and there holds up the descriptors of other queues.
 // A descriptor longer than MAX_DESC_BYTES cannot be part of a legal frame, and it would keep the
-// device busy for long: it stops the queue (error_o), as an error response does.
+// device busy for long: nothing more is read of its chain, which is returned, pulses stat_bad_o and
+// gives no packet, or one that ends with an abort.
 // A packet is offered when all of it has arrived, so that whoever takes it does not wait for memory; one
 // that is larger or in more pieces than fits when half of the buffer is full, or 32 bursts are asked for.
 // enable_i = 0: no new reads, and what arrives is discarded; a packet that was begun ends with an
@@ -53,7 +54,7 @@ module tx_dma
   output logic                     m_axis_tuser_o,  // with tlast: not all of the packet has come
   input  logic                     m_axis_tready_i,
 
-  output logic                     stat_empty_o,  // pulse
+  output logic                     stat_bad_o,    // pulse: a chain that is no frame
   output logic                     error_o,       // pulse
   output logic                     idle_o,        // nothing outstanding on AXI
   output logic                     busy_o
@@ -71,6 +72,7 @@ module tx_dma
     logic [BeatW-1:0]  first;  // byte lane of the first byte
     logic [BurstW:0]   bytes;  // in this burst, 0: only the end of a chain
     logic              last;   // the chain ends here
+    logic              bad;    // with last: it had a descriptor that is too long
     logic [15:0]       id;
     logic [15:0]       ndesc;
   } burst_t;
@@ -94,6 +96,7 @@ module tx_dma
   logic        next_q;
   logic [15:0] id_q;
   logic [15:0] ndesc_q;       // descriptors of the chain so far
+  logic        bad_q;         // one of them was too long
   logic [3:0]  beats_q;       // of the request, minus 1
   logic [CountW-1:0] reserved_q;  // beats asked for and not yet unpacked
 
@@ -109,6 +112,7 @@ module tx_dma
                                 (awaited_q == '0 || in_flight <= CountW'(share_i));
   wire            desc_fire   = desc_valid_i && desc_ready_o;
   wire            too_long    = desc_i.len > 32'(MAX_DESC_BYTES);
+  wire            skip        = bad_q || too_long || desc_i.len == '0;
 
   burst_t burst, ctx;
   logic   ctx_push, ctx_ready, ctx_valid, ctx_pop;
@@ -116,6 +120,7 @@ module tx_dma
     first: addr_q[BeatW-1:0],
     bytes: bytes,
     last:  !next_q && left_q == 17'(bytes),
+    bad:   bad_q,
     id:    id_q,
     ndesc: ndesc_q
   };
@@ -245,7 +250,7 @@ module tx_dma
     .count_o(used_count)
   );
   assign used_o = '{more: 1'b0, id: used_word[31:16], len: '0, ndesc: used_word[15:0]};
-  assign stat_empty_o = take && chain_end && total == '0;
+  assign stat_bad_o = take && chain_end && (total == '0 || ctx.bad);
 
   // tkeep of a last word from its byte count.
   logic       sent_q;    // words of an unfinished packet have left
@@ -260,7 +265,8 @@ module tx_dma
     .clk_i(clk),
     .rst_ni,
     .flush_i(1'b0),
-    .data_i ({abort, out_last, ~(8'hff << out_bytes), tail_q ? acc_q : low}),
+    .data_i ({abort || (!tail_q && chain_end && ctx.bad), out_last, ~(8'hff << out_bytes),
+              tail_q ? acc_q : low}),
     .valid_i(out_valid),
     .ready_o(out_ready),
     .data_o ({m_axis_tuser_o, m_axis_tlast_o, m_axis_tkeep_o, m_axis_tdata_o}),
@@ -274,7 +280,7 @@ module tx_dma
   wire held = ctx_valid || beat_valid || reserved_q != '0 || fill_q != '0 || sent_q || ndesc_q != '0;
   assign idle_o  = awaited_q == '0 && state_q != REQUEST;
   assign flush   = !active && idle_o && !sent_q && !tail_q;
-  assign error_o = active && ((r_valid_i && r_error_i) || (desc_fire && too_long));
+  assign error_o = active && r_valid_i && r_error_i;
   // Only reads are missing: their data wakes it.
   assign busy_o  = state_q == REQUEST || (state_q == DESC && desc_valid_i && enable_i) ||
                    (state_q == SPLIT && (ctx_push || !active)) ||
@@ -290,6 +296,7 @@ module tx_dma
       asked_q    <= '0;
       arrived_q  <= '0;
       ndesc_q    <= '0;
+      bad_q      <= 1'b0;
       reserved_q <= '0;
       awaited_q  <= '0;
       started_q  <= 1'b0;
@@ -301,14 +308,15 @@ module tx_dma
       if (out_valid && out_ready) sent_q <= !out_last;
       unique case (state_q)
         DESC: begin
-          if (desc_fire && !too_long) begin
+          if (desc_fire) begin
             addr_q  <= desc_i.addr;
-            left_q  <= desc_i.len[16:0];
+            left_q  <= skip ? '0 : desc_i.len[16:0];
+            bad_q   <= bad_q || too_long;
             next_q  <= desc_i.next;
             id_q    <= desc_i.id;
             ndesc_q <= ndesc_q + 16'(!desc_i.inner);
             // An empty descriptor in the middle of a chain is nothing; at its end it is the end.
-            if (desc_i.len != '0 || !desc_i.next) state_q <= SPLIT;
+            if (!skip || !desc_i.next) state_q <= SPLIT;
           end
         end
         SPLIT: begin
@@ -322,6 +330,7 @@ module tx_dma
             if (left_q == '0) begin
               state_q <= DESC;
               ndesc_q <= '0;
+              bad_q   <= 1'b0;
             end else begin
               state_q <= REQUEST;
             end
@@ -348,6 +357,7 @@ module tx_dma
         asked_q    <= '0;
         arrived_q  <= '0;
         ndesc_q    <= '0;
+        bad_q      <= 1'b0;
       end else begin
         if (ctx_push) asked_q <= asked;
         if (r_valid_i) arrived_q <= arrived_q + SeqW'(1);

@@ -8,8 +8,8 @@
 // without csum_en_i (VIRTIO_NET_F_CSUM negotiated), a checksum field that is not wholly inside the
 // frame, and a frame shorter than 14 bytes or longer than max_frame_i or the store are dropped,
 // with a pulse on malformed_o; too long ones do not fill the store. A frame that ends with tuser (it
-// was cut by an error) is dropped, without the pulse if it is not too long so far. Other flags,
-// hdr_len, gso_size and num_buffers are not looked at.
+// was cut by an error, which has its own count) is dropped without the pulse. Other flags, hdr_len,
+// gso_size and num_buffers are not looked at.
 //
 // s_axis_tready_o depends on state only. free_words_o: at least so many beats can follow each other
 // from now on without it falling (beats taken but not yet stored are allowed for).
@@ -226,7 +226,7 @@ module tx_csum
     end else begin
       kill_q      <= flush_i;
       settle_q    <= {settle_q[0], v2_q || kill_q};
-      malformed_o <= store && (long2_q || (bad2_q && !abort2_q)) && !flush_i;
+      malformed_o <= v2_q && last2_q && !abort2_q && (cut_q || long2_q || bad2_q) && !flush_i;
       if (flush_i) begin
         cut_q <= 1'b0;
         acc_q <= '0;

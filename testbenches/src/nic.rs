@@ -238,7 +238,8 @@ fn run_errors(options: &Options) -> Result<Report, Error> {
     for number in 0..2 {
         let config = config(&mut rng);
         let mut host = power_on(options, number, config)?;
-        errors::run(&mut host, &mut report)
+        errors::no_frames(&mut host, &mut report)
+            .and_then(|()| errors::run(&mut host, &mut report))
             .and_then(|()| {
                 // As good as new.
                 let lengths = (60..120).collect::<Vec<_>>();

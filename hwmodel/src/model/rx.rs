@@ -99,14 +99,18 @@ impl ModelNic {
         let len = frame.bytes.len() + FCS;
         // 5.1.4.1: the limit is one of what is behind the Ethernet header, a VLAN tag included in that.
         let tagged = ether_type(&frame.bytes).is_some_and(|(_, vlan)| vlan.is_some());
+        let longest = self.config.max_frame() + FCS - if tagged { 0 } else { 4 };
         let faults = &frame.faults;
+        let missing = faults.no_terminate.then_some(len);
+        let wrong = faults.error_at.filter(|at| *at < len).or(missing);
+        // In the column of 8 octets in which a frame grows too long it is given up, as in the RTL: what
+        // follows is not looked at.
         let damaged = faults.short_preamble > 0
             || faults.no_sfd
-            || faults.no_terminate
-            || faults.error_at.is_some_and(|at| at < len);
+            || wrong.is_some_and(|at| at / 8 <= longest / 8);
         if damaged {
             Some(Stat::RxError)
-        } else if len > self.config.max_frame() + FCS - if tagged { 0 } else { 4 } {
+        } else if len > longest {
             Some(Stat::RxOversize)
         } else if len < MIN_FRAME {
             Some(Stat::RxRunt)

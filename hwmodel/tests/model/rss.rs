@@ -77,8 +77,9 @@ fn config(types: u32, table: &[u16]) -> Vec<u8> {
     command
 }
 
-fn check<D: Device>(mut bench: Bench<D>) {
-    bench.bring_up(feature::RSS | feature::CTRL_VQ, 64);
+fn check<D: Device>(mut bench: Bench<D>, report: bool) {
+    let hash_report = if report { feature::HASH_REPORT } else { 0 };
+    bench.bring_up(feature::RSS | feature::CTRL_VQ | hash_report, 64);
     for pair in 0..PAIRS {
         bench.fill(2 * pair, 60, 2048);
     }
@@ -93,8 +94,17 @@ fn check<D: Device>(mut bench: Bench<D>) {
                 bench.wire(&frame);
                 bench.run(3 * US);
                 let expected = ((hash as u16 % 128) >> shift) & 3;
+                // VIRTIO_NET_HASH_REPORT_*: the number of the type's bit, and one more.
+                let ipv6 = u8::from(frame[12..14] == [0x86, 0xdd]);
+                let kind = 1 + u8::from(with_ports) + 3 * ipv6;
+                let [a, b, c, d] = hash.to_le_bytes();
                 for pair in 0..PAIRS {
-                    let received = bench.receive(2 * pair).map(|received| received.frame);
+                    let received = bench.receive(2 * pair);
+                    if let Some(received) = received.as_ref().filter(|_| report) {
+                        // 5.1.6: hash_value, hash_report, padding.
+                        assert_eq!(received.hdr[12..], [a, b, c, d, kind, 0, 0, 0]);
+                    }
+                    let received = received.map(|received| received.frame);
                     let wanted = (pair == expected).then(|| frame.clone());
                     assert_eq!(received, wanted, "{source} > {destination}, pair {pair}");
                 }
@@ -103,18 +113,34 @@ fn check<D: Device>(mut bench: Bench<D>) {
     }
 }
 
-// shows (RTL): 5.1.6.5.7.3-2
-// shows (model): 5.1.6.5.7.3-2
-#[test]
-fn published_vectors_choose_the_queue() {
-    check(Bench::new(ModelConfig {
+fn model() -> Bench<ModelNic> {
+    Bench::new(ModelConfig {
         queue_pairs: PAIRS,
         ..ModelConfig::default()
-    }) as Bench<ModelNic>);
+    })
+}
+
+fn rtl() -> Bench<Nic> {
     let config = NicConfig {
         queue_pairs: PAIRS,
         memory: MEMORY,
         ..NicConfig::default()
     };
-    check(Bench::with(Nic::new(config).unwrap(), PAIRS));
+    Bench::with(Nic::new(config).unwrap(), PAIRS)
+}
+
+// shows (RTL): 5.1.6.5.7.3-2
+// shows (model): 5.1.6.5.7.3-2
+#[test]
+fn published_vectors_choose_the_queue() {
+    check(model(), false);
+    check(rtl(), false);
+}
+
+// shows (RTL): 5.1.6.4.4-1
+// shows (model): 5.1.6.4.4-1
+#[test]
+fn published_vectors_are_in_the_header() {
+    check(model(), true);
+    check(rtl(), true);
 }
