@@ -15,7 +15,8 @@ module nic
   parameter int unsigned QueuePairs    = 1,    // 1..8, beside the control queue
   parameter int unsigned HostDataWidth = 128,  // bits, 64..512
   parameter int unsigned MaxQueueSize  = 1024, // descriptors, what queue_size reads after reset
-  parameter int unsigned WatchPeriod   = 65536 // cycles: completions may take so long, not twice as long
+  parameter int unsigned WatchPeriod   = 65536, // cycles: completions may take so long, not twice as long
+  parameter logic [63:0] Features      = '1    // feature bits that are built in: of others not even the blocks
 ) (
   input  logic                       clk_i,
   input  logic                       rst_ni,
@@ -102,7 +103,7 @@ module nic
   localparam int unsigned HeaderBytes = 18;            // Ethernet header with one VLAN tag
   localparam int unsigned FcsBytes    = 4;
 
-  // What this RTL can do; cfg_features_i chooses from it.
+  // What this RTL can do; Features chooses from it what is built, and cfg_features_i what is offered.
   localparam logic [63:0] SUPPORTED =
       (64'd1 << F_VERSION_1) | (64'd1 << F_RING_PACKED) | (64'd1 << F_ACCESS_PLATFORM) |
       (64'd1 << F_EVENT_IDX) | (64'd1 << F_IN_ORDER) | (64'd1 << F_RING_RESET) |
@@ -114,6 +115,7 @@ module nic
       (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_CTRL_RX) | (64'd1 << F_NET_CTRL_VLAN) |
       (64'd1 << F_NET_CTRL_MAC_ADDR) | (64'd1 << F_NET_MQ) | (64'd1 << F_NET_RSS) |
       (64'd1 << F_NET_NOTF_COAL);
+  localparam logic [63:0] BUILT = with_requirements(with_requirements(SUPPORTED & Features));
 
   // ---- device options, taken during reset ---------------------------------------------------------
   // Registers of a clock that stands from then on, so that nothing behind them is evaluated for them.
@@ -130,7 +132,7 @@ module nic
   always_ff @(posedge clk_options) begin
     if (!rst_ni) begin
       // One pair has nothing to choose.
-      automatic logic [63:0] chosen = cfg_features_i & SUPPORTED &
+      automatic logic [63:0] chosen = cfg_features_i & BUILT &
                                       ~(cfg_queue_pairs_i == 4'd1 ? 64'd1 << F_NET_MQ : 64'd0);
       offered_q   <= with_requirements(with_requirements(chosen));
       pairs_q     <= cfg_queue_pairs_i;
@@ -317,25 +319,35 @@ module nic
   logic [Timers-1:0]       timer_set, timer_clear, timer_due;
   logic [Timers-1:0][47:0] timer_deadline;
   logic                    timers_busy;
-  deadline #(
-    .N(Timers)
-  ) u_deadline (
-    .clk_i,
-    .rst_ni,
-    .cycle_i,
-    .set_i     (timer_set),
-    .deadline_i(timer_deadline),
-    .clear_i   (timer_clear),
-    .due_o     (timer_due),
-    .timer_o,
-    .busy_o    (timers_busy)
-  );
+  if (BUILT[F_NET_NOTF_COAL] || BUILT[F_NET_GUEST_TSO4] || BUILT[F_NET_GUEST_TSO6]) begin : gen_timers
+    deadline #(
+      .N(Timers)
+    ) u_deadline (
+      .clk_i,
+      .rst_ni,
+      .cycle_i,
+      .set_i     (timer_set),
+      .deadline_i(timer_deadline),
+      .clear_i   (timer_clear),
+      .due_o     (timer_due),
+      .timer_o,
+      .busy_o    (timers_busy)
+    );
+  end else begin : gen_no_timers
+    assign timer_due   = '0;
+    assign timer_o     = '1;
+    assign timers_busy = 1'b0;
+  end
 
-  for (genvar q = 0; q < int'(NumQueues); q++) begin : gen_vq
+  // The control queue is the last.
+  localparam int unsigned Rings = BUILT[F_NET_CTRL_VQ] ? NumQueues : NumQueues - 1;
+  for (genvar q = 0; q < int'(Rings); q++) begin : gen_vq
     localparam logic [1:0] Direction = q == int'(CTRL) ? VQ_BOTH : q % 2 == 0 ? VQ_WRITE : VQ_READ;
     virtqueue #(
       .HostDataWidth(HostDataWidth),
-      .Direction    (Direction)
+      .Direction    (Direction),
+      .Indirect     (BUILT[F_INDIRECT_DESC]),
+      .Moderation   (BUILT[F_NET_NOTF_COAL])
     ) u_vq (
       .clk_i,
       .rst_ni,
@@ -393,42 +405,82 @@ module nic
   logic        ctrl_vq_busy;
   assign ar_len[DATA+CTRL] = '0;
 
-  ctrl_vq #(
-    .HostDataWidth(HostDataWidth)
-  ) u_ctrl_vq (
-    .clk_i,
-    .rst_ni,
-    .enable_i     (vq_cfg[CTRL].enable),
-    .clear_i      (device_reset),
-    .features_i   (features),
-    .mac_i        (mac_q),
-    .queue_pairs_i(pairs_q),
-    .desc_i       (desc[CTRL]),
-    .desc_valid_i (desc_valid[CTRL]),
-    .desc_ready_o (desc_ready[CTRL]),
-    .used_o       (used[CTRL]),
-    .used_valid_o (used_valid[CTRL]),
-    .used_ready_i (used_ready[CTRL]),
-    .ar_addr_o    (ar_addr[DATA+CTRL]),
-    .ar_valid_o   (ar_valid[DATA+CTRL]),
-    .ar_ready_i   (ar_ready[DATA+CTRL]),
-    .r_data_i     (r_data),
-    .r_error_i    (r_error),
-    .r_valid_i    (r_valid[DATA+CTRL]),
-    .write_o      (word[Answer]),
-    .write_valid_o(word_valid[Answer]),
-    .write_ready_i(word_ready[Answer]),
-    .write_done_i (word_done[Answer]),
-    .write_error_i(b_error),
-    .cfg_o        (ctrl_cfg),
-    .rss_key_o    (rss_key),
-    .tables_o     (ctrl_write),
-    .stat_ok_o    (count[STAT_CTRL_OK]),
-    .stat_err_o   (count[STAT_CTRL_ERR]),
-    .error_o      (path_error[CTRL]),
-    .idle_o       (path_idle[CTRL]),
-    .busy_o       (ctrl_vq_busy)
-  );
+  if (BUILT[F_NET_CTRL_VQ]) begin : gen_ctrl_vq
+    ctrl_vq #(
+      .HostDataWidth(HostDataWidth)
+    ) u_ctrl_vq (
+      .clk_i,
+      .rst_ni,
+      .enable_i     (vq_cfg[CTRL].enable),
+      .clear_i      (device_reset),
+      .features_i   (features),
+      .mac_i        (mac_q),
+      .queue_pairs_i(pairs_q),
+      .desc_i       (desc[CTRL]),
+      .desc_valid_i (desc_valid[CTRL]),
+      .desc_ready_o (desc_ready[CTRL]),
+      .used_o       (used[CTRL]),
+      .used_valid_o (used_valid[CTRL]),
+      .used_ready_i (used_ready[CTRL]),
+      .ar_addr_o    (ar_addr[DATA+CTRL]),
+      .ar_valid_o   (ar_valid[DATA+CTRL]),
+      .ar_ready_i   (ar_ready[DATA+CTRL]),
+      .r_data_i     (r_data),
+      .r_error_i    (r_error),
+      .r_valid_i    (r_valid[DATA+CTRL]),
+      .write_o      (word[Answer]),
+      .write_valid_o(word_valid[Answer]),
+      .write_ready_i(word_ready[Answer]),
+      .write_done_i (word_done[Answer]),
+      .write_error_i(b_error),
+      .cfg_o        (ctrl_cfg),
+      .rss_key_o    (rss_key),
+      .tables_o     (ctrl_write),
+      .stat_ok_o    (count[STAT_CTRL_OK]),
+      .stat_err_o   (count[STAT_CTRL_ERR]),
+      .error_o      (path_error[CTRL]),
+      .idle_o       (path_idle[CTRL]),
+      .busy_o       (ctrl_vq_busy)
+    );
+  end else begin : gen_no_ctrl_vq
+    always_comb begin
+      ctrl_cfg       = '0;
+      ctrl_cfg.mac   = mac_q;
+      ctrl_cfg.pairs = 4'd1;
+    end
+    assign rss_key                  = '0;
+    assign ctrl_write               = '0;
+    assign count[STAT_CTRL_OK]      = 1'b0;
+    assign count[STAT_CTRL_ERR]     = 1'b0;
+    assign ctrl_vq_busy             = 1'b0;
+    assign path_error[CTRL]         = 1'b0;
+    assign path_idle[CTRL]          = 1'b1;
+    assign ring_error[CTRL]         = 1'b0;
+    assign ring_idle[CTRL]          = 1'b1;
+    assign vq_irq[CTRL]             = 1'b0;
+    assign vq_busy[CTRL]            = 1'b0;
+    assign desc[CTRL]               = '0;
+    assign desc_valid[CTRL]         = 1'b0;
+    assign desc_ready[CTRL]         = 1'b0;
+    assign used[CTRL]               = '0;
+    assign used_valid[CTRL]         = 1'b0;
+    assign used_ready[CTRL]         = 1'b0;
+    assign ar_addr[CTRL]            = '0;
+    assign ar_len[CTRL]             = '0;
+    assign ar_valid[CTRL]           = 1'b0;
+    assign ar_addr[EVENT+CTRL]      = '0;
+    assign ar_len[EVENT+CTRL]       = '0;
+    assign ar_valid[EVENT+CTRL]     = 1'b0;
+    assign ar_addr[DATA+CTRL]       = '0;
+    assign ar_valid[DATA+CTRL]      = 1'b0;
+    assign word[1+CTRL]             = '0;
+    assign word_valid[1+CTRL]       = 1'b0;
+    assign word[Answer]             = '0;
+    assign word_valid[Answer]       = 1'b0;
+    assign timer_set[CTRL]          = 1'b0;
+    assign timer_deadline[CTRL]     = '0;
+    assign timer_clear[CTRL]        = 1'b0;
+  end
 
   // ---- MAC: loopback, pause ---------------------------------------------------------------------------
   logic [63:0] txd;
@@ -463,7 +515,10 @@ module nic
     .QueuePairs   (QueuePairs),
     .HostDataWidth(HostDataWidth),
     .StoreWords   (QueuePairs > 1 ? 16384 : 4096),
-    .MaxQueueSize (MaxQueueSize)
+    .MaxQueueSize (MaxQueueSize),
+    .Filter       (BUILT[F_NET_CTRL_RX] || BUILT[F_NET_CTRL_VLAN]),
+    .Flow         (BUILT[F_NET_MQ] || BUILT[F_NET_RSS] || BUILT[F_NET_HASH_REPORT]),
+    .Coalesce     (BUILT[F_NET_GUEST_TSO4] || BUILT[F_NET_GUEST_TSO6])
   ) u_rx_path (
     .clk_i,
     .rst_ni,
@@ -471,8 +526,8 @@ module nic
     .forget_i    ('0),
     .size_i      (rx_size),
     .guest_csum_i(features[F_NET_GUEST_CSUM]),
-    .mergeable_i  (features[F_NET_MRG_RXBUF]),
-    .hash_report_i(features[F_NET_HASH_REPORT]),
+    .mergeable_i  (BUILT[F_NET_MRG_RXBUF] && features[F_NET_MRG_RXBUF]),
+    .hash_report_i(BUILT[F_NET_HASH_REPORT] && features[F_NET_HASH_REPORT]),
     .max_frame_i (max_frame_q + 16'(FcsBytes)),
     .mac_control_i(mac_ctrl.rx_pause),
     .station_i   (mac_q),
@@ -560,7 +615,8 @@ module nic
   tx_path #(
     .QueuePairs   (QueuePairs),
     .HostDataWidth(HostDataWidth),
-    .Segmentation (1'b1)
+    .Segmentation (BUILT[F_NET_HOST_TSO4] || BUILT[F_NET_HOST_TSO6] || BUILT[F_NET_HOST_USO] ||
+                   BUILT[F_NET_HASH_REPORT])  // tx_seg takes off the longer header
   ) u_tx_path (
     .clk_i,
     .rst_ni,

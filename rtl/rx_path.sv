@@ -10,7 +10,10 @@ module rx_path
   parameter int unsigned HostDataWidth  = 128,
   parameter int unsigned MaxQueueSize   = 1024,
   parameter int unsigned StoreWords     = 2048,  // of 8 bytes, a power of two: what waits for buffers
-  parameter int unsigned CoalesceCycles = 3125   // 20 us: how long a segment waits for the next one
+  parameter int unsigned CoalesceCycles = 3125,  // 20 us: how long a segment waits for the next one
+  parameter bit          Filter         = 1'b1,  // what is built, else its inputs are 0: rx_filter,
+  parameter bit          Flow           = 1'b1,  // hash and steering,
+  parameter bit          Coalesce       = 1'b1   // rx_coalesce
 ) (
   input  logic                       clk_i,
   input  logic                       rst_ni,
@@ -164,7 +167,11 @@ module rx_path
     .busy_o         (control_busy)
   );
 
-  rx_offload u_offload (
+  rx_offload #(
+    .Filter  (Filter),
+    .Flow    (Flow),
+    .Coalesce(Coalesce)
+  ) u_offload (
     .clk_i(clk),
     .rst_ni,
     .filter_rx_i,
@@ -247,7 +254,8 @@ module rx_path
   logic        frame_valid, frame_ready, word_valid, word_ready;
   logic [63:0] word;
   rx_coalesce #(
-    .Patience(CoalesceCycles)
+    .Patience(CoalesceCycles),
+    .Built   (Coalesce)
   ) u_coalesce (
     .clk_i(clk),
     .rst_ni,

@@ -8,7 +8,9 @@ module virtqueue
   import virtio_pkg::*;
 #(
   parameter int unsigned HostDataWidth = 128,
-  parameter logic [1:0]  Direction     = VQ_READ  // vq_direction_e
+  parameter logic [1:0]  Direction     = VQ_READ,  // vq_direction_e
+  parameter bit          Indirect      = 1'b1,     // built with VIRTIO_F_INDIRECT_DESC, else indirect_i is 0
+  parameter bit          Moderation    = 1'b1      // built with VIRTIO_NET_F_NOTF_COAL, else coal_i is 0
 ) (
   input  logic                     clk_i,
   input  logic                     rst_ni,
@@ -161,9 +163,9 @@ module virtqueue
     .idle_o    (read_idle)
   );
 
-  vq_desc_t fetch_desc, table_desc;
+  vq_desc_t fetch_desc;
   logic     fetch_valid, fetch_ready, fetch_indirect;
-  logic     table_valid, table_ready, table_error, table_idle, table_busy;
+  logic     table_error, table_idle, table_busy;
   vq_fetch #(
     .Direction(Direction)
   ) u_fetch (
@@ -171,7 +173,7 @@ module virtqueue
     .rst_ni,
     .cfg_i,
     .event_idx_i,
-    .indirect_i,
+    .indirect_i   (Indirect && indirect_i),
     .kick_i       (kick_q),
     .desc_o       (fetch_desc),
     .indirect_o   (fetch_indirect),
@@ -195,46 +197,61 @@ module virtqueue
     .busy_o       (fetch_busy)
   );
 
-  // Without the feature descriptors go past vq_indirect, which sleeps.
-  logic table_clk;
-  clock_gate u_table_gate (
-    .clk_i(clk),
-    .en_i (!rst_ni || indirect_i || table_busy),
-    .clk_o(table_clk)
-  );
-  vq_indirect #(
-    .Direction(Direction)
-  ) u_indirect (
-    .clk_i       (table_clk),
-    .rst_ni,
-    .enable_i    (cfg_i.enable && indirect_i),
-    .stop_i      (fetch_error),
-    .desc_i      (fetch_desc),
-    .indirect_i  (fetch_indirect),
-    .desc_valid_i(fetch_valid && indirect_i),
-    .desc_ready_o(table_ready),
-    .desc_o      (table_desc),
-    .desc_valid_o(table_valid),
-    .desc_ready_i(desc_ready_i && indirect_i),
-    .addr_o      (read_addr[1]),
-    .count_o     (read_count[1]),
-    .valid_o     (read_valid[1]),
-    .ready_i     (read_ready[1]),
-    .read_i      (read_desc),
-    .seen_i      (read_seen[1]),
-    .error_i     (read_error),
-    .error_o     (table_error),
-    .idle_o      (table_idle),
-    .busy_o      (table_busy)
-  );
-  assign desc_o       = indirect_i ? table_desc : fetch_desc;
-  assign desc_valid_o = indirect_i ? table_valid : fetch_valid;
-  assign fetch_ready  = indirect_i ? table_ready : desc_ready_i;
+  if (Indirect) begin : gen_indirect
+    vq_desc_t table_desc;
+    logic     table_valid, table_ready;
+    // Without the feature descriptors go past vq_indirect, which sleeps.
+    logic table_clk;
+    clock_gate u_table_gate (
+      .clk_i(clk),
+      .en_i (!rst_ni || indirect_i || table_busy),
+      .clk_o(table_clk)
+    );
+    vq_indirect #(
+      .Direction(Direction)
+    ) u_indirect (
+      .clk_i       (table_clk),
+      .rst_ni,
+      .enable_i    (cfg_i.enable && indirect_i),
+      .stop_i      (fetch_error),
+      .desc_i      (fetch_desc),
+      .indirect_i  (fetch_indirect),
+      .desc_valid_i(fetch_valid && indirect_i),
+      .desc_ready_o(table_ready),
+      .desc_o      (table_desc),
+      .desc_valid_o(table_valid),
+      .desc_ready_i(desc_ready_i && indirect_i),
+      .addr_o      (read_addr[1]),
+      .count_o     (read_count[1]),
+      .valid_o     (read_valid[1]),
+      .ready_i     (read_ready[1]),
+      .read_i      (read_desc),
+      .seen_i      (read_seen[1]),
+      .error_i     (read_error),
+      .error_o     (table_error),
+      .idle_o      (table_idle),
+      .busy_o      (table_busy)
+    );
+    assign desc_o       = indirect_i ? table_desc : fetch_desc;
+    assign desc_valid_o = indirect_i ? table_valid : fetch_valid;
+    assign fetch_ready  = indirect_i ? table_ready : desc_ready_i;
+  end else begin : gen_direct
+    assign desc_o        = fetch_desc;
+    assign desc_valid_o  = fetch_valid;
+    assign fetch_ready   = desc_ready_i;
+    assign read_addr[1]  = '0;
+    assign read_count[1] = '0;
+    assign read_valid[1] = 1'b0;
+    assign table_error   = 1'b0;
+    assign table_idle    = 1'b1;
+    assign table_busy    = 1'b0;
+  end
 
   // ---- used descriptors ---------------------------------------------------------------------------
   vq_used #(
     .HostDataWidth(HostDataWidth),
-    .Batch        (Direction == VQ_READ)
+    .Batch        (Direction == VQ_READ),
+    .Moderation   (Moderation)
   ) u_used (
     .clk_i(clk),
     .rst_ni,

@@ -17,7 +17,8 @@ module vq_used
   import virtio_pkg::*;
 #(
   parameter int unsigned HostDataWidth = 128,
-  parameter bit          Batch         = 1'b0  // used lengths carry no information (transmit)
+  parameter bit          Batch         = 1'b0,  // used lengths carry no information (transmit)
+  parameter bit          Moderation    = 1'b1   // built with vq_moderation, else coal_i is 0
 ) (
   input  logic                     clk_i,
   input  logic                     rst_ni,
@@ -141,21 +142,29 @@ module vq_used
   // Not while used descriptors are written that the driver cannot reach yet.
   logic hold, moderation_busy;
   wire  look = state_q == IDLE && cfg_i.enable && dirty_q && !group_q && !close_q && !head_hold && !hold;
-  vq_moderation u_moderation (
-    .clk_i,
-    .rst_ni,
-    .enable_i (cfg_i.enable),
-    .coal_i,
-    .cycle_i,
-    .packets_i((pending_fire && !pending_q.more) ? chains_q : 16'd0),
-    .look_i   (look),
-    .hold_o   (hold),
-    .timer_set_o,
-    .timer_deadline_o,
-    .timer_clear_o,
-    .due_i,
-    .busy_o   (moderation_busy)
-  );
+  if (Moderation) begin : gen_moderation
+    vq_moderation u_moderation (
+      .clk_i,
+      .rst_ni,
+      .enable_i (cfg_i.enable),
+      .coal_i,
+      .cycle_i,
+      .packets_i((pending_fire && !pending_q.more) ? chains_q : 16'd0),
+      .look_i   (look),
+      .hold_o   (hold),
+      .timer_set_o,
+      .timer_deadline_o,
+      .timer_clear_o,
+      .due_i,
+      .busy_o   (moderation_busy)
+    );
+  end else begin : gen_no_moderation
+    assign hold             = 1'b0;
+    assign timer_set_o      = 1'b0;
+    assign timer_deadline_o = '0;
+    assign timer_clear_o    = 1'b0;
+    assign moderation_busy  = 1'b0;
+  end
 
   wire read_done = state_q == DATA && r_valid_i;
   assign ar_addr_o  = cfg_i.driver;

@@ -5,12 +5,17 @@
 // The stream passes unaltered with a latency of 8 cycles, without tready. With tlast: tuser (drop
 // this frame: the MAC's, or not wanted), filtered_o (not wanted, and the MAC has no objection), and
 // meta_o. no_room_i, in the cycle behind a tlast: the store had no room for that frame.
+// Filter, Flow, Coalesce: what is built beside the checksums; without, its inputs are 0.
 // All but checksums sleeps unless one of its features was negotiated. write_i may be written at any
 // time, busy_o follows.
 module rx_offload
   import nic_pkg::*;
   import rx_flow_pkg::*;
-(
+#(
+  parameter bit Filter   = 1'b1,
+  parameter bit Flow     = 1'b1,
+  parameter bit Coalesce = 1'b1
+) (
   input  logic        clk_i,
   input  logic        rst_ni,
 
@@ -128,21 +133,26 @@ module rx_offload
   ////////////
 
   logic unwanted;
-  rx_filter u_filter (
-    .clk_i          (clk),
-    .rst_ni,
-    .filter_rx_i,
-    .filter_vlan_i,
-    .clear_i,
-    .cfg_i,
-    .write_i,
-    .s_axis_tdata_i (m_axis_tdata_o),
-    .s_axis_tvalid_i(m_axis_tvalid_o),
-    .s_axis_first_i (!outside_q),
-    .s_axis_tlast_i (m_axis_tlast_o),
-    .drop_o         (unwanted),
-    .busy_o         (filter_busy)
-  );
+  if (Filter) begin : gen_filter
+    rx_filter u_filter (
+      .clk_i          (clk),
+      .rst_ni,
+      .filter_rx_i,
+      .filter_vlan_i,
+      .clear_i,
+      .cfg_i,
+      .write_i,
+      .s_axis_tdata_i (m_axis_tdata_o),
+      .s_axis_tvalid_i(m_axis_tvalid_o),
+      .s_axis_first_i (!outside_q),
+      .s_axis_tlast_i (m_axis_tlast_o),
+      .drop_o         (unwanted),
+      .busy_o         (filter_busy)
+    );
+  end else begin : gen_no_filter
+    assign unwanted    = 1'b0;
+    assign filter_busy = 1'b0;
+  end
 
   wire drop  = filter_on && unwanted;
   wire ended = m_axis_tvalid_o && m_axis_tlast_o;
@@ -153,54 +163,60 @@ module rx_offload
   // Hash and steering //
   ///////////////////////
 
-  logic        word_valid;
-  flow_word_t  word;
-  flow_info_t  info;
-  logic [2:0]  rss_pair;
+  logic [2:0]  rss_pair, spread_pair;
   logic [31:0] hash;
   logic [3:0]  report;
+  if (Flow) begin : gen_flow
+    logic        word_valid;
+    flow_word_t  word;
+    flow_info_t  info;
 
-  rx_flow_parse u_parse (
-    .clk_i  (clk),
-    .rst_ni,
-    .valid_i(flow_valid_q),
-    .first_i(first_q),
-    .ipv6_i (ipv6_q),
-    .data_i (data_q),
-    .count_i(count_q),
-    .valid_o(word_valid),
-    .word_o (word),
-    .info_o (info)
-  );
+    rx_flow_parse u_parse (
+      .clk_i  (clk),
+      .rst_ni,
+      .valid_i(flow_valid_q),
+      .first_i(first_q),
+      .ipv6_i (ipv6_q),
+      .data_i (data_q),
+      .count_i(count_q),
+      .valid_o(word_valid),
+      .word_o (word),
+      .info_o (info)
+    );
 
-  rx_rss u_rss (
-    .clk_i       (clk),
-    .rst_ni,
-    .cfg_i       (cfg_i.rss),
-    .key_i       (rss_key_i),
-    .table_we_i  (write_i.rss_we),
-    .table_addr_i(write_i.rss_index),
-    .table_pair_i(write_i.rss_pair),
-    .valid_i     (word_valid),
-    .word_i      (word),
-    .info_i      (info),
-    .end_i       (end_q),
-    .hash_o      (hash),
-    .report_o    (report),
-    .pair_o      (rss_pair)
-  );
+    rx_rss u_rss (
+      .clk_i       (clk),
+      .rst_ni,
+      .cfg_i       (cfg_i.rss),
+      .key_i       (rss_key_i),
+      .table_we_i  (write_i.rss_we),
+      .table_addr_i(write_i.rss_index),
+      .table_pair_i(write_i.rss_pair),
+      .valid_i     (word_valid),
+      .word_i      (word),
+      .info_i      (info),
+      .end_i       (end_q),
+      .hash_o      (hash),
+      .report_o    (report),
+      .pair_o      (rss_pair)
+    );
 
-  logic [2:0] spread_pair;
-  rx_spread u_spread (
-    .clk_i  (clk),
-    .rst_ni,
-    .pairs_i(cfg_i.pairs),
-    .valid_i(word_valid),
-    .word_i (word),
-    .info_i (info),
-    .end_i  (end_q),
-    .pair_o (spread_pair)
-  );
+    rx_spread u_spread (
+      .clk_i  (clk),
+      .rst_ni,
+      .pairs_i(cfg_i.pairs),
+      .valid_i(word_valid),
+      .word_i (word),
+      .info_i (info),
+      .end_i  (end_q),
+      .pair_o (spread_pair)
+    );
+  end else begin : gen_no_flow
+    assign rss_pair    = '0;
+    assign spread_pair = '0;
+    assign hash        = '0;
+    assign report      = '0;
+  end
 
   ////////////////
   // Coalescing //
@@ -208,26 +224,30 @@ module rx_offload
 
   coal_meta_t match;
   wire        mergeable = match_on && match.mergeable && csum_valid;
-  rx_coal_match u_match (
-    .clk_i          (clk),
-    .rst_ni,
-    .clear_i,
-    .tso4_i,
-    .tso6_i,
-    .s_axis_tdata_i (in_data_q),
-    .s_axis_tvalid_i(in_valid_q),
-    .s_axis_first_i (in_first_q),
-    .l3_valid_i     (match_valid_q),
-    .l3_first_i     (first_q),
-    .l3_ipv6_i      (ipv6_q),
-    .l3_data_i      (data_q),
-    .l3_count_i     (count_q),
-    .l3_end_i       (end_q),
-    .meta_o         (match),
-    .ended_i        (ended),
-    .stored_i       (mergeable && !m_axis_tuser_o),
-    .lost_i         (no_room_i)
-  );
+  if (Coalesce) begin : gen_match
+    rx_coal_match u_match (
+      .clk_i          (clk),
+      .rst_ni,
+      .clear_i,
+      .tso4_i,
+      .tso6_i,
+      .s_axis_tdata_i (in_data_q),
+      .s_axis_tvalid_i(in_valid_q),
+      .s_axis_first_i (in_first_q),
+      .l3_valid_i     (match_valid_q),
+      .l3_first_i     (first_q),
+      .l3_ipv6_i      (ipv6_q),
+      .l3_data_i      (data_q),
+      .l3_count_i     (count_q),
+      .l3_end_i       (end_q),
+      .meta_o         (match),
+      .ended_i        (ended),
+      .stored_i       (mergeable && !m_axis_tuser_o),
+      .lost_i         (no_room_i)
+    );
+  end else begin : gen_no_match
+    assign match = '0;
+  end
 
   always_comb begin
     meta_o            = '0;
