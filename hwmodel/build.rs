@@ -1,6 +1,6 @@
 //! Compiles Verilator's runtime and, with the feature `nic`, the NIC's model in three variants: a thin
-//! one with one queue pair, a full one with all, and a full one with protocol checkers on every
-//! interface that can write waves.
+//! one with one queue pair and few features, a full one with all, and a full one with protocol checkers
+//! on every interface that can write waves.
 //!
 //! `WIREPATH_RTL` names another folder of RTL to take instead of `rtl/`: a `nic.sv` with the same
 //! ports, and what it instantiates.
@@ -13,6 +13,10 @@ const HOST_DATA_WIDTH: &str = "128";
 
 /// QueuePairs of the full variants: `nic_pkg::MAX_QUEUE_PAIRS`.
 const QUEUE_PAIRS: &str = "8";
+
+/// Feature bits that the thin variant has, hexadecimal: VERSION_1, RING_PACKED, ACCESS_PLATFORM, EVENT_IDX,
+/// IN_ORDER, RING_RESET, CSUM, GUEST_CSUM, MTU, MAC, STATUS, SPEED_DUPLEX.
+const THIN_FEATURES: &str = "8000010f2001002b";
 
 fn main() {
     if let Err(error) = build() {
@@ -47,7 +51,12 @@ fn nic(toolchain: &Toolchain) -> Result<(), Error> {
     println!("cargo::rerun-if-env-changed=WIREPATH_RTL");
     let rtl = env::var_os("WIREPATH_RTL").map_or_else(|| PathBuf::from("../rtl"), PathBuf::from);
     let nic = Build::new("nic", rtl).parameter("HostDataWidth", HOST_DATA_WIDTH);
-    let thin = nic.clone().prefix("Vnic_thin").verilate(toolchain)?;
+    println!("cargo::rustc-env=WIREPATH_THIN_FEATURES={THIN_FEATURES}");
+    let thin = nic
+        .clone()
+        .prefix("Vnic_thin")
+        .parameter("Features", format!("64'h{THIN_FEATURES}"))
+        .verilate(toolchain)?;
     let nic = nic.parameter("QueuePairs", QUEUE_PAIRS);
     let full = nic.clone().prefix("Vnic_full").verilate(toolchain)?;
     let traced = nic

@@ -14,8 +14,9 @@ import re
 import sys
 import tempfile
 
-# Defaults of the top's parameters are the thin NIC; the full one is looked at as well.
-BUILDS = [{}, {"QueuePairs": 8}]
+# By default one queue pair with all features is built; all pairs, and the least that hwmodel builds
+# (THIN_FEATURES), are looked at as well.
+BUILDS = [{}, {"QueuePairs": 8}, {"Features": "64'h8000010f2001002b"}]
 
 
 def slang(files):

@@ -337,6 +337,7 @@ module nic
     assign timer_due   = '0;
     assign timer_o     = '1;
     assign timers_busy = 1'b0;
+    wire unused_timers = &{1'b0, timer_set, timer_clear, timer_deadline};
   end
 
   // The control queue is the last.
@@ -480,6 +481,7 @@ module nic
     assign timer_set[CTRL]          = 1'b0;
     assign timer_deadline[CTRL]     = '0;
     assign timer_clear[CTRL]        = 1'b0;
+    wire unused_ctrl_vq = &{1'b0, kick[CTRL], desc_ready[CTRL]};
   end
 
   // ---- MAC: loopback, pause ---------------------------------------------------------------------------

@@ -218,9 +218,9 @@ pub(crate) mod ffi {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     #[repr(u8)]
     pub enum Variant {
-        /// One queue pair: the fastest.
+        /// One queue pair, few features: the fastest.
         Thin,
-        /// Eight queue pairs.
+        /// Eight queue pairs, all features.
         Full,
         /// Eight queue pairs, with protocol checkers, and waves can be written; slower.
         Traced,

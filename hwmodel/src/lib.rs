@@ -56,7 +56,7 @@ pub use {
     memory::{HostMemory, OutOfMemory},
     model::{ModelConfig, ModelNic},
     msix::MsixMessage,
-    nic::{Nic, NicConfig, Recording},
+    nic::{Nic, NicConfig, Recording, THIN_FEATURES},
     replay::BareModel,
 };
 

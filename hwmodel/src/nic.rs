@@ -6,7 +6,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use config::NicConfig;
+pub use config::{NicConfig, THIN_FEATURES};
 
 use crate::{
     CYCLE_PS, Ps,

@@ -15,7 +15,7 @@ impl BareModel {
         Self(Model::new(&config.straps(), config.variant()))
     }
 
-    /// The same on RTL that was built with all queue pairs, also when `config` asks for one only.
+    /// The same on RTL that was built with everything, also when less would do for `config`.
     #[must_use]
     pub fn full(config: &NicConfig) -> Self {
         Self(Model::new(&config.straps(), Variant::Full))

@@ -245,6 +245,7 @@ module virtqueue
     assign table_error   = 1'b0;
     assign table_idle    = 1'b1;
     assign table_busy    = 1'b0;
+    wire unused_tables = &{1'b0, indirect_i, fetch_indirect, read_ready[1], read_seen[1]};
   end
 
   // ---- used descriptors ---------------------------------------------------------------------------

@@ -152,6 +152,7 @@ module rx_offload
   end else begin : gen_no_filter
     assign unwanted    = 1'b0;
     assign filter_busy = 1'b0;
+    wire unused_filter = &{1'b0, outside_q, write_i};
   end
 
   wire drop  = filter_on && unwanted;
@@ -216,6 +217,7 @@ module rx_offload
     assign spread_pair = '0;
     assign hash        = '0;
     assign report      = '0;
+    wire unused_flow = &{1'b0, flow_valid_q, first_q, ipv6_q, end_q, data_q, count_q, rss_key_i, write_i};
   end
 
   ////////////////
@@ -247,6 +249,7 @@ module rx_offload
     );
   end else begin : gen_no_match
     assign match = '0;
+    wire unused_match = &{1'b0, in_valid_q, in_first_q, in_data_q, match_valid_q, no_room_i};
   end
 
   always_comb begin

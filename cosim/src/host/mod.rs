@@ -425,12 +425,17 @@ impl<D: Device + 'static> Host<D> {
     }
 }
 
+/// The card offers what this driver can use: a NIC with less is simulated faster.
+fn offered(config: &HostConfig) -> u64 {
+    Feature::SUPPORTED.without(config.features_off).bits()
+}
+
 fn nic_config(config: &HostConfig) -> NicConfig {
     let default = NicConfig::default();
     NicConfig {
         mac: config.mac.0,
         mtu: config.mtu,
-        features: default.features & !config.features_off.bits(),
+        features: offered(config),
         seed: config.seed,
         idle_skip: config.idle_skip,
         waves: config.waves.clone(),
@@ -444,7 +449,7 @@ fn model_config(config: &HostConfig) -> ModelConfig {
     ModelConfig {
         mac: config.mac.0,
         mtu: config.mtu,
-        features: default.features & !config.features_off.bits(),
+        features: offered(config),
         ..default
     }
 }

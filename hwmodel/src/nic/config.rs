@@ -8,6 +8,13 @@ use crate::{
 };
 use std::{ops::Range, path::PathBuf};
 
+/// Virtio feature bits of the fastest build of the RTL: a card with one queue pair that may offer no
+/// others is simulated by it.
+pub const THIN_FEATURES: u64 = match u64::from_str_radix(env!("WIREPATH_THIN_FEATURES"), 16) {
+    Ok(bits) => bits,
+    Err(_) => panic!("build.rs gives a hexadecimal number"),
+};
+
 /// Options of a card and of the bus and memory around it.
 #[derive(Debug, Clone)]
 pub struct NicConfig {
@@ -15,10 +22,10 @@ pub struct NicConfig {
     pub mac: [u8; 6],
     /// Bytes, 68..=9202. Frames may have 18 bytes more: Ethernet header and one VLAN tag.
     pub mtu: u16,
-    /// Virtio feature bits that may be offered; what the RTL lacks is not offered anyway.
+    /// Virtio feature bits that may be offered; what the RTL lacks is not offered anyway. A card that
+    /// keeps to [`THIN_FEATURES`] is the fastest.
     pub features: u64,
-    /// Receive and transmit queue pairs, 1..=8. One is simulated by RTL that was built for one, which is
-    /// faster.
+    /// Receive and transmit queue pairs, 1..=8.
     pub queue_pairs: u16,
     /// The link is up at power-on.
     pub link_up: bool,
@@ -98,10 +105,11 @@ impl NicConfig {
 
     /// Which build of the RTL serves this card.
     pub(crate) fn variant(&self) -> Variant {
-        match (self.waves.is_some() || self.checks, self.queue_pairs) {
+        let thin = self.queue_pairs == 1 && self.features & !THIN_FEATURES == 0;
+        match (self.waves.is_some() || self.checks, thin) {
             (true, _) => Variant::Traced,
-            (false, 1) => Variant::Thin,
-            (false, _) => Variant::Full,
+            (false, true) => Variant::Thin,
+            (false, false) => Variant::Full,
         }
     }
 
