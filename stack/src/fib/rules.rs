@@ -8,6 +8,9 @@ use crate::skb::IfIndex;
 /// `RTPROT_KERNEL`: the rules that are there from the start.
 pub(crate) const RTPROT_KERNEL: u8 = 2;
 
+/// `GLOBAL_ROOT_UID`.
+const ROOT_UID: u32 = 0;
+
 /// What a rule says (`FR_ACT_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -49,6 +52,8 @@ pub(crate) struct Rule<K> {
     pub ipproto: u8,
     pub sport: Option<(u16, u16)>,
     pub dport: Option<(u16, u16)>,
+    /// `uidrange`: first and last user. Everything here is root's, as what is forwarded is in Linux.
+    pub uids: Option<(u32, u32)>,
     pub action: Action,
     /// Routes with a prefix of at most this length do not count.
     pub suppress_prefixlength: Option<u8>,
@@ -72,6 +77,7 @@ impl<K: Key> Rule<K> {
             ipproto: 0,
             sport: None,
             dport: None,
+            uids: None,
             action,
             suppress_prefixlength: None,
             protocol: 3,
@@ -102,7 +108,8 @@ impl<K: Key> Rule<K> {
             && (self.tos == 0 || self.tos == tos)
             && (self.ipproto == 0 || self.ipproto == flow.protocol)
             && within(self.sport, flow.sport)
-            && within(self.dport, flow.dport);
+            && within(self.dport, flow.dport)
+            && self.uids.is_none_or(|(first, _)| first == ROOT_UID);
         fits != self.invert
     }
 

@@ -27,6 +27,7 @@ struct Typed {
     ipproto: u8,
     sport: Option<(u16, u16)>,
     dport: Option<(u16, u16)>,
+    uids: Option<(u32, u32)>,
     action: Option<Action>,
     suppress: Option<u8>,
     protocol: Option<u8>,
@@ -89,6 +90,7 @@ impl Stack {
                 }
                 "sport" => typed.sport = Some(ports(words.expect("a port")?)?),
                 "dport" => typed.dport = Some(ports(words.expect("a port")?)?),
+                "uidrange" => typed.uids = Some(uids(words.expect("a range of users")?)?),
                 "protocol" => {
                     let protocol = words.expect("a routing protocol")?;
                     let protocol = protocol.named(names::parse_protocol, "a routing protocol")?;
@@ -174,6 +176,15 @@ fn ports(word: Word<'_>) -> Result<(u16, u16), CommandError> {
         .ok_or_else(|| word.error("not a port or a range of ports"))
 }
 
+/// `FIRST-LAST`.
+fn uids(word: Word<'_>) -> Result<(u32, u32), CommandError> {
+    let range = word.text.split_once('-').and_then(|(first, last)| {
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        (first <= last).then_some((first, last))
+    });
+    range.ok_or_else(|| word.error("not a range of users"))
+}
+
 /// A prefix as a rule has it, host bits kept as typed.
 fn key<K: Key>(prefix: Option<IpCidr>) -> (K, u8) {
     match prefix {
@@ -209,7 +220,8 @@ fn modify<K: Key>(rpdb: &mut Rpdb<K>, typed: &Typed, add: bool) -> Result<(), St
                     .as_ref()
                     .is_none_or(|d| rule.oif.as_ref() == Some(d));
             let ports = typed.sport.is_none_or(|_| rule.sport == typed.sport)
-                && typed.dport.is_none_or(|_| rule.dport == typed.dport);
+                && typed.dport.is_none_or(|_| rule.dport == typed.dport)
+                && typed.uids.is_none_or(|_| rule.uids == typed.uids);
             let action = typed.action.is_none_or(|a| rule.action == a)
                 && typed
                     .suppress
@@ -241,6 +253,7 @@ fn modify<K: Key>(rpdb: &mut Rpdb<K>, typed: &Typed, add: bool) -> Result<(), St
         ipproto: typed.ipproto,
         sport: typed.sport,
         dport: typed.dport,
+        uids: typed.uids,
         suppress_prefixlength: typed.suppress,
         protocol: typed.protocol.unwrap_or(RTPROT_BOOT),
         ..Rule::new(
@@ -282,6 +295,9 @@ fn show<K: Key>(rpdb: &Rpdb<K>) -> String {
                     out += " [detached]";
                 }
             }
+        }
+        if let Some((first, last)) = rule.uids {
+            let _ = write!(out, " uidrange {first}-{last}");
         }
         if rule.ipproto != 0 {
             let _ = write!(out, " ipproto {}", names::ipproto_name(rule.ipproto));

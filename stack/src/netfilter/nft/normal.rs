@@ -49,6 +49,12 @@ pub(crate) fn anonymous(mut elems: Vec<Elem>, types: &[DataType]) -> Vec<Elem> {
 pub(crate) fn key_order(a: &[Part], b: &[Part], types: &[DataType]) -> std::cmp::Ordering {
     let ranges = |key: &[Part]| key.iter().any(|p| !matches!(p, Part::Value(_)));
     let interval = ranges(a) || ranges(b);
+    if types.len() > 1 && !interval {
+        return a.is_empty().cmp(&b.is_empty()).then_with(|| {
+            let ranks = concatenation_ranks(a, types);
+            ranks.cmp(concatenation_ranks(b, types))
+        });
+    }
     let rank = |key: &[Part]| -> Vec<(u128, u128)> {
         key.iter()
             .zip(types)
@@ -70,6 +76,23 @@ pub(crate) fn key_order(a: &[Part], b: &[Part], types: &[DataType]) -> std::cmp:
     a.is_empty()
         .cmp(&b.is_empty())
         .then_with(|| rank(a).cmp(&rank(b)))
+}
+
+/// What orders concatenated values (nft's `concat_expr_msort_value()`): the bytes of all fields as one number, of which the last byte is
+/// the highest.
+fn concatenation_ranks<'a>(
+    key: &'a [Part],
+    types: &'a [DataType],
+) -> impl Iterator<Item = u128> + 'a {
+    let fields = key.iter().zip(types).rev();
+    fields.map(|(part, t)| {
+        let (value, _) = part.bounds(t.bits());
+        let unused = u128::BITS - t.bits().div_ceil(8) * 8;
+        match t.is_host_order() || unused == u128::BITS {
+            true => value,
+            false => (value << unused).swap_bytes(),
+        }
+    })
 }
 
 /// An interval in the form in which nft prints it: a prefix where it is one.
@@ -359,9 +382,45 @@ pub(crate) fn rule(mut stmts: Vec<Stmt>, family: TableFamily) -> Vec<Stmt> {
             at += 1;
         }
     }
+    reject_implies(&mut stmts, family);
     merge_order(&mut stmts);
     query_types(&mut stmts);
     stmts
+}
+
+/// What a match says of the network protocol for a `reject` behind it: to nft `meta protocol` does so at devices only.
+fn says_for_reject(stmt: &Stmt, family: TableFamily) -> Option<u128> {
+    let of_frame = matches!(demanded(stmt), Some((Expr::Meta(MetaKey::Protocol), _)));
+    says_l3proto(stmt).filter(|_| !of_frame || family == TableFamily::Netdev)
+}
+
+/// `stmt_reject_postprocess()`: an error that belongs to one family takes the match on that family over. (nft lists a reset so, too; but
+/// without the match the rule would answer both families.)
+fn reject_implies(stmts: &mut Vec<Stmt>, family: TableFamily) {
+    use super::stmt::RejectKind;
+    let Some((Stmt::Reject(Some(kind)), before)) = stmts.split_last() else {
+        return;
+    };
+    let both = matches!(family, TableFamily::Inet | TableFamily::Netdev);
+    if !both || matches!(kind, RejectKind::Icmpx(_) | RejectKind::TcpReset) {
+        return;
+    }
+    let matches = before
+        .iter()
+        .rev()
+        .take_while(|s| matches!(s, Stmt::Match { .. } | Stmt::Vmap(..)));
+    let mut found = matches.map(|s| says_for_reject(s, family).is_some());
+    if let Some(back) = found.position(|says| says) {
+        let at = before.len() - 1 - back;
+        stmts.remove(at);
+    }
+}
+
+/// IP version of the packets that come to a `reject` behind `stmts` in a table for both, when nft knows it.
+pub(crate) fn reject_version(stmts: &[Stmt], family: TableFamily) -> Option<u8> {
+    let known = |s: &&Stmt| says_l3proto(s).is_none() || says_for_reject(s, family).is_some();
+    let stmts: Vec<Stmt> = stmts.iter().filter(known).cloned().collect();
+    ip_version(&stmts)
 }
 
 /// Ids and sequence numbers are in queries and their answers only: without a match on the type before it nft adds one.

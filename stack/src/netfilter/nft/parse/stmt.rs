@@ -360,7 +360,13 @@ impl Parser<'_> {
         self.next();
         let family = self.table.family;
         if !self.take_word("with") {
-            return Ok(Stmt::Reject(None));
+            // stmt_evaluate_reject_inet(): what is known to be of one family gets that one's error.
+            let both = matches!(family, TableFamily::Inet | TableFamily::Netdev);
+            let version = normal::reject_version(before, family).filter(|_| both);
+            return Ok(Stmt::Reject(version.map(|version| match version {
+                4 => RejectKind::Icmp(3),
+                _ => RejectKind::Icmpv6(4),
+            })));
         }
         let pos = self.pos();
         let word = self.word("a kind of reject")?;
