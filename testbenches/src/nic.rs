@@ -17,7 +17,7 @@ use crate::{
     testbench::{Error, Options, Report, Testbench},
 };
 use host::{Fail, Host, Stat, feature};
-use hwmodel::{AxiHostConfig, CYCLE_PS, Device, NicConfig, Ps};
+use hwmodel::{AxiHostConfig, CYCLE_PS, Device, NicConfig, Ps, THIN_FEATURES};
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use traffic::{Load, Traffic};
@@ -219,8 +219,11 @@ fn run_control(options: &Options) -> Result<Report, Error> {
     check("queue size", |host, _, _| control::queue_size(host))?;
     check("link", control::link)?;
     report.cycles = host.nic.counters().cycles;
+    // Built for one pair, with the smaller store.
     let config = NicConfig {
         checks: false,
+        features: THIN_FEATURES,
+        queue_pairs: 1,
         ..host.nic.config().clone()
     };
     let mut host = power_on(options, 1, config)?;
