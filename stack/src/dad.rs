@@ -79,7 +79,7 @@ impl Stack {
 
     /// `addrconf_dad_work()`: asks, or has asked long enough.
     pub(crate) fn dad_timer(&mut self, dev: IfIndex, address: Ipv6Addr) {
-        let up = self.device(dev).is_some_and(|d| d.ops.link_up());
+        let up = self.device(dev).is_some_and(|d| d.is_running());
         let wait = self.neigh_conf.of(dev, address.into()).retrans_time;
         // HZ/100 at the least.
         let at = self.now + wait.max(SEC / 100);

@@ -99,6 +99,8 @@ pub(crate) struct Ipv4Conf {
     pub accept_redirects: i32,
     /// Without shared media: only redirects to gateways of default routes; either.
     pub secure_redirects: i32,
+    /// When the first address of a network goes, the next one takes its place; either.
+    pub promote_secondaries: i32,
     /// Martians are logged; there is no log, drops are traced.
     pub log_martians: i32,
 }
@@ -120,6 +122,7 @@ impl Default for Ipv4Conf {
             accept_source_route: 0,
             accept_redirects: 1,
             secure_redirects: 1,
+            promote_secondaries: 0,
             log_martians: 0,
         }
     }
@@ -252,6 +255,7 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
     conf4!(accept_source_route),
     conf4!(accept_redirects),
     conf4!(secure_redirects),
+    conf4!(promote_secondaries),
     conf4!(log_martians),
     Sysctl::int(
         "net.ipv6.conf.*.forwarding",

@@ -19,6 +19,12 @@ pub enum StackError {
     /// `ENODEV`: there is no such device.
     #[error("no device {0}")]
     NoDevice(IfIndex),
+    /// `ENETDOWN`: the device of an IPv4 route to its link is down.
+    #[error("device {0} is down")]
+    DeviceDown(IfIndex),
+    /// `ENETDOWN`: the device of a gateway, or of an IPv6 route, is down.
+    #[error("device {0} of the next hop is down")]
+    NexthopDown(IfIndex),
     /// `EEXIST`: there is a device of this name.
     #[error("there is a device {0} already")]
     DeviceExists(String),

@@ -4,7 +4,7 @@
 use crate::MS;
 use crate::checksum;
 use crate::drop_reason::DropReason;
-use crate::fib::RouteType;
+use crate::fib::{RouteType, Scope};
 use crate::hook::Family;
 use crate::ipv4::header::Ipv4Header;
 use crate::ipv4::{IPV4_HLEN, Ipv4Send, Upper};
@@ -78,7 +78,9 @@ impl Stack {
         }
         match kind {
             ECHO => {
-                self.icmp_echo(&skb, flow);
+                if !self.config.icmp_echo_ignore_all {
+                    self.icmp_echo(&skb, flow);
+                }
                 self.consume_skb(skb, Consume::Icmp);
             }
             TIMESTAMP => {
@@ -178,11 +180,20 @@ impl Stack {
     /// `icmp_unreach()` with "fragmentation needed": remembers the path's MTU (RFC 1191).
     fn icmp_frag_needed(&mut self, skb: &SkBuff) {
         let message = skb.data();
-        let mtu = message
+        let told = message
             .get(6..8)
             .map_or(0, |m| u32::from(u16::from_be_bytes([m[0], m[1]])));
         let Some(inner) = message.get(ICMP_HLEN..).and_then(Ipv4Header::new) else {
             return;
+        };
+        let mtu = match self.config.ip_no_pmtu_disc {
+            0 => told,
+            2 => return,
+            // icmp_tag_validation(): TCP looks whether it sent what is quoted.
+            3 if inner.protocol() == crate::ipv4::IPPROTO_TCP => told,
+            3 => return,
+            // Nothing is known of the path but that it is narrow.
+            _ => 0,
         };
         let quoted = message.get(ICMP_HLEN..).unwrap_or_default();
         if self.sent_here(quoted, Family::Ipv4) {
@@ -207,6 +218,10 @@ impl Stack {
         // The error comes from the address that was asked, if it is ours, else from the one that fits the way back.
         let elsewhere = matches!(about.dst, Some(route) if route.kind == RouteType::Unicast);
         let own = (!elsewhere && self.fib.is_local(asked.into())).then_some(asked);
+        let own = own.or_else(|| {
+            (self.config.icmp_errors_use_inbound_ifaddr && about.pkt_type != PktType::Outgoing)
+                .then(|| self.inet_select_addr(about.dev, sender, Scope::LINK))?
+        });
         // RFC 1812 4.3.2.5: precedence internetwork control, the rest as in the packet.
         let tos = (tos & 0x1e) | 0xc0;
         let Ok((route, saddr)) = self.ip_route_output(sender, own, IfIndex::NONE, upper(tos))

@@ -108,12 +108,22 @@ impl Stack {
         self.install_ifa_routes(ifa, |route| route.kind == RouteType::Local);
     }
 
+    /// The device is up again: the address's routes, as for a new one.
+    pub(crate) fn install_ifa_again(&mut self, ifa: &IfAddr) {
+        self.install_ifa_routes(ifa, |_| true);
+    }
+
     fn install_ifa_routes(&mut self, ifa: &IfAddr, which: fn(&RouteSpec) -> bool) {
         let source = self.primary_of(ifa);
         let routes = ifa_routes(ifa, source);
+        let up = self.is_up(ifa.dev);
         for route in routes.into_iter().filter(which) {
             // Until it is known to be free, its network is reached but nothing is taken in for it.
             if ifa.dad.is_tentative() && route.kind == RouteType::Local {
+                continue;
+            }
+            // fib_add_ifaddr(): a device that is down has but the addresses themselves.
+            if !up && (route.kind != RouteType::Local || route.dst.address().is_ipv6()) {
                 continue;
             }
             // Other devices may have the same network: theirs come first.
@@ -168,8 +178,8 @@ impl Stack {
         let _ = self.insert_route(route, Mode::Append);
     }
 
-    /// `ip addr del CIDR dev IFINDEX`: the address, the other ones of its network if it was their first (`promote_secondaries` is off), and the
-    /// routes that came with them or name them as source.
+    /// `ip addr del CIDR dev IFINDEX`: the address, the other ones of its network if it was their first (with `promote_secondaries` the next of them
+    /// becomes the first), and the routes that came with them or name them as source.
     pub fn del_addr(&mut self, ifindex: IfIndex, cidr: IpCidr) -> Result<(), StackError> {
         let at = self
             .addrs
@@ -178,6 +188,7 @@ impl Stack {
             .ok_or(StackError::AddressNotAvailable(cidr.address()))?;
         let gone = self.addrs.remove(at);
         self.addrconf_dad_stop(&gone);
+        let mut others = Vec::new();
         if gone.v4().is_some() && !gone.secondary {
             while let Some(at) = self
                 .addrs
@@ -186,9 +197,15 @@ impl Stack {
             {
                 let secondary = self.addrs.remove(at);
                 self.del_ifa_routes(&secondary);
+                others.push(secondary);
             }
         }
         self.del_ifa_routes(&gone);
+        if self.ipv4_conf.or(ifindex, |conf| conf.promote_secondaries) {
+            for ifa in others {
+                self.install_ifa(ifa);
+            }
+        }
         Ok(())
     }
 

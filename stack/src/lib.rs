@@ -53,6 +53,7 @@ mod inetaddr;
 mod ip;
 mod ipv4;
 mod ipv6;
+mod link;
 mod loopback;
 mod napi;
 mod ndp;

@@ -132,6 +132,10 @@ impl Stack {
             device.stats.rx_bytes += skb.len() as u64;
         }
         self.trace(&skb, Stage::NapiPoll);
+        if !self.is_up(dev) {
+            self.count_rx_drop(dev);
+            return self.kfree_skb(skb, DropReason::DevReady);
+        }
         if !self.do_xdp(dev, &mut skb) {
             return;
         }

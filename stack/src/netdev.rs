@@ -194,6 +194,8 @@ pub(crate) struct NetDevice {
     pub index: IfIndex,
     pub ops: Box<dyn NetDeviceOps>,
     pub mac: [u8; 6],
+    /// `IFF_UP`.
+    pub up: bool,
     /// What `ip link set mtu` made of the driver's MTU; not larger than that.
     pub mtu: Option<u16>,
     pub features: NetFeatures,
@@ -220,6 +222,11 @@ pub(crate) struct NetDevice {
 }
 
 impl NetDevice {
+    /// Up, and with carrier: frames can be sent.
+    pub fn is_running(&self) -> bool {
+        self.up && self.ops.link_up()
+    }
+
     /// `tx_queue_len`: packets.
     pub fn tx_queue_len(&self) -> usize {
         match self.is_ifb {
@@ -235,6 +242,7 @@ impl NetDevice {
             index,
             ops,
             mac,
+            up: true,
             mtu: None,
             features,
             pool,

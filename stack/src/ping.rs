@@ -96,7 +96,8 @@ impl Stack {
             protocol: IPPROTO_ICMP,
             tos: 0,
             // IP_PMTUDISC_WANT, as for UDP.
-            dont_fragment: IPV4_HLEN + len <= self.mtu(route.oif),
+            dont_fragment: IPV4_HLEN + len <= self.mtu(route.oif)
+                && self.ip_dont_fragment(&route, to.into()),
             route,
         };
         let sent = self.ip_send_skb(skb, send);

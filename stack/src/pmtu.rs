@@ -104,6 +104,11 @@ impl Stack {
         route.mtu_locked || learned.is_some_and(|l| l.locked)
     }
 
+    /// `ip_dont_fragment()` of a socket that asks for nothing special (`IP_PMTUDISC_WANT`; with `ip_no_pmtu_disc` `IP_PMTUDISC_DONT`).
+    pub(crate) fn ip_dont_fragment(&self, route: &Route, daddr: IpAddr) -> bool {
+        self.config.ip_no_pmtu_disc == 0 && !self.ip_mtu_locked(route, daddr)
+    }
+
     /// `udp_err()`, `tcp_v4_err()`, `icmp_err()` and IPv6's: whether somebody here can have sent the packet that begins with `quoted`. UDP and TCP
     /// believe what they hear about packets of their sockets only.
     pub(crate) fn sent_here(&self, quoted: &[u8], family: Family) -> bool {

@@ -54,8 +54,15 @@ pub struct StackConfig {
     pub rp_filter: RpFilter,
     /// `net.ipv4.ip_default_ttl` and `net.ipv6.conf.all.hop_limit`.
     pub default_ttl: u8,
+    /// `net.ipv4.icmp_echo_ignore_all`: echo requests are not answered.
+    pub icmp_echo_ignore_all: bool,
     /// `net.ipv4.icmp_echo_ignore_broadcasts`.
     pub icmp_echo_ignore_broadcasts: bool,
+    /// `net.ipv4.icmp_errors_use_inbound_ifaddr`: errors about packets for others come from an address of the device that received them.
+    pub icmp_errors_use_inbound_ifaddr: bool,
+    /// `net.ipv4.ip_no_pmtu_disc`: 0: packets forbid fragmenting, and routers are believed that they are too long. Else they do not; after such a
+    /// message the path has the least MTU, with 2 it is ignored, with 3 it is believed if it quotes TCP.
+    pub ip_no_pmtu_disc: u8,
     /// `net.ipv4.icmp_ratelimit`, `net.ipv6.icmp.ratelimit`: time between two errors to one destination, after a burst of 6; 0 = no limit.
     pub icmp_ratelimit: Ps,
     /// `net.ipv4.icmp_msgs_per_sec`: errors per second to all destinations together, with a burst of 50; 0 = no limit.
@@ -90,7 +97,10 @@ impl Default for StackConfig {
             ipv6: true,
             rp_filter: RpFilter::Off,
             default_ttl: 64,
+            icmp_echo_ignore_all: false,
             icmp_echo_ignore_broadcasts: true,
+            icmp_errors_use_inbound_ifaddr: false,
+            ip_no_pmtu_disc: 0,
             icmp_ratelimit: SEC,
             icmp_msgs_per_sec: 1000,
             fib_multipath_hash_policy: 0,

@@ -393,7 +393,7 @@ impl Stack {
             daddr,
             protocol: IPPROTO_UDP,
             tos: 0,
-            dont_fragment: whole && !self.ip_mtu_locked(&route, daddr.into()),
+            dont_fragment: whole && self.ip_dont_fragment(&route, daddr.into()),
             route,
         };
         if self.ip_send_skb(skb, send) {

@@ -145,6 +145,11 @@ impl Stack {
                 spec.nexthops[i].oif = self.check_gateway(&spec, &nexthop, gateway)?;
             } else if self.device(nexthop.oif).is_none() {
                 return Err(StackError::NoDevice(nexthop.oif));
+            } else if !self.is_up(nexthop.oif) {
+                return Err(match spec.dst.address().is_ipv4() {
+                    true => StackError::DeviceDown(nexthop.oif),
+                    false => StackError::NexthopDown(nexthop.oif),
+                });
             }
         }
         // fib_valid_prefsrc()
@@ -181,10 +186,10 @@ impl Stack {
             return Err(unreachable);
         }
         if nexthop.onlink {
-            return if named {
-                Ok(nexthop.oif)
-            } else {
-                Err(unreachable)
+            return match named {
+                true if self.is_up(nexthop.oif) => Ok(nexthop.oif),
+                true => Err(StackError::NexthopDown(nexthop.oif)),
+                false => Err(unreachable),
             };
         }
         match gateway {

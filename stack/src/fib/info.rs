@@ -121,6 +121,8 @@ pub struct Nexthop {
     pub weight: u16,
     /// The gateway is on the link though no route says so.
     pub onlink: bool,
+    /// The device is down (`RTNH_F_DEAD`).
+    pub dead: bool,
 }
 
 impl Nexthop {
@@ -131,6 +133,7 @@ impl Nexthop {
             gateway: None,
             weight: 1,
             onlink: false,
+            dead: false,
         }
     }
 }
@@ -156,9 +159,13 @@ impl FibInfo {
     /// `fib_select_multipath()`: the way for a flow with this 31-bit hash. A way whose source is `saddr` is preferred; `saddr_of` says
     /// which that is.
     pub(crate) fn select_path(&self, hash: u32, prefer: impl Fn(&Nexthop) -> bool) -> usize {
-        let total: u64 = self.nexthops.iter().map(|n| u64::from(n.weight)).sum();
+        let alive = || self.nexthops.iter().filter(|n| !n.dead);
+        let total: u64 = alive().map(|n| u64::from(n.weight)).sum();
         let (mut sum, mut best, mut best_score) = (0, 0, None);
         for (i, nexthop) in self.nexthops.iter().enumerate() {
+            if nexthop.dead {
+                continue;
+            }
             sum += u64::from(nexthop.weight);
             // DIV_ROUND_CLOSEST(weights so far << 31, total) - 1.
             let upper_bound = ((sum << 31) + total / 2) / total - 1;

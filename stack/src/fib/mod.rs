@@ -9,6 +9,7 @@
 mod blocks;
 pub(crate) mod config;
 mod direct;
+mod down;
 mod info;
 mod key;
 pub mod lpm;

@@ -1,6 +1,6 @@
 //! One routing table of one family (`struct fib_table`).
 
-use super::info::{FibInfo, Infos, RouteType};
+use super::info::{FibInfo, Infos, Nexthop, RouteType};
 use super::lpm::Lpm;
 use super::trie::Key;
 use super::{FlowKey, LookupError};
@@ -135,6 +135,15 @@ impl<K: Key> Table<K> {
         Some(alias)
     }
 
+    /// The first route of the prefix for which `which` says so gets another info.
+    pub fn replace_info(&mut self, key: K, len: u8, which: impl Fn(&Alias) -> bool, info: u32) {
+        let first = self.lpm.get(key, len).unwrap_or(NONE);
+        let found = self.chain(first).find(|(_, alias)| which(alias));
+        if let Some((id, _)) = found {
+            self.aliases[id as usize].info = info;
+        }
+    }
+
     /// Every route: IPv4 as the kernel walks its trie, by address and then from long to short; IPv6 as it walks its tree, what is inside a
     /// prefix before the prefix.
     pub fn routes(&self) -> Vec<(K, u8, Alias)> {
@@ -197,7 +206,8 @@ impl<K: Key> Table<K> {
                     _ => {}
                 }
                 let wanted = |oif| flow.oif == IfIndex::NONE || flow.oif == oif;
-                let nexthop = info.nexthops.iter().position(|n| wanted(n.oif));
+                let fits = |n: &Nexthop| wanted(n.oif) && !n.dead;
+                let nexthop = info.nexthops.iter().position(fits);
                 let any = || self.any_device(first, info, flow.oif, infos).then_some(0);
                 if let Some(nexthop) = nexthop.or_else(|| flow.oif_preferred.then(any).flatten()) {
                     return Some(Ok(FibResult {

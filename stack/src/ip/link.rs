@@ -14,8 +14,8 @@ const IFNAMSIZ_MAX: usize = 15;
 const ETH_MIN_MTU: u16 = 68;
 
 impl Stack {
-    /// `ip link [show|set|add] …`. Only devices of type ifb can be added. Devices are up, and their drivers say the MAC address and the
-    /// largest MTU: only a smaller one can be set.
+    /// `ip link [show|set|add] …`. Only devices of type ifb can be added. Their drivers say the MAC address and the largest MTU: only a smaller one
+    /// can be set.
     pub(super) fn ip_link(&mut self, mut words: Words<'_>) -> Output {
         let Some(command) = words.next() else {
             return Ok(self.ip_link_show(None));
@@ -25,9 +25,10 @@ impl Stack {
             Some("set") => {
                 words.accept("dev");
                 let dev = self.ip_device(&mut words)?;
+                let mut up = None;
                 while let Some(word) = words.next() {
                     match word.text {
-                        "up" => {}
+                        "up" | "down" => up = Some(word.text == "up"),
                         "mtu" => {
                             let word = words.expect("an MTU")?;
                             let mtu = word.text.parse::<u16>();
@@ -41,9 +42,14 @@ impl Stack {
                                 device.mtu = Some(mtu);
                             }
                         }
-                        _ => return Err(word.error("only up and mtu can be set")),
+                        _ => return Err(word.error("only up, down and mtu can be set")),
                     }
                 }
+                if let Some(up) = up {
+                    // The device is there.
+                    let _ = self.set_link(dev, up);
+                }
+                self.flush_devices();
                 Ok(String::new())
             }
             Some(_) => {
@@ -112,12 +118,16 @@ impl Stack {
         let loopback = device.index == IfIndex::LO;
         let carrier = loopback || device.ops.link_up();
         let flags = match (loopback, carrier) {
+            (true, _) if !device.up => "LOOPBACK",
+            _ if !device.up && device.is_ifb => "BROADCAST,NOARP",
+            _ if !device.up => "BROADCAST,MULTICAST",
             (true, _) => "LOOPBACK,UP,LOWER_UP",
             _ if device.is_ifb => "BROADCAST,NOARP,UP,LOWER_UP",
             (false, true) => "BROADCAST,MULTICAST,UP,LOWER_UP",
             (false, false) => "NO-CARRIER,BROADCAST,MULTICAST,UP",
         };
         let state = match (loopback, carrier) {
+            _ if !device.up => "DOWN",
             (true, _) => "UNKNOWN",
             _ if device.is_ifb => "UNKNOWN",
             (false, true) => "UP",

@@ -20,6 +20,8 @@ pub(super) const NO_PROCESS: &str = "RTNETLINK answers: No such process";
 pub(super) fn refusal(error: &StackError) -> String {
     match error {
         StackError::NoDevice(_) => "RTNETLINK answers: No such device".to_owned(),
+        StackError::DeviceDown(_) => "Error: Device for nexthop is not up.".to_owned(),
+        StackError::NexthopDown(_) => "Error: Nexthop device is not up.".to_owned(),
         StackError::AddressExists(_, cidr) if cidr.address().is_ipv4() => {
             "Error: ipv4: Address already assigned.".to_owned()
         }

@@ -184,7 +184,7 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::DevReady);
         };
         // Without carrier Linux puts the noop queue in place, which drops.
-        if !device.ops.link_up() {
+        if !device.is_running() {
             self.dev_deactivate(dev);
             return self.tx_drop(skb, DropReason::QdiscDrop);
         }
@@ -260,7 +260,7 @@ impl Stack {
             if device.tx_stopped || device.qdisc.len() == 0 {
                 return;
             }
-            if !device.ops.link_up() {
+            if !device.is_running() {
                 return self.dev_deactivate(dev);
             }
             match self.dev_dequeue(dev) {
@@ -337,7 +337,7 @@ impl Stack {
     }
 
     /// `dev_deactivate()`: the carrier is gone, and what waited for it is lost.
-    fn dev_deactivate(&mut self, dev: IfIndex) {
+    pub(crate) fn dev_deactivate(&mut self, dev: IfIndex) {
         let (now, mirrored) = (self.sched_now(), &mut Vec::new());
         let Some(device) = self.device_mut(dev) else {
             return;

@@ -31,16 +31,31 @@ macro_rules! config {
     };
 }
 
+macro_rules! switch {
+    ($name:literal, $field:ident) => {
+        Sysctl::int(
+            $name,
+            0..=1,
+            |stack, _| i64::from(stack.config.$field),
+            |stack, _, value| stack.config.$field = value != 0,
+        )
+    };
+}
+
 pub(super) const SYSCTLS: &[Sysctl] = &[
     config!("net.core.netdev_budget", 1..=INT_MAX, netdev_budget),
     config!("net.core.rmem_default", 2304..=INT_MAX, rmem_default),
     config!("net.ipv4.ip_default_ttl", 1..=255, default_ttl),
-    Sysctl::int(
+    switch!("net.ipv4.icmp_echo_ignore_all", icmp_echo_ignore_all),
+    switch!(
         "net.ipv4.icmp_echo_ignore_broadcasts",
-        0..=1,
-        |stack, _| i64::from(stack.config.icmp_echo_ignore_broadcasts),
-        |stack, _, value| stack.config.icmp_echo_ignore_broadcasts = value != 0,
+        icmp_echo_ignore_broadcasts
     ),
+    switch!(
+        "net.ipv4.icmp_errors_use_inbound_ifaddr",
+        icmp_errors_use_inbound_ifaddr
+    ),
+    config!("net.ipv4.ip_no_pmtu_disc", 0..=255, ip_no_pmtu_disc),
     config!("net.ipv4.icmp_ratelimit", 0..=INT_MAX, icmp_ratelimit, MS),
     config!("net.ipv4.icmp_msgs_per_sec", 0..=INT_MAX, icmp_msgs_per_sec),
     config!(

@@ -32,6 +32,17 @@ pub(super) enum TcpSend {
 }
 
 impl TcpSend {
+    /// IPv4 routers must not fragment it.
+    pub fn whole(self) -> Self {
+        match self {
+            Self::V4(send) => Self::V4(Ipv4Send {
+                dont_fragment: true,
+                ..send
+            }),
+            v6 => v6,
+        }
+    }
+
     /// With another type of service (traffic class).
     pub fn with_tos(self, tos: u8) -> Self {
         match self {
@@ -82,7 +93,7 @@ impl Stack {
                     daddr,
                     protocol: IPPROTO_TCP,
                     tos: 0,
-                    dont_fragment: true,
+                    dont_fragment: self.ip_dont_fragment(&route, dst.ip()),
                     route,
                 };
                 (IPV4_HLEN, route.oif, TcpSend::V4(send))

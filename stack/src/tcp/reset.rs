@@ -91,6 +91,7 @@ impl Stack {
             return self.kfree_skb(answer, crate::DropReason::NoMem);
         }
         self.trace(&answer, Stage::Send);
-        self.tcp_ip_xmit(answer, send.with_tos(tos), 0);
+        // tcp_sk_init(): the socket that sends resets never lets them be fragmented.
+        self.tcp_ip_xmit(answer, send.with_tos(tos).whole(), 0);
     }
 }

@@ -192,7 +192,7 @@ impl Stack {
 
     /// `generic_xdp_tx()`: to the driver at once, past hooks and queues. `false`: it did not take the frame, which is lost.
     fn generic_xdp_tx(&mut self, mut skb: SkBuff, dev: IfIndex) -> bool {
-        let Some(device) = self.device_mut(dev).filter(|device| device.ops.link_up()) else {
+        let Some(device) = self.device_mut(dev).filter(|device| device.is_running()) else {
             self.kfree_skb(skb, DropReason::NotSpecified);
             return false;
         };

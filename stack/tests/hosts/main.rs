@@ -5,6 +5,7 @@ mod common;
 mod dad;
 mod datagrams;
 mod forwarding;
+mod link;
 mod neighbours;
 mod redirects;
 mod routing;

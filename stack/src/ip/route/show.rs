@@ -247,8 +247,15 @@ impl Stack {
                 *out += "\n\tnexthop ";
                 self.show_nexthop(nexthop, v6, true, out);
                 let _ = write!(out, "weight {} ", nexthop.weight);
+                // print_rta_nexthops(): the kernel's order of flags.
+                if nexthop.dead {
+                    *out += "dead ";
+                }
                 if nexthop.onlink {
                     *out += "onlink ";
+                }
+                if nexthop.dead {
+                    *out += "linkdown ";
                 }
             }
         }

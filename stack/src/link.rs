@@ -1,0 +1,65 @@
+//! Devices are taken down and brought up (`ip link set DEV down|up`): what goes and comes with it in the routing tables, the neighbour table
+//! and the connections.
+
+use crate::error::StackError;
+use crate::skb::IfIndex;
+use crate::stack::Stack;
+use std::net::IpAddr;
+
+impl Stack {
+    /// `IFF_UP`.
+    pub fn is_up(&self, dev: IfIndex) -> bool {
+        self.device(dev).is_some_and(|device| device.up)
+    }
+
+    /// `ip link set DEV up|down` (`dev_open()`, `dev_close()`). A device that is down receives and sends nothing.
+    pub fn set_link(&mut self, dev: IfIndex, up: bool) -> Result<(), StackError> {
+        let device = self.device_mut(dev).ok_or(StackError::NoDevice(dev))?;
+        if std::mem::replace(&mut device.up, up) == up {
+            return Ok(());
+        }
+        match up {
+            true => self.netdev_up(dev),
+            false => self.netdev_down(dev),
+        }
+        Ok(())
+    }
+
+    /// `NETDEV_UP`: the routes of the addresses are made again, all others are not.
+    fn netdev_up(&mut self, dev: IfIndex) {
+        let of_dev = self.addrs.iter().filter(|a| a.dev == dev).copied();
+        for ifa in of_dev.collect::<Vec<_>>() {
+            self.install_ifa_again(&ifa);
+        }
+        self.fib.sync_up(dev);
+        if self.config.ipv6 && dev != IfIndex::LO {
+            self.addrconf_dev_config(dev);
+        }
+    }
+
+    /// `NETDEV_DOWN`: the device's routes go, except those that say which addresses are this host's own; so do its IPv6 addresses.
+    fn netdev_down(&mut self, dev: IfIndex) {
+        self.dev_deactivate(dev);
+        // addrconf_ifdown()
+        let v6 = self
+            .addrs
+            .iter()
+            .filter(|a| a.dev == dev && a.v4().is_none());
+        let v6: Vec<_> = v6.map(|a| a.cidr).collect();
+        for cidr in v6 {
+            // It is there: it was just listed.
+            let _ = self.del_addr(dev, cidr);
+        }
+        self.fib.sync_down_dev(dev);
+        // neigh_ifdown()
+        let neighbours: Vec<IpAddr> = self
+            .neighbours()
+            .filter(|n| n.dev == dev)
+            .map(|n| n.address)
+            .collect();
+        for address in neighbours {
+            self.del_neighbour(dev, address);
+        }
+        self.nf_nat_masq_device_down(dev);
+    }
+}
