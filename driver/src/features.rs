@@ -27,8 +27,30 @@ features! {
     MTU = 3;
     /// VIRTIO_NET_F_MAC (5.1.3): `mac` of the device configuration is valid.
     MAC = 5;
+    /// VIRTIO_NET_F_GUEST_TSO4 (5.1.3): the driver takes TCP over IPv4 that the device coalesced.
+    GUEST_TSO4 = 7;
+    /// VIRTIO_NET_F_GUEST_TSO6 (5.1.3): the driver takes TCP over IPv6 that the device coalesced.
+    GUEST_TSO6 = 8;
+    /// VIRTIO_NET_F_HOST_TSO4 (5.1.3): the device segments TCP over IPv4.
+    HOST_TSO4 = 11;
+    /// VIRTIO_NET_F_HOST_TSO6 (5.1.3): the device segments TCP over IPv6.
+    HOST_TSO6 = 12;
+    /// VIRTIO_NET_F_HOST_ECN (5.1.3): the device segments TCP with CWR, for the first segment only.
+    HOST_ECN = 13;
+    /// VIRTIO_NET_F_MRG_RXBUF (5.1.3): a received packet may lie in several buffers.
+    MRG_RXBUF = 15;
     /// VIRTIO_NET_F_STATUS (5.1.3): `status` of the device configuration is valid.
     STATUS = 16;
+    /// VIRTIO_NET_F_CTRL_VQ (5.1.3): there is a control queue.
+    CTRL_VQ = 17;
+    /// VIRTIO_NET_F_CTRL_RX (5.1.3): receive modes and MAC table over the control queue.
+    CTRL_RX = 18;
+    /// VIRTIO_NET_F_CTRL_VLAN (5.1.3): VLAN filter over the control queue.
+    CTRL_VLAN = 19;
+    /// VIRTIO_NET_F_MQ (5.1.3): several queue pairs, the receive queue chosen by the device.
+    MQ = 22;
+    /// VIRTIO_NET_F_CTRL_MAC_ADDR (5.1.3): the MAC address can be set over the control queue.
+    CTRL_MAC_ADDR = 23;
     /// VIRTIO_F_EVENT_IDX (6): notifications can be asked for at a descriptor.
     EVENT_IDX = 29;
     /// VIRTIO_F_VERSION_1 (6): not a legacy device.
@@ -41,6 +63,12 @@ features! {
     IN_ORDER = 35;
     /// VIRTIO_F_RING_RESET (6): a single queue can be reset.
     RING_RESET = 40;
+    /// VIRTIO_NET_F_NOTF_COAL (5.1.3): interrupt moderation over the control queue.
+    NOTF_COAL = 53;
+    /// VIRTIO_NET_F_HOST_USO (5.1.3): the device segments UDP.
+    HOST_USO = 56;
+    /// VIRTIO_NET_F_RSS (5.1.3): the receive queue is chosen by Toeplitz hash and a table of the driver.
+    RSS = 60;
     /// VIRTIO_NET_F_SPEED_DUPLEX (5.1.3): `speed` and `duplex` are valid.
     SPEED_DUPLEX = 63;
 }
@@ -49,8 +77,8 @@ impl Feature {
     /// No feature.
     pub const NONE: Self = Self(0);
 
-    /// Everything that this driver knows how to use.
-    pub const SUPPORTED: Self = Self(
+    /// One queue pair, one frame to a buffer: what every virtio network device of version 1 is fast with.
+    pub const BASIC: Self = Self(
         Self::CSUM.0
             | Self::GUEST_CSUM.0
             | Self::MTU.0
@@ -63,6 +91,31 @@ impl Feature {
             | Self::IN_ORDER.0
             | Self::RING_RESET.0
             | Self::SPEED_DUPLEX.0,
+    );
+
+    /// Everything that this driver knows how to use.
+    pub const SUPPORTED: Self = Self(
+        Self::BASIC.0
+            | Self::GUEST_TSO.0
+            | Self::HOST_GSO.0
+            | Self::MRG_RXBUF.0,
+    );
+
+    /// The device hands over packets that it coalesced.
+    pub const GUEST_TSO: Self = Self(Self::GUEST_TSO4.0 | Self::GUEST_TSO6.0);
+
+    /// The device segments what the driver hands over.
+    pub const HOST_GSO: Self =
+        Self(Self::HOST_TSO4.0 | Self::HOST_TSO6.0 | Self::HOST_ECN.0 | Self::HOST_USO.0);
+
+    /// What is configured over the control queue.
+    pub const CONTROLLED: Self = Self(
+        Self::CTRL_RX.0
+            | Self::CTRL_VLAN.0
+            | Self::CTRL_MAC_ADDR.0
+            | Self::MQ.0
+            | Self::RSS.0
+            | Self::NOTF_COAL.0,
     );
 
     /// What the driver cannot work without: there is no split ring here.
@@ -107,7 +160,27 @@ impl Feature {
                 missing: Self::REQUIRED.without(offered),
             });
         }
-        Ok(offered & mask & Self::SUPPORTED)
+        Ok((offered & mask & Self::SUPPORTED).consistent())
+    }
+
+    /// The set without features whose requirements are not in it (virtio 5.1.3.1), and without
+    /// coalesced packets where they would need buffers of 64 KiB each.
+    #[must_use]
+    fn consistent(self) -> Self {
+        let mut set = self;
+        if !set.contains(Self::CSUM) {
+            set = set.without(Self::HOST_GSO);
+        }
+        if set & (Self::HOST_TSO4 | Self::HOST_TSO6) == Self::NONE {
+            set = set.without(Self::HOST_ECN);
+        }
+        if !set.contains(Self::GUEST_CSUM | Self::MRG_RXBUF) {
+            set = set.without(Self::GUEST_TSO);
+        }
+        if !set.contains(Self::CTRL_VQ) {
+            set = set.without(Self::CONTROLLED);
+        }
+        set
     }
 }
 
@@ -163,9 +236,28 @@ mod tests {
     #[test]
     fn accepts_only_what_is_offered_allowed_and_known() {
         let offered =
-            Feature::REQUIRED | Feature::CSUM | Feature::MAC | Feature::from_bits(1 << 22);
+            Feature::REQUIRED | Feature::CSUM | Feature::MAC | Feature::from_bits(1 << 28);
         let got = Feature::negotiate(offered, !Feature::CSUM).unwrap();
         assert_eq!(got, Feature::REQUIRED | Feature::MAC);
+    }
+
+    #[test]
+    fn what_needs_a_missing_feature_is_not_accepted() {
+        let without = |off: Feature| Feature::negotiate(Feature::SUPPORTED, !off).unwrap();
+        let all = Feature::SUPPORTED;
+        for (off, gone) in [
+            (Feature::NONE, Feature::NONE),
+            (Feature::CSUM, Feature::HOST_GSO),
+            (Feature::HOST_TSO4, Feature::NONE),
+            (
+                Feature::HOST_TSO4 | Feature::HOST_TSO6,
+                Feature::HOST_ECN,
+            ),
+            (Feature::GUEST_CSUM, Feature::GUEST_TSO),
+            (Feature::MRG_RXBUF, Feature::GUEST_TSO),
+        ] {
+            assert_eq!(without(off), all.without(off).without(gone), "{off}");
+        }
     }
 
     #[test]
@@ -188,8 +280,8 @@ mod tests {
 
     #[test]
     fn names_are_printed() {
-        let set = Feature::CSUM | Feature::RING_PACKED | Feature::from_bits(1 << 60);
-        assert_eq!(set.to_string(), "CSUM|RING_PACKED|0x1000000000000000");
+        let set = Feature::CSUM | Feature::RING_PACKED | Feature::from_bits(1 << 61);
+        assert_eq!(set.to_string(), "CSUM|RING_PACKED|0x2000000000000000");
         assert_eq!(Feature::NONE.to_string(), "0x0");
     }
 }

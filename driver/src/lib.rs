@@ -12,6 +12,7 @@ mod dma;
 mod dma_file;
 mod error;
 mod features;
+mod gso;
 mod hdr;
 mod interrupts;
 mod irq_file;

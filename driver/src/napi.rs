@@ -6,7 +6,6 @@ use stack::skb::SkBuff;
 
 use crate::config::NetConfig;
 use crate::dma::DmaMemory;
-use crate::features::Feature;
 use crate::interrupts::Interrupts;
 use crate::net::VirtioNet;
 use crate::registers::PciRegisters;
@@ -258,13 +257,7 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> NetDeviceOps for VirtioNet<P,
     }
 
     fn features(&self) -> NetFeatures {
-        NetFeatures {
-            hw_csum: self.features.contains(Feature::CSUM),
-            rx_csum: self.features.contains(Feature::GUEST_CSUM),
-            sg: self.tx.sg(),
-            gro: true,
-            ..NetFeatures::default()
-        }
+        self.tx.offloads()
     }
 
     fn tx_pool(&self) -> PagePool {

@@ -130,10 +130,15 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         let in_order = features.contains(Feature::IN_ORDER);
 
         let buffer = rx::buffer_size(mtu);
+        let tx_buffer = if features & Feature::HOST_GSO == Feature::NONE {
+            buffer
+        } else {
+            buffer.max(tx::GSO_BUFFER)
+        };
         let rx_buffers = or_default(options.rx_buffers, 4 * usize::from(rx_size));
         let tx_buffers = or_default(options.tx_buffers, 2 * usize::from(tx_size));
         let rx_pool = page_pool(&mut dma, "receive buffers", buffer, rx_buffers)?;
-        let tx_pool = page_pool(&mut dma, "transmit buffers", buffer, tx_buffers)?;
+        let tx_pool = page_pool(&mut dma, "transmit buffers", tx_buffer, tx_buffers)?;
         let headers = alloc(
             &mut dma,
             "packet headers",
@@ -142,10 +147,9 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         )?;
 
         let vq = Virtqueue::new(&mut dma, rx_size, event_idx, in_order)?;
-        let rx = RxQueue::new(vq, rx_pool.clone(), features.contains(Feature::GUEST_CSUM));
+        let rx = RxQueue::new(vq, rx_pool.clone(), features);
         let vq = Virtqueue::new(&mut dma, tx_size, event_idx, in_order)?;
-        let csum = features.contains(Feature::CSUM);
-        let tx = TxQueue::new(vq, tx_pool, rx_pool, headers, csum);
+        let tx = TxQueue::new(vq, tx_pool, rx_pool, headers, features);
         Ok(Parts {
             dma,
             irq,

@@ -1,9 +1,13 @@
-//! The receive queue: one pool buffer per frame, the header right in front of the frame.
+//! The receive queue: pool buffers with the header right in front of the frame. One buffer per frame, or
+//! with VIRTIO_NET_F_MRG_RXBUF as many as it takes: the first becomes the skb's linear part, the others
+//! its fragments.
 
 use stack::page_pool::{Page, PagePool};
-use stack::skb::{CsumState, SkBuff};
+use stack::skb::{CsumState, Frag, SkBuff};
 
-use crate::hdr::{F_DATA_VALID, F_NEEDS_CSUM, GSO_NONE, HDR_BYTES, VirtioNetHdr};
+use crate::features::Feature;
+use crate::gso::GuestTso;
+use crate::hdr::{F_DATA_VALID, F_NEEDS_CSUM, HDR_BYTES, VirtioNetHdr};
 use crate::stats::Stats;
 use crate::transport::Doorbell;
 use crate::virtqueue::{BadUsedId, Segment, Used, Virtqueue};
@@ -16,12 +20,13 @@ pub const RX_HEADROOM: usize = 64;
 pub const ETH_OVERHEAD: usize = 14 + 8;
 const ETH_HLEN: usize = 14;
 
-/// Bytes of a receive buffer for frames of `mtu`: multiples of 2 KiB, as pages divide well.
+/// Bytes of a receive buffer for frames of `mtu`: multiples of 2 KiB, as pages divide well. A frame on
+/// the wire fits one; only what the device coalesced takes several.
 pub fn buffer_size(mtu: u16) -> usize {
     (RX_HEADROOM + HDR_BYTES + ETH_OVERHEAD + usize::from(mtu)).next_multiple_of(2048)
 }
 
-/// Receive half of the device.
+/// Receive half of a queue pair.
 pub struct RxQueue {
     /// The ring.
     pub vq: Virtqueue<Page>,
@@ -32,18 +37,23 @@ pub struct RxQueue {
     refill_at: u16,
     /// VIRTIO_NET_F_GUEST_CSUM.
     guest_csum: bool,
+    /// VIRTIO_NET_F_MRG_RXBUF.
+    mergeable: bool,
+    guest_tso: GuestTso,
 }
 
 impl RxQueue {
     /// `pool`: DMA-able buffers of at least [`buffer_size`] bytes.
-    pub fn new(vq: Virtqueue<Page>, pool: PagePool, guest_csum: bool) -> Self {
+    pub fn new(vq: Virtqueue<Page>, pool: PagePool, features: Feature) -> Self {
         let refill_at = (vq.size() / 4).max(1);
         Self {
             vq,
             doorbell: None,
             pool,
             refill_at,
-            guest_csum,
+            guest_csum: features.contains(Feature::GUEST_CSUM),
+            mergeable: features.contains(Feature::MRG_RXBUF),
+            guest_tso: GuestTso::new(features),
         }
     }
 
@@ -81,7 +91,7 @@ impl RxQueue {
     #[inline]
     pub fn receive(&mut self, stats: &mut Stats) -> Result<Option<SkBuff>, BadUsedId> {
         while let Some(used) = self.vq.pop()? {
-            if let Some(skb) = self.build_skb(used, stats) {
+            if let Some(skb) = self.receive_buf(used, stats)? {
                 stats.rx_packets += 1;
                 stats.rx_bytes += skb.len() as u64;
                 return Ok(Some(skb));
@@ -90,12 +100,13 @@ impl RxQueue {
         Ok(None)
     }
 
+    /// `receive_buf()`: the frame that begins in `used`; `None`, and a counter, when it cannot be used.
     #[inline]
-    fn build_skb(&self, used: Used<Page>, stats: &mut Stats) -> Option<SkBuff> {
-        if used.claimed > used.len {
-            stats.bad_used_len += 1;
-            return None;
-        }
+    fn receive_buf(
+        &mut self,
+        used: Used<Page>,
+        stats: &mut Stats,
+    ) -> Result<Option<SkBuff>, BadUsedId> {
         let page = used.cookie;
         // 5.1.6.4: the device writes header and frame as one.
         let frame_len = (used.len as usize).saturating_sub(HDR_BYTES);
@@ -105,26 +116,64 @@ impl RxQueue {
             .and_then(<[u8]>::first_chunk);
         let (Some(hdr), ETH_HLEN..) = (hdr, frame_len) else {
             stats.rx_length_errors += 1;
-            return None;
+            return Ok(None);
         };
         let hdr = VirtioNetHdr::decode(hdr);
+        let mut lied = used.claimed > used.len;
+        let mut skb = SkBuff::build(page, RX_HEADROOM + HDR_BYTES, frame_len);
+        let mut complete = true;
         if hdr.num_buffers != 1 {
+            complete = self.collect(hdr.num_buffers, &mut skb, &mut lied, stats)?;
+        }
+        if lied {
+            stats.bad_used_len += 1;
+            return Ok(None);
+        }
+        if !complete {
+            stats.rx_length_errors += 1;
+            return Ok(None);
+        }
+        let Some(csum) = self.csum_state(hdr, skb.len(), stats) else {
+            return Ok(None);
+        };
+        skb.csum = csum;
+        let Ok(gso) = self.guest_tso.to_skb(hdr, &skb) else {
+            stats.rx_gso_errors += 1;
+            return Ok(None);
+        };
+        stats.rx_gso += u64::from(gso.segs > 0);
+        skb.gso = gso;
+        Ok(Some(skb))
+    }
+
+    /// Appends the buffers that follow the first of `num_buffers`. `Ok(false)`: they are not all there, or
+    /// there must not be more than one. `lied` is set when one is used with more bytes than it has.
+    #[cold]
+    fn collect(
+        &mut self,
+        num_buffers: u16,
+        skb: &mut SkBuff,
+        lied: &mut bool,
+        stats: &mut Stats,
+    ) -> Result<bool, BadUsedId> {
+        if !self.mergeable || num_buffers == 0 {
             // 5.1.6.4.1: must be 1 without MRG_RXBUF. QEMU before 10.0 leaves 0, which harms
             // nobody; but the rest of a frame that goes on in the next buffer is not there.
             stats.rx_num_buffers_errors += 1;
-            if hdr.num_buffers > 1 {
-                stats.rx_length_errors += 1;
-                return None;
-            }
+            return Ok(num_buffers == 0);
         }
-        if hdr.gso_type != GSO_NONE {
-            stats.rx_gso_errors += 1;
-            return None;
+        for _ in 1..num_buffers {
+            // 5.1.6.4.1: the device uses all of them before it announces one.
+            let Some(used) = self.vq.pop()? else {
+                stats.rx_num_buffers_errors += 1;
+                return Ok(false);
+            };
+            *lied |= used.claimed > used.len;
+            let frag = Frag::new(used.cookie.share(), RX_HEADROOM, used.len as usize);
+            skb.add_frag(frag);
         }
-        let csum = self.csum_state(hdr, frame_len, stats)?;
-        let mut skb = SkBuff::build(page, RX_HEADROOM + HDR_BYTES, frame_len);
-        skb.csum = csum;
-        Some(skb)
+        stats.rx_merged += 1;
+        Ok(true)
     }
 
     /// What the header says of the checksum (virtio 5.1.6.4.2); `None` when it is nonsense.

@@ -24,16 +24,22 @@ stats! {
     rx_bytes,
     /// Frames whose checksum the device had verified (VIRTIO_NET_HDR_F_DATA_VALID).
     rx_csum_valid,
-    /// Frames with a partial checksum (VIRTIO_NET_HDR_F_NEEDS_CSUM): the sender is local.
+    /// Frames with a partial checksum (VIRTIO_NET_HDR_F_NEEDS_CSUM): the sender is local, or the device
+    /// coalesced them.
     rx_csum_partial,
+    /// Frames that lie in several buffers (VIRTIO_NET_F_MRG_RXBUF).
+    rx_merged,
+    /// Large frames that the device coalesced (VIRTIO_NET_F_GUEST_TSO4, 6).
+    rx_gso,
     /// Dropped: checksum position beyond the end of the frame.
     rx_csum_errors,
-    /// Dropped: no room for a virtio_net_hdr and an Ethernet header in what the device wrote, or
-    /// num_buffers above 1.
+    /// Dropped: no room for a virtio_net_hdr and an Ethernet header in what the device wrote, or not all
+    /// of its buffers are there.
     rx_length_errors,
-    /// Dropped: a GSO type, though no GUEST_TSO feature was negotiated.
+    /// Dropped: a GSO type that was not negotiated, or that does not go with the frame.
     rx_gso_errors,
-    /// num_buffers was not 1, though VIRTIO_NET_F_MRG_RXBUF is not negotiated.
+    /// num_buffers was 0, or not 1 though VIRTIO_NET_F_MRG_RXBUF is not negotiated, or named more buffers
+    /// than were used.
     rx_num_buffers_errors,
     /// A refill ended early because the receive pool was empty.
     rx_refill_failed,
@@ -41,7 +47,7 @@ stats! {
     rx_kicks,
     /// Refills after which the device wanted no doorbell.
     rx_kicks_suppressed,
-    /// Frames given to the device.
+    /// Frames given to the device, a large one that it segments as one.
     tx_packets,
     /// Bytes of these frames, Ethernet header included, padding and FCS not.
     tx_bytes,
@@ -57,6 +63,8 @@ stats! {
     tx_header_desc,
     /// Frames in several pieces, each with a descriptor of its own.
     tx_sg,
+    /// Of `tx_packets`, large ones that the device segments.
+    tx_gso,
     /// Frames that came back to the stack because the ring was full.
     tx_busy,
     /// The queue became full and was stopped.
@@ -65,11 +73,11 @@ stats! {
     tx_woken,
     /// Dropped: no buffer for the copy.
     tx_no_buffer,
-    /// Dropped: shorter than an Ethernet header or longer than the MTU allows.
+    /// Dropped: shorter than an Ethernet header, or it or a segment of it longer than the MTU allows.
     tx_length_errors,
     /// Dropped: checksum position beyond the end of the frame.
     tx_csum_errors,
-    /// Dropped: needs segmentation, which was not negotiated.
+    /// Dropped: needs a segmentation that was not negotiated, or is not what it says to be.
     tx_gso_errors,
     /// Dropped: the device was waiting for its reset.
     tx_dead,

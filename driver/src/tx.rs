@@ -1,11 +1,14 @@
 //! The transmit queue.
 
+use stack::netdev::NetFeatures;
 use stack::page_pool::PagePool;
 use stack::skb::{CsumState, GsoType, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff};
 use stack::skb_checksum_help;
 
 use crate::dma::DmaRegion;
-use crate::hdr::{F_NEEDS_CSUM, GSO_NONE, HDR_BYTES, VirtioNetHdr};
+use crate::features::Feature;
+use crate::gso::{self, MAX_GSO_FRAME};
+use crate::hdr::{F_NEEDS_CSUM, HDR_BYTES, VirtioNetHdr};
 use crate::stats::Stats;
 use crate::transport::Doorbell;
 use crate::virtqueue::{BadUsedId, Segment, Virtqueue};
@@ -14,6 +17,9 @@ use crate::virtqueue::{BadUsedId, Segment, Virtqueue};
 pub const MAX_CHAIN: u16 = 2;
 /// Descriptors of the longest chain of all (`2 + MAX_SKB_FRAGS`).
 const MAX_SG_CHAIN: usize = MAX_CHAIN as usize + MAX_SKB_FRAGS;
+/// Bytes of a transmit buffer with segmentation by the device: a packet of 64 KiB fits as many of them
+/// as it may have pieces.
+pub const GSO_BUFFER: usize = 4096;
 /// Distance of two headers in the header area, bytes.
 pub const HEADER_STRIDE: usize = 16;
 const ETH_HLEN: usize = 14;
@@ -30,8 +36,8 @@ pub struct TxQueue {
     rx_pool: PagePool,
     /// Headers of frames without headroom, one place per buffer id.
     headers: DmaRegion,
-    /// VIRTIO_NET_F_CSUM.
-    csum: bool,
+    /// What is left to the device.
+    offloads: NetFeatures,
     /// The stack was told to wait.
     pub stopped: bool,
     /// Free descriptors at which a stopped queue is woken.
@@ -47,26 +53,28 @@ impl TxQueue {
         pool: PagePool,
         rx_pool: PagePool,
         headers: DmaRegion,
-        csum: bool,
+        features: Feature,
     ) -> Self {
         // Waking at the first free descriptor would stop again at once.
         let wake_at = (vq.size() / 4).clamp(MAX_CHAIN, vq.size());
+        let sg = usize::from(vq.size()) >= MAX_SG_CHAIN;
         Self {
             vq,
             doorbell: None,
             pool,
             rx_pool,
             headers,
-            csum,
+            offloads: gso::net_features(features, sg),
             stopped: false,
             wake_at,
             wanted: 0,
         }
     }
 
-    /// NETIF_F_SG: the ring takes frames in as many pieces as the stack makes.
-    pub fn sg(&self) -> bool {
-        usize::from(self.vq.size()) >= MAX_SG_CHAIN
+    /// What the stack may leave to the queue. NETIF_F_SG: the ring takes frames in as many pieces as
+    /// the stack makes.
+    pub fn offloads(&self) -> NetFeatures {
+        self.offloads
     }
 
     /// Stops the queue until there is room for `skb`.
@@ -79,7 +87,7 @@ impl TxQueue {
     #[inline]
     fn needed(&self, skb: &SkBuff) -> u16 {
         // What is in more pieces than the device takes is copied into fewer.
-        let frags = if self.sg() {
+        let frags = if self.offloads.sg {
             skb.nr_frags().min(MAX_SKB_FRAGS)
         } else {
             0
@@ -118,22 +126,24 @@ impl TxQueue {
     /// [room](Self::has_room_for). `max_len`: bytes with the Ethernet header.
     #[inline]
     pub fn xmit(&mut self, skb: SkBuff, max_len: usize, stats: &mut Stats) {
-        if skb.gso.kind != GsoType::None {
-            stats.tx_gso_errors += 1;
-            return;
-        }
         let len = skb.len();
-        if !(ETH_HLEN..=max_len).contains(&len) {
+        let gso = skb.gso.kind != GsoType::None;
+        let longest = if gso { MAX_GSO_FRAME } else { max_len };
+        if !(ETH_HLEN..=longest).contains(&len) {
             stats.tx_length_errors += 1;
             return;
         }
         let Some(mut skb) = self.reachable(skb, stats) else {
             return;
         };
-        let Some(hdr) = self.header(&mut skb, stats) else {
+        let hdr = if gso {
+            self.gso_header(&skb, max_len, stats)
+        } else {
+            self.header(&mut skb, stats)
+        };
+        let Some(hdr) = hdr.map(VirtioNetHdr::encode) else {
             return;
         };
-        let hdr = hdr.encode();
 
         // One descriptor for both where there is headroom (5.1.6.6: no particular framing).
         // A buffer that others read too is left alone: writing to it would copy it.
@@ -162,6 +172,7 @@ impl TxQueue {
         let pieces = skb.nr_frags();
         if self.vq.add(&chain[..used], &[], skb).is_ok() {
             stats.tx_sg += u64::from(pieces > 0);
+            stats.tx_gso += u64::from(gso);
             stats.tx_packets += 1;
             stats.tx_bytes += len as u64;
         } else {
@@ -174,11 +185,12 @@ impl TxQueue {
     /// bus address too, but not one that means anything here.
     #[inline]
     fn reachable(&self, skb: SkBuff, stats: &mut Stats) -> Option<SkBuff> {
-        let few = skb.nr_frags() <= if self.sg() { MAX_SKB_FRAGS } else { 0 };
+        let sg = self.offloads.sg;
+        let few = skb.nr_frags() <= if sg { MAX_SKB_FRAGS } else { 0 };
         if few && skb.is_in_any(&[&self.pool, &self.rx_pool]) {
             return Some(skb);
         }
-        let copy = if self.sg() {
+        let copy = if sg {
             skb.copy_into_pages(&self.pool, NET_SKB_PAD)
         } else {
             skb.copy_into(&self.pool, NET_SKB_PAD)
@@ -193,10 +205,7 @@ impl TxQueue {
     /// The header for the packet; completes the checksum when the device cannot.
     #[inline]
     fn header(&self, skb: &mut SkBuff, stats: &mut Stats) -> Option<VirtioNetHdr> {
-        let mut hdr = VirtioNetHdr {
-            gso_type: GSO_NONE,
-            ..VirtioNetHdr::default()
-        };
+        let mut hdr = VirtioNetHdr::default();
         let CsumState::Partial { start, offset } = skb.csum else {
             return Some(hdr);
         };
@@ -206,7 +215,7 @@ impl TxQueue {
             stats.tx_csum_errors += 1;
             return None;
         }
-        if self.csum {
+        if self.offloads.hw_csum {
             hdr.flags = F_NEEDS_CSUM;
             stats.tx_csum_offload += 1;
             return Some(hdr);
@@ -214,6 +223,25 @@ impl TxQueue {
         skb_checksum_help(skb);
         stats.tx_csum_software += 1;
         Some(VirtioNetHdr::default())
+    }
+
+    /// The header for a packet that the device segments. `max_len`: bytes of a segment at most.
+    fn gso_header(&self, skb: &SkBuff, max_len: usize, stats: &mut Stats) -> Option<VirtioNetHdr> {
+        let hdr = gso::from_skb(skb).filter(|_| self.offloads.gso_ok(skb.gso));
+        let Some((hdr, longest)) = hdr else {
+            stats.tx_gso_errors += 1;
+            return None;
+        };
+        if !hdr.csum_fits(skb.len()) {
+            stats.tx_csum_errors += 1;
+            return None;
+        }
+        if longest > max_len {
+            stats.tx_length_errors += 1;
+            return None;
+        }
+        stats.tx_csum_offload += 1;
+        Some(hdr)
     }
 
     /// Writes a header into the place of the buffer id that is next.

@@ -68,7 +68,7 @@ fn a_burst_costs_one_interrupt() {
 
 #[test]
 fn no_interrupt_while_polling() {
-    for features in [Feature::SUPPORTED, !Feature::EVENT_IDX] {
+    for features in [Feature::BASIC, !Feature::EVENT_IDX] {
         let mut bench = Bench::new(Options {
             features,
             ..Options::default()
@@ -85,7 +85,7 @@ fn no_interrupt_while_polling() {
 
 #[test]
 fn a_completion_during_complete_is_not_lost() {
-    for features in [Feature::SUPPORTED, !Feature::EVENT_IDX] {
+    for features in [Feature::BASIC, !Feature::EVENT_IDX] {
         let mut bench = Bench::new(Options {
             features,
             ..Options::default()
@@ -177,8 +177,8 @@ fn more_frames_one_doorbell() {
 #[test]
 fn a_full_queue_stops_and_is_woken() {
     for (features, tx_completion) in [
-        (Feature::SUPPORTED, TxCompletion::Interrupt),
-        (Feature::SUPPORTED, TxCompletion::WhenStopped),
+        (Feature::BASIC, TxCompletion::Interrupt),
+        (Feature::BASIC, TxCompletion::WhenStopped),
         (!Feature::EVENT_IDX, TxCompletion::Interrupt),
         (
             !(Feature::EVENT_IDX | Feature::IN_ORDER),
@@ -268,7 +268,7 @@ fn a_flush_that_takes_back_what_the_interrupt_announces_says_so() {
 fn checksum_is_left_to_the_device_or_done() {
     for offload in [true, false] {
         let features = if offload {
-            Feature::SUPPORTED
+            Feature::BASIC
         } else {
             !Feature::CSUM
         };

@@ -16,7 +16,7 @@ use stack::{NetDeviceOps, SkBuff};
 fn probe_reads_the_device() {
     let bench = Bench::new(Options::default());
     let net = bench.net.borrow();
-    assert_eq!(net.negotiated(), Feature::SUPPORTED);
+    assert_eq!(net.negotiated(), Feature::BASIC);
     assert_eq!(net.mac(), [2, 0, 0, 0, 0, 0x0b]);
     assert_eq!((net.mtu(), net.link_up()), (1500, true));
     assert_eq!(
@@ -46,7 +46,7 @@ fn features_can_be_switched_off() {
         };
         let bench = Bench::new(options);
         let net = bench.net.borrow();
-        assert_eq!(net.negotiated(), Feature::SUPPORTED.without(off));
+        assert_eq!(net.negotiated(), Feature::BASIC.without(off));
         assert_eq!(
             net.mtu(),
             if off.contains(Feature::MTU) {

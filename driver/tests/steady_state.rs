@@ -50,7 +50,7 @@ fn no_allocation_per_packet() {
     let (dma, mem) = memory::shared(16 << 20);
     let dev = Rc::new(RefCell::new(Function::new(
         mem,
-        Feature::SUPPORTED.bits(),
+        Feature::BASIC.bits(),
         3,
     )));
     let options = Options {

@@ -427,7 +427,7 @@ impl<D: Device + 'static> Host<D> {
 
 /// The card offers what this driver can use: a NIC with less is simulated faster.
 fn offered(config: &HostConfig) -> u64 {
-    Feature::SUPPORTED.without(config.features_off).bits()
+    Feature::BASIC.without(config.features_off).bits()
 }
 
 fn nic_config(config: &HostConfig) -> NicConfig {

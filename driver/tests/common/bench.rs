@@ -80,7 +80,7 @@ pub fn probe(
     prepare: impl FnOnce(&mut Function),
 ) -> (Rc<RefCell<Function>>, Result<Net, Error>) {
     let (dma, mem) = memory::shared(16 << 20);
-    let mut function = Function::new(mem, Feature::SUPPORTED.bits() | 1 << 22, vectors);
+    let mut function = Function::new(mem, Feature::BASIC.bits() | 1 << 28, vectors);
     prepare(&mut function);
     let dev = Rc::new(RefCell::new(function));
     let net = VirtioNet::probe(Pci(dev.clone()), dma, Msi { vectors }, options);

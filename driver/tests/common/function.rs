@@ -438,6 +438,36 @@ impl Function {
         fits
     }
 
+    /// Puts a frame with its header over as many receive buffers as it takes (5.1.6.4 with
+    /// MRG_RXBUF) and announces them at once; false when there are not enough.
+    pub fn receive_merged(&mut self, mut hdr: [u8; HDR], frame: &[u8]) -> bool {
+        let (mut chains, mut room) = (Vec::new(), 0);
+        while room < HDR + frame.len() {
+            let Some(chain) = self.take(0) else {
+                return false;
+            };
+            room += chain.writable() as usize;
+            chains.push(chain);
+        }
+        hdr[10..].copy_from_slice(&(chains.len() as u16).to_le_bytes());
+        let bytes = [&hdr[..], frame].concat();
+        let mut rest = &bytes[..];
+        for chain in &chains {
+            let before = rest.len();
+            for element in &chain.elements {
+                let (now, later) = rest.split_at(rest.len().min(element.len as usize));
+                if let Err(fault) = self.mem.write(element.addr, now) {
+                    self.violation(format!("receive: {fault:?}"));
+                }
+                rest = later;
+            }
+            let len = (before - rest.len()) as u32;
+            self.put_used(0, chain.id, len, chain.elements.len());
+        }
+        self.used(0);
+        true
+    }
+
     /// Sends everything that is available.
     pub fn transmit(&mut self) {
         self.transmit_up_to(usize::MAX);
