@@ -1,9 +1,9 @@
-//! Names of the virtio features that can be switched off.
+//! Names of the virtio features that can be switched on and off.
 
 use driver::Feature;
 use hwmodel::model::feature;
 
-/// Features that the user may switch off: name as in the specification, without its prefix.
+/// Features that the user may switch: name as in the specification, without its prefix.
 const OPTIONAL: &[(&str, u64)] = &[
     ("CSUM", feature::CSUM),
     ("GUEST_CSUM", feature::GUEST_CSUM),
@@ -32,7 +32,13 @@ const OPTIONAL: &[(&str, u64)] = &[
     ("SPEED_DUPLEX", feature::SPEED_DUPLEX),
 ];
 
-/// Text of `--help` for the option.
+/// Text of `--help` for what is offered besides [`Feature::BASIC`].
+pub const ON_LONG_HELP: &str = "\
+virtio features that the NIC offers besides the basic ones, with commas between them, or `all`; what needs one that \
+is not offered is not offered either. The names are those of --features-off. Basic are CSUM, GUEST_CSUM, MAC, MTU, STATUS, \
+SPEED_DUPLEX, EVENT_IDX, IN_ORDER and RING_RESET: a card with one queue pair and no others is simulated fastest.";
+
+/// Text of `--help` for what is not offered.
 pub const LONG_HELP: &str = "\
 virtio features that the NIC does not offer, with commas between them; what needs one of them goes with it:
   CSUM             checksums of sent packets are filled in by the NIC
@@ -68,6 +74,23 @@ pub fn parse(name: &str) -> Result<Feature, String> {
                 names.join(", ")
             )
         })
+}
+
+/// As [`parse`], and `all` for every feature.
+///
+/// # Errors
+/// As there.
+pub fn parse_on(name: &str) -> Result<Feature, String> {
+    if name.trim().eq_ignore_ascii_case("all") {
+        let all = OPTIONAL.iter().fold(0, |all, (_, bits)| all | bits);
+        return Ok(Feature::from_bits(all));
+    }
+    parse(name)
+}
+
+/// All features of a list.
+pub fn union(features: &[Feature]) -> Feature {
+    features.iter().fold(Feature::NONE, |all, f| all | *f)
 }
 
 /// Names of all features in `bits`, in the order of their bits; what is unknown, as a number.
@@ -107,8 +130,11 @@ mod tests {
         }
         assert_eq!(parse("VIRTIO_F_IN_ORDER"), Ok(Feature::IN_ORDER));
         for name in ["", "RING_PACKED", "nonsense"] {
-            assert!(parse(name).is_err(), "{name}");
+            assert!(parse(name).is_err() && parse_on(name).is_err(), "{name}");
         }
+        assert!(parse("all").is_err());
+        let all = parse_on("All").unwrap();
+        assert!(OPTIONAL.iter().all(|(_, bits)| all.bits() & bits != 0));
     }
 
     #[test]

@@ -5,9 +5,7 @@ use stack::netdev::NetFeatures;
 use stack::skb::{CsumState, Gso, GsoType, SkBuff};
 
 use crate::features::Feature;
-use crate::hdr::{
-    F_NEEDS_CSUM, GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VirtioNetHdr,
-};
+use crate::hdr::{F_NEEDS_CSUM, GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VirtioNetHdr};
 
 /// Bytes of the longest large packet: one of IP that its length field can name, an Ethernet header and
 /// two VLAN tags.

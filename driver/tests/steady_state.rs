@@ -48,11 +48,7 @@ fn counted<T>(part: impl FnOnce() -> T) -> T {
 #[test]
 fn no_allocation_per_packet() {
     let (dma, mem) = memory::shared(16 << 20);
-    let dev = Rc::new(RefCell::new(Function::new(
-        mem,
-        Feature::BASIC.bits(),
-        3,
-    )));
+    let dev = Rc::new(RefCell::new(Function::new(mem, Feature::BASIC.bits(), 3)));
     let options = Options {
         rx_queue_size: 100,
         tx_queue_size: 30,

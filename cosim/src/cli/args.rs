@@ -55,6 +55,9 @@ const REPLAY_EXAMPLES: &str = "Examples:
   What does checksum offload buy? Compare the summaries:
     cosim replay IN.pcap --fast
     cosim replay IN.pcap --fast --features-off CSUM,GUEST_CSUM
+  And segmentation, coalescing, or everything that the card has?
+    cosim replay IN.pcap --fast --features-on HOST_TSO4,HOST_TSO6
+    cosim replay IN.pcap --fast --features-on all --queue-pairs 8
   The same host with the fast model in the place of the Verilog:
     cosim replay IN.pcap --device model
   Look at the pins (large files; use a short capture):
@@ -123,9 +126,15 @@ pub struct HostArgs {
     /// Longest IP packet in bytes
     #[arg(long, default_value_t = 1500, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(1280..=9200))]
     pub mtu: u16,
+    /// virtio features that the NIC offers besides the basic ones, with commas between them, or `all`
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = features::parse_on, long_help = features::ON_LONG_HELP)]
+    pub features_on: Vec<driver::Feature>,
     /// virtio features that the NIC does not offer, with commas between them
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = features::parse, long_help = features::LONG_HELP)]
     pub features_off: Vec<driver::Feature>,
+    /// Receive and transmit queue pairs of the NIC; more than one is for --features-on MQ
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub queue_pairs: u16,
     /// Seed of every random choice; the same seed gives the same run
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
@@ -141,10 +150,9 @@ impl HostArgs {
             mac: self.mac,
             udp_echo: self.udp_echo.clone(),
             mtu: self.mtu,
-            features_off: self
-                .features_off
-                .iter()
-                .fold(driver::Feature::NONE, |all, f| all | *f),
+            features_on: features::union(&self.features_on),
+            features_off: features::union(&self.features_off),
+            queue_pairs: self.queue_pairs,
             seed: self.seed,
             idle_skip: !self.no_idle_skip,
             ..HostConfig::default()
@@ -241,6 +249,9 @@ pub struct ServeArgs {
     /// virtio features that the NIC does not offer, with commas between them
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = features::parse, long_help = features::LONG_HELP)]
     pub features_off: Vec<driver::Feature>,
+    /// Receive and transmit queue pairs of the NIC
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub queue_pairs: u16,
     /// Seed of every random choice of the bus
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
@@ -287,6 +298,10 @@ mod tests {
             "5201",
             "--features-off",
             "CSUM,in_order",
+            "--features-on",
+            "all",
+            "--queue-pairs",
+            "8",
             "--device",
             "model",
         ])
@@ -301,6 +316,9 @@ mod tests {
             args.capture.host.features_off,
             [driver::Feature::CSUM, driver::Feature::IN_ORDER]
         );
+        let config = args.capture.host.config();
+        assert_eq!(config.queue_pairs, 8);
+        assert!(config.features_on.contains(driver::Feature::HOST_GSO));
     }
 
     #[test]
@@ -309,6 +327,10 @@ mod tests {
             &["replay", "in.pcap", "--addr", "10.0.0.2"][..],
             &["replay", "in.pcap", "--mac", "01:00:5e:00:00:01"],
             &["replay", "in.pcap", "--features-off", "VERSION_1"],
+            &["replay", "in.pcap", "--features-on", "TSO"],
+            &["replay", "in.pcap", "--features-off", "all"],
+            &["replay", "in.pcap", "--queue-pairs", "9"],
+            &["replay", "in.pcap", "--queue-pairs", "0"],
             &["replay", "in.pcap", "--mtu", "100"],
             &["replay", "in.pcap", "--device", "fpga"],
             &["replay", "in.pcap", "--udp-echo", "0"],

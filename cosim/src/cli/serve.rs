@@ -4,6 +4,7 @@ use hwmodel::{GuestDevice, ModelConfig, ModelNic, Nic, NicConfig};
 
 use super::args::{DeviceKind, ServeArgs};
 use crate::error::Error;
+use crate::features;
 use crate::serve::{ServeConfig, Service};
 
 /// Runs the command until a signal ends it.
@@ -14,6 +15,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Error> {
                 mac: args.mac.0,
                 mtu: args.mtu,
                 features: features(args),
+                queue_pairs: args.queue_pairs,
                 seed: args.seed,
                 waves: args.waves.clone(),
                 link_up,
@@ -31,6 +33,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Error> {
                 mac: args.mac.0,
                 mtu: args.mtu,
                 features: features(args),
+                queue_pairs: args.queue_pairs,
                 link_up,
                 memory: 0,
                 ..ModelConfig::default()
@@ -67,5 +70,5 @@ fn serve<D: GuestDevice>(
 
 /// Those that are not switched off.
 fn features(args: &ServeArgs) -> u64 {
-    !args.features_off.iter().fold(0, |all, f| all | f.bits())
+    !features::union(&args.features_off).bits()
 }

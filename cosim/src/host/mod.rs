@@ -57,8 +57,13 @@ pub struct HostConfig {
     pub udp_echo: Vec<u16>,
     /// Longest IP packet, bytes.
     pub mtu: u16,
+    /// Features that the NIC offers besides [`Feature::BASIC`]. Without any, and with one queue pair, it is
+    /// simulated fastest.
+    pub features_on: Feature,
     /// Features that the NIC does not offer.
     pub features_off: Feature,
+    /// Queue pairs of the NIC, 1..=8.
+    pub queue_pairs: u16,
     /// Seed of every random choice.
     pub seed: u64,
     /// Whether quiescent cycles are skipped; results are the same.
@@ -80,7 +85,9 @@ impl Default for HostConfig {
             addrs: Vec::new(),
             udp_echo: vec![7],
             mtu: 1500,
+            features_on: Feature::NONE,
             features_off: Feature::NONE,
+            queue_pairs: 1,
             seed: 1,
             idle_skip: true,
             waves: None,
@@ -301,6 +308,26 @@ impl<D: Device + 'static> Host<D> {
         self.machine.borrow().device.counters().cycles
     }
 
+    /// The kernel path, to configure it (`ip`, `sysctl`, `nft`, `tc`, `ethtool -K`).
+    pub fn stack(&mut self) -> &mut Stack {
+        &mut self.stack
+    }
+
+    /// Its interface to the NIC.
+    pub fn ifindex(&self) -> IfIndex {
+        self.ifindex
+    }
+
+    /// The driver's counters, as `ethtool -S` shows them.
+    pub fn driver_stats(&self) -> driver::Stats {
+        *self.net.borrow().stats()
+    }
+
+    /// What the driver negotiated.
+    pub fn negotiated(&self) -> Feature {
+        self.net.borrow().negotiated()
+    }
+
     /// Time of the next thing that the kernel does on its own.
     pub fn next_timer(&self) -> Option<Ps> {
         self.stack.next_timer()
@@ -425,9 +452,10 @@ impl<D: Device + 'static> Host<D> {
     }
 }
 
-/// The card offers what this driver can use: a NIC with less is simulated faster.
+/// What the card may offer: a NIC with less is simulated faster.
 fn offered(config: &HostConfig) -> u64 {
-    Feature::BASIC.without(config.features_off).bits()
+    let on = Feature::BASIC | config.features_on;
+    on.without(config.features_off).bits()
 }
 
 fn nic_config(config: &HostConfig) -> NicConfig {
@@ -436,6 +464,7 @@ fn nic_config(config: &HostConfig) -> NicConfig {
         mac: config.mac.0,
         mtu: config.mtu,
         features: offered(config),
+        queue_pairs: config.queue_pairs,
         seed: config.seed,
         idle_skip: config.idle_skip,
         waves: config.waves.clone(),
@@ -450,6 +479,7 @@ fn model_config(config: &HostConfig) -> ModelConfig {
         mac: config.mac.0,
         mtu: config.mtu,
         features: offered(config),
+        queue_pairs: config.queue_pairs,
         ..default
     }
 }
