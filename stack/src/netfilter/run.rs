@@ -94,7 +94,7 @@ impl Stack {
             Builtin::Defrag => return self.nf_defrag(skb, state),
             Builtin::ConntrackIn => self.conntrack.nf_conntrack_in(skb, state),
             Builtin::Nat => self.nf_nat_fn(skb, state),
-            Builtin::Nft(chain) => self.nft_do_chain(chain, skb, state),
+            Builtin::Nft(chain) => return self.nft_do_chain(chain, skb, state),
             Builtin::Confirm => {
                 let verdict = self.conntrack.nf_confirm(skb, state);
                 self.nf_ct_rearm();

@@ -12,11 +12,12 @@ macro_rules! recorded {
     };
 }
 
-const RECORDED: [(&str, &str, &str); 4] = [
+const RECORDED: [(&str, &str, &str); 5] = [
     recorded!("rules_ip"),
     recorded!("rules_inet"),
     recorded!("nat_ip"),
     recorded!("nat_inet"),
+    recorded!("objects_ip"),
 ];
 
 #[test]

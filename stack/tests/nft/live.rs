@@ -17,7 +17,7 @@ macro_rules! ruleset {
     };
 }
 
-const RULESETS: [(&str, &str, &str); 7] = [
+const RULESETS: [(&str, &str, &str); 8] = [
     ruleset!("base"),
     ruleset!("rules_ip"),
     ruleset!("rules_inet"),
@@ -25,6 +25,7 @@ const RULESETS: [(&str, &str, &str); 7] = [
     ruleset!("nat_ip"),
     ruleset!("nat_inet"),
     ruleset!("sets_ip"),
+    ruleset!("objects_ip"),
 ];
 
 /// Our list of `text`, without counters' values.

@@ -296,6 +296,11 @@ impl Conn {
 
     /// `nf_nat_may_kill()`, `nf_seq_has_advanced()`: a translated TCP connection that is closed, so that packets of the old one cannot be
     /// taken for those of a new one whose numbers begin at `end`.
+    /// `already_closed()`: TCP that is done.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(&self.proto, Proto::Tcp(tcp) if matches!(tcp.state, TcpState::TimeWait | TcpState::Close))
+    }
+
     pub(crate) fn may_be_replaced(&self, end: u32) -> bool {
         let keep = CtStatus::FIXED_TIMEOUT | CtStatus::DYING;
         matches!(&self.proto, Proto::Tcp(tcp) if tcp.state >= TcpState::TimeWait

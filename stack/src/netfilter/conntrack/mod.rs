@@ -15,6 +15,7 @@
 
 mod config;
 mod conn;
+mod count;
 mod event;
 mod expect;
 mod ftp;
@@ -31,6 +32,7 @@ mod tuple;
 
 pub use config::{CtConfig, TcpTimeouts};
 pub use conn::{Conn, CtCounter, CtId, CtInfo, CtStatus, CtZone, NfCt, ZoneDir};
+pub use count::ConnCount;
 pub use event::{CtEvent, CtEventKind};
 pub use expect::Expectation;
 pub use helper::Helper;

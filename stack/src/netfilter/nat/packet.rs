@@ -164,7 +164,11 @@ impl Stack {
                     Next::End => break,
                     Next::Request(request) => self.nf_nat_request(skb, state, nfct, request),
                     Next::Done(verdict) => verdict,
-                    Next::Builtin(Builtin::Nft(chain)) => self.nft_do_chain(chain, skb, state),
+                    // No rule of a nat chain sends a packet elsewhere.
+                    Next::Builtin(Builtin::Nft(chain)) => {
+                        let verdict = self.nft_do_chain(chain, skb, state);
+                        verdict.unwrap_or(Verdict::Stolen)
+                    }
                     Next::Skip | Next::Builtin(_) => Verdict::Accept,
                 };
                 if verdict != Verdict::Accept {

@@ -90,10 +90,12 @@ impl<'a> Compiler<'a> {
                     set,
                 }
             }
-            Stmt::Counter { .. } | Stmt::Limit(_) | Stmt::Quota(_) => match State::new(stmt) {
-                Some(state) => Op::State(state, at),
-                None => return Ok(()),
-            },
+            Stmt::Counter { .. } | Stmt::Limit(_) | Stmt::Quota(_) | Stmt::CtCount { .. } => {
+                match State::new(stmt) {
+                    Some(state) => Op::State(state, at),
+                    None => return Ok(()),
+                }
+            }
             Stmt::Object(kind, name) => {
                 let id = self.rules.object_id(*kind, &self.named(name));
                 let id = id
@@ -103,8 +105,18 @@ impl<'a> Compiler<'a> {
                     _ => Op::Object(id),
                 }
             }
+            Stmt::ObjectMap(_, key, set) => {
+                let key_nodes = self.key(key)?;
+                let set = self.set(set, &key.types(), true)?;
+                Op::ObjectMap {
+                    key: key_nodes,
+                    set,
+                }
+            }
             Stmt::Log(log) => Op::Log(Box::new(log.clone())),
             Stmt::Reject(kind) => Op::Reject(self.reject(*kind)?),
+            Stmt::Dup(dev) => Op::Dup(*dev),
+            Stmt::Fwd(dev) => Op::Fwd(*dev),
             Stmt::Nat(nat) => self.nat(nat)?,
             Stmt::Notrack => Op::Notrack,
             Stmt::SetMeta(key, value) => Op::SetMeta(*key, self.node(value)?),
@@ -129,6 +141,10 @@ impl<'a> Compiler<'a> {
                 self.depend(&Expr::Exthdr(*e))?;
                 Op::SetExthdr(*e, self.node(value)?)
             }
+            Stmt::ResetTcpOption(e) => match e.kind {
+                super::expr::ExtKind::TcpOption(number) => Op::ResetTcpOption(number),
+                _ => return Err("only TCP options can be reset".to_owned()),
+            },
             Stmt::SetUpdate {
                 op,
                 set,
@@ -136,6 +152,7 @@ impl<'a> Compiler<'a> {
                 data,
                 timeout,
                 stmts,
+                ..
             } => {
                 let key = self.key(key)?;
                 let data = match data {
@@ -464,6 +481,11 @@ impl<'a> Compiler<'a> {
         let data = match &elem.data {
             None => Data::None,
             Some(ElemData::Verdict(verdict)) => Data::Verdict(self.verdict(verdict)?),
+            Some(ElemData::Object(kind, name)) => {
+                let id = self.rules.object_id(*kind, &self.named(name));
+                let missing = || format!("there is no {} {name:?} in this table", kind.name());
+                Data::Object(id.ok_or_else(missing)?)
+            }
             Some(ElemData::Value(parts, types)) => {
                 let bounds = parts.iter().zip(types).map(|(p, t)| p.bounds(t.bits()));
                 Data::Values(bounds.collect())

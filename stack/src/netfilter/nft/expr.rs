@@ -496,6 +496,8 @@ pub enum VerdictExpr {
 pub enum ElemData {
     /// Verdict map.
     Verdict(VerdictExpr),
+    /// An object of the table, by its name.
+    Object(super::stmt::ObjKind, String),
     /// Values, one a field of the map's data type.
     Value(Vec<Part>, Vec<DataType>),
 }

@@ -4,6 +4,7 @@ use super::expr::{CtDir, CtKey, FibFlags, FibResult};
 use super::stmt::{Log, NatKind};
 use super::trace::NftEvent;
 use crate::hook::HookState;
+use crate::netfilter::conntrack::ConnCount;
 use crate::skb::{IfIndex, SkBuff};
 use std::net::IpAddr;
 
@@ -59,6 +60,12 @@ pub trait NftHost {
         let _ = (skb, helper);
     }
 
+    /// `nf_conncount_add_skb()`: notes the packet's connection in `list`, out of which go those that ended. `false`: it has none.
+    fn ct_count(&mut self, skb: &SkBuff, state: &HookState, list: &mut ConnCount) -> bool {
+        let _ = (skb, state, list);
+        false
+    }
+
     /// `notrack`.
     fn notrack(&mut self, skb: &mut SkBuff) {
         let _ = skb;
@@ -68,6 +75,11 @@ pub trait NftHost {
     fn nat(&mut self, skb: &mut SkBuff, state: &HookState, nat: &NftNat) -> bool {
         let _ = (skb, state, nat);
         true
+    }
+
+    /// `dup to`: a copy leaves through `dev`.
+    fn dup(&mut self, skb: &mut SkBuff, dev: IfIndex) {
+        let _ = (skb, dev);
     }
 
     /// `fib`: the route to `address`. For [`FibResult::Exists`] 0 or 1, for `Oif` the index, for `OifName` the name, for `Type` the

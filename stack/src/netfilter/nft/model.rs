@@ -128,6 +128,8 @@ pub struct SetSpec {
     pub auto_merge: bool,
     /// Each element gets these.
     pub stmts: Vec<Stmt>,
+    /// It was made by a rule with `meter`, and is listed with the rule only.
+    pub is_meter: bool,
     /// `comment "…"`
     pub comment: Option<String>,
 }

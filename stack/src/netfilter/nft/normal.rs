@@ -522,7 +522,9 @@ pub(crate) fn ip_version(stmts: &[Stmt]) -> Option<u8> {
 /// Calls `see` with every expression of a statement, parts included.
 pub(crate) fn exprs(stmt: &Stmt, see: &mut dyn FnMut(&Expr)) {
     match stmt {
-        Stmt::Match { left, .. } | Stmt::Vmap(left, _) => within(left, see),
+        Stmt::Match { left, .. } | Stmt::Vmap(left, _) | Stmt::ObjectMap(_, left, _) => {
+            within(left, see)
+        }
         Stmt::SetMeta(_, value) | Stmt::SetExthdr(_, value) => within(value, see),
         Stmt::SetCt(key, dir, value) => {
             see(&Expr::Ct(*key, *dir));

@@ -7,6 +7,7 @@ use super::state::State;
 use super::stmt::{Log, NatKind, RejectKind, SetOp};
 use super::verdict::Verdict;
 use crate::Ps;
+use crate::skb::IfIndex;
 
 /// A field that is read from the packet or about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,13 +189,22 @@ pub(crate) enum Op {
     /// A statement with memory; the number of the statement that it is.
     State(State, usize),
     Object(u32),
+    /// The object that is the data of the element with this key.
+    ObjectMap {
+        key: Box<[Node]>,
+        set: SetSel,
+    },
     SetMeta(MetaKey, Node),
     SetCt(CtKey, Option<CtDir>, Node),
     CtHelper(u32),
     SetPayload(Box<SetPayloadOp>),
     SetExthdr(Exthdr, Node),
+    /// The option of this kind.
+    ResetTcpOption(u8),
     SetUpdate(Box<SetUpdateOp>),
     Log(Box<Log>),
+    Dup(IfIndex),
+    Fwd(IfIndex),
     Nat(Box<NatOp>),
     Notrack,
     Reject(RejectKind),

@@ -15,10 +15,13 @@ use crate::ipv4::{INET_DSCP_MASK, IPV4_HLEN, OutputFlow};
 use crate::ipv6::header::Ipv6Header;
 use crate::ipv6::{IPV6_HLEN, OutputFlow6};
 use crate::netfilter::Reject;
-use crate::netfilter::conntrack::{CtInfo, CtZone, Dir, NfCt, ZoneDir, addresses};
+use crate::netfilter::conntrack::{
+    ConnCount, CtInfo, CtZone, Dir, L4, NfCt, Tuple, ZoneDir, addresses,
+};
 use crate::netfilter::hook::Builtin;
 use crate::netfilter::nat::{NatRange, NatRequest};
 use crate::netfilter::reroute::FlowKey;
+use crate::sched::Mirrored;
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::tcp::header::TCP_HLEN;
@@ -46,7 +49,13 @@ impl Nft {
         let mut needs = [false; 2];
         for (_, chain) in self.rules.chains.iter() {
             for stmt in chain.rules.iter().flat_map(|r| &r.stmts) {
-                let mut asks = matches!(stmt, Stmt::Object(ObjKind::CtHelper, _) | Stmt::Nat(_));
+                let mut asks = matches!(
+                    stmt,
+                    Stmt::Object(ObjKind::CtHelper, _) | Stmt::Nat(_) | Stmt::CtCount { .. }
+                );
+                if let Stmt::SetUpdate { stmts, .. } = stmt {
+                    asks |= stmts.iter().any(|s| matches!(s, Stmt::CtCount { .. }));
+                }
                 normal::exprs(stmt, &mut |e| asks |= matches!(e, Expr::Ct(..)));
                 // nft_nat_init(): in a table for both, an address says for which one.
                 let version = match stmt {
@@ -167,16 +176,17 @@ impl Stack {
         });
     }
 
-    /// `nft_do_chain_inet()` and the like: a base chain as a hook function.
+    /// `nft_do_chain_inet()` and the like: a base chain as a hook function. `None`: the packet left through another device.
     pub(in crate::netfilter) fn nft_do_chain(
         &mut self,
         chain: NftChainId,
         skb: &mut SkBuff,
         state: &HookState,
-    ) -> Verdict {
+    ) -> Option<Verdict> {
         let Some(mut nft) = self.nft.take() else {
-            return Verdict::Accept;
+            return Some(Verdict::Accept);
         };
+        let copies = self.mirrored.len();
         let route = state.hook == Hook::LocalOut && nft.is_route_chain(chain);
         let before = route.then(|| FlowKey::of(skb, state.family));
         let verdict = nft.do_chain(
@@ -188,7 +198,18 @@ impl Stack {
             },
         );
         self.nft = Some(nft);
-        match verdict {
+        self.tcf_mirred_forward(copies);
+        Some(match verdict {
+            NftVerdict::Forward(dev) => {
+                self.mirrored.push(Mirrored {
+                    skb: std::mem::take(skb),
+                    dev,
+                    ingress: false,
+                    copy: false,
+                });
+                self.tcf_mirred_forward(copies);
+                return None;
+            }
             NftVerdict::Accept => match before {
                 // nf_route_table_hook4()
                 Some(before) => self.nf_reroute(skb, state, before),
@@ -206,7 +227,7 @@ impl Stack {
                     RejectKind::Icmpx(code) => Reject::icmpx(code, family),
                 })
             }
-        }
+        })
     }
 
     /// `nft_fib4_eval()`, `nft_fib6_eval()`: the way to one of the packet's addresses, by the rules, as if it was sent back. `dev`: the
@@ -308,6 +329,37 @@ const TCP_MSS_DEFAULT: usize = 536;
 
 impl NftHost for Stack {
     /// `nft_ct_get_eval()`
+    /// `nf_dup_netdev_egress()`
+    fn dup(&mut self, skb: &mut SkBuff, dev: IfIndex) {
+        let copy = Mirrored {
+            skb: skb.skb_clone(),
+            dev,
+            ingress: false,
+            copy: true,
+        };
+        self.mirrored.push(copy);
+    }
+
+    fn ct_count(&mut self, skb: &SkBuff, state: &HookState, list: &mut ConnCount) -> bool {
+        let conn = skb.nfct.and_then(|n| self.conntrack.get(n.id));
+        let counted = match conn {
+            Some(conn) => Some((*conn.tuple(Dir::Original), conn.zone, conn.is_confirmed())),
+            // nf_ct_get_tuplepr()
+            None => {
+                let packet = skb.network_bytes();
+                let tuple =
+                    L4::of(packet, state.family).and_then(|l4| Tuple::of(packet, state.family, l4));
+                tuple.map(|tuple| (tuple, CtZone::default(), false))
+            }
+        };
+        let Some((tuple, zone, confirmed)) = counted else {
+            return false;
+        };
+        let now = self.now;
+        self.conntrack.count_into(list, tuple, zone, confirmed, now);
+        true
+    }
+
     fn ct_get(&mut self, skb: &SkBuff, key: CtKey, dir: Option<CtDir>) -> Option<u128> {
         let conn = skb.nfct.and_then(|n| self.conntrack.get(n.id));
         if key == CtKey::State {

@@ -1,15 +1,26 @@
 //! What rules, elements and named objects remember: counters, limits, quotas.
 
+use super::host::NftHost;
 use super::limit::Bucket;
 use super::stmt::{Limit, Quota, Stmt};
-use crate::Ps;
+use crate::hook::HookState;
+use crate::netfilter::conntrack::ConnCount;
+use crate::skb::SkBuff;
 
 /// A statement with memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    Counter { packets: u64, bytes: u64 },
+    Counter {
+        packets: u64,
+        bytes: u64,
+    },
     Limit(Limit, Bucket),
     Quota(Quota),
+    CtCount {
+        count: u32,
+        over: bool,
+        list: ConnCount,
+    },
 }
 
 impl State {
@@ -22,6 +33,11 @@ impl State {
             }),
             Stmt::Limit(limit) => Some(State::Limit(*limit, Bucket::new(limit))),
             Stmt::Quota(quota) => Some(State::Quota(*quota)),
+            Stmt::CtCount { count, over } => Some(State::CtCount {
+                count: *count,
+                over: *over,
+                list: ConnCount::default(),
+            }),
             _ => None,
         }
     }
@@ -39,12 +55,17 @@ impl State {
                 used: quota.used.min(quota.bytes),
                 ..*quota
             }),
+            State::CtCount { count, over, .. } => Stmt::CtCount {
+                count: *count,
+                over: *over,
+            },
         }
     }
 
-    /// Sees a packet of `len` bytes; whether the rule goes on.
+    /// Sees a packet; whether the rule goes on.
     #[inline]
-    pub fn pass(&mut self, len: usize, now: Ps) -> bool {
+    pub fn pass(&mut self, skb: &SkBuff, state: &HookState, host: &mut dyn NftHost) -> bool {
+        let (len, now) = (skb.len(), state.now);
         match self {
             State::Counter { packets, bytes } => {
                 *packets = packets.wrapping_add(1);
@@ -57,6 +78,10 @@ impl State {
                 quota.used = quota.used.saturating_add(len as u64);
                 (quota.used > quota.bytes) == quota.over
             }
+            // nft_connlimit_do_eval()
+            State::CtCount { count, over, list } => {
+                host.ct_count(skb, state, list) && (list.len() > *count as usize) == *over
+            }
         }
     }
 
@@ -65,7 +90,7 @@ impl State {
         match self {
             State::Counter { packets, bytes } => (*packets, *bytes) = (0, 0),
             State::Quota(quota) => quota.used = 0,
-            State::Limit(..) => {}
+            State::Limit(..) | State::CtCount { .. } => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Statements: what a rule is made of.
 
 use super::expr::{CtDir, CtKey, Expr, Exthdr, MetaKey, Part, SetRef, VerdictExpr};
+use crate::skb::IfIndex;
 
 /// How a match compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,12 +205,25 @@ pub enum Stmt {
     Limit(Limit),
     /// Goes on within the quota.
     Quota(Quota),
+    /// `ct count`: goes on while no more than `count` connections are known, or with `over` when there are more.
+    CtCount {
+        /// Connections.
+        count: u32,
+        /// Matches what exceeds the number.
+        over: bool,
+    },
     /// A named object.
     Object(ObjKind, String),
+    /// The object that the map has for this key.
+    ObjectMap(ObjKind, Expr, SetRef),
     /// Says so in the log.
     Log(Log),
     /// Drops and tells the sender; `None`: port unreachable of the packet's family.
     Reject(Option<RejectKind>),
+    /// `dup to`: a copy leaves through the device of this index.
+    Dup(IfIndex),
+    /// `fwd to`: the packet leaves through the device of this index.
+    Fwd(IfIndex),
     /// Translates addresses.
     Nat(Nat),
     /// No connection tracking for this packet.
@@ -222,6 +236,8 @@ pub enum Stmt {
     SetPayload(Expr, Expr),
     /// `tcp option … set VALUE`
     SetExthdr(Exthdr, Expr),
+    /// `reset tcp option …`: no-operations take its place.
+    ResetTcpOption(Exthdr),
     /// Changes a set.
     SetUpdate {
         /// How.
@@ -236,5 +252,7 @@ pub enum Stmt {
         timeout: Option<u64>,
         /// Its own counters and limits.
         stmts: Vec<Stmt>,
+        /// `meter NAME size N { … }`: the set is the rule's own, of at most so many elements.
+        meter: Option<u32>,
     },
 }

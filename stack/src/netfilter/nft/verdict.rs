@@ -1,6 +1,7 @@
 //! Verdicts as the engine uses them, and as it returns them.
 
 use super::stmt::RejectKind;
+use crate::skb::IfIndex;
 
 /// What comes after a rule; chains by their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum NftVerdict {
     Drop,
     /// The packet ends here and its sender is told; the caller does so, after the chain.
     Reject(RejectKind),
+    /// It leaves through this device (`nft_fwd_netdev_eval()`).
+    Forward(IfIndex),
     /// Somebody else has the packet now.
     Stolen,
 }

@@ -63,7 +63,8 @@ impl Transaction<'_> {
             Scope::Sets(family) => {
                 for table in rules.tables_of(*family) {
                     printer.table_frame(table, out, |out| {
-                        for set in table.sets.iter().filter_map(|id| rules.sets.get(*id)) {
+                        let sets = table.sets.iter().filter_map(|id| rules.sets.get(*id));
+                        for set in sets.filter(|set| !set.spec.is_meter) {
                             printer.set_block(rules, set, self.now, out);
                         }
                     });

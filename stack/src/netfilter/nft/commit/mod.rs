@@ -15,6 +15,7 @@ use super::print::Printer;
 use super::ruleset::{Chain, Object, ObjectState, Rule, Ruleset, Set, Table};
 use super::set::Elements;
 use super::state::State;
+use super::stmt::Stmt;
 use crate::Ps;
 use crate::hook::Hook;
 
@@ -222,6 +223,7 @@ impl Transaction<'_> {
                 None => Self::no_table(&chain.table),
             });
         };
+        self.add_meters(chain, &spec)?;
         let seed = (self.random)();
         let ops = Compiler::new(&self.rules, &chain.table, seed).rule(&spec.stmts)?;
         let handle = self.rules.table_mut(&chain.table).map_or(0, Table::handle);
@@ -266,6 +268,37 @@ impl Transaction<'_> {
             }
         };
         rules.insert(at, rule);
+        Ok(())
+    }
+
+    /// The sets of a rule's meters.
+    fn add_meters(&mut self, chain: &Named, rule: &RuleSpec) -> Result<(), String> {
+        for stmt in &rule.stmts {
+            let Stmt::SetUpdate {
+                set,
+                key,
+                timeout,
+                meter: Some(size),
+                ..
+            } = stmt
+            else {
+                continue;
+            };
+            let set = Named {
+                table: chain.table.clone(),
+                name: set.clone(),
+                handle: None,
+            };
+            let spec = SetSpec {
+                key: key.types(),
+                size: Some(*size),
+                dynamic: true,
+                has_timeout: timeout.is_some(),
+                is_meter: true,
+                ..SetSpec::default()
+            };
+            self.add_set(set, false, spec)?;
+        }
         Ok(())
     }
 

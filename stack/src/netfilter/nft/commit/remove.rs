@@ -4,8 +4,9 @@ use super::Transaction;
 use crate::netfilter::nft::command::{Named, Scope, TableName};
 use crate::netfilter::nft::expr::{Expr, SetRef};
 use crate::netfilter::nft::normal;
+use crate::netfilter::nft::program::{Op, SetSel};
 use crate::netfilter::nft::ruleset::Ruleset;
-use crate::netfilter::nft::set::Data;
+use crate::netfilter::nft::set::{Data, Slot};
 use crate::netfilter::nft::stmt::{ObjKind, Rhs, Stmt};
 use crate::netfilter::nft::verdict::Verdict;
 
@@ -99,7 +100,7 @@ impl Transaction<'_> {
         let name = self.rules.objects.get(id).map(|o| o.name.clone());
         let uses =
             |s: &Stmt| matches!(s, Stmt::Object(k, n) if *k == kind && Some(n) == name.as_ref());
-        if stmts_of(&self.rules, &object.table).any(uses) {
+        if stmts_of(&self.rules, &object.table).any(uses) || object_in_map(&self.rules, id) {
             return Err("the object is in use".to_owned());
         }
         self.rules.objects.remove(id);
@@ -179,6 +180,21 @@ fn chain_in_use(rules: &Ruleset, id: u32) -> bool {
     by_rule || by_map
 }
 
+/// Whether a map, named or within a rule, has the object.
+fn object_in_map(rules: &Ruleset, id: u32) -> bool {
+    let has = |slot: &Slot| slot.data == Data::Object(id);
+    let literal =
+        |op: &Op| matches!(op, Op::ObjectMap { set: SetSel::Own(set), .. } if set.slots().any(has));
+    let in_rule = rules
+        .chains
+        .iter()
+        .flat_map(|(_, c)| &c.rules)
+        .flat_map(|r| &r.ops)
+        .any(literal);
+    let mut sets = rules.sets.iter();
+    in_rule || sets.any(|(_, set)| set.elems.slots().any(has))
+}
+
 fn uses_set(stmt: &Stmt, name: &str) -> bool {
     let named = |set: &SetRef| matches!(set, SetRef::Named(n) if n == name);
     let mut found = match stmt {
@@ -186,7 +202,8 @@ fn uses_set(stmt: &Stmt, name: &str) -> bool {
             right: Rhs::Set(set),
             ..
         }
-        | Stmt::Vmap(_, set) => named(set),
+        | Stmt::Vmap(_, set)
+        | Stmt::ObjectMap(_, _, set) => named(set),
         Stmt::SetUpdate { set, .. } => set == name,
         _ => false,
     };

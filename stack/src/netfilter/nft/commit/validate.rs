@@ -126,6 +126,7 @@ impl Walk<'_> {
                 at(&[PreRouting, LocalIn, Forward, LocalOut, NetdevIngress]),
                 "reject",
             ),
+            Stmt::Dup(_) | Stmt::Fwd(_) => (netdev && device, "dup or fwd"),
             Stmt::SetMeta(MetaKey::PktType, _) => (
                 at(&[PreRouting]) || (netdev && at(&[NetdevIngress])),
                 "meta pkttype set",

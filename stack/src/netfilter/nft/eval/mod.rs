@@ -112,6 +112,7 @@ impl Run<'_> {
                 Step::End(Verdict::Accept) => return NftVerdict::Accept,
                 Step::End(Verdict::Drop) => return NftVerdict::Drop,
                 Step::Reject(kind) => return NftVerdict::Reject(kind),
+                Step::Forward(dev) => return NftVerdict::Forward(dev),
                 Step::End(Verdict::Jump(to)) => {
                     // Loops and depths are refused when rules are added.
                     let Some(frame) = stack.get_mut(depth) else {
@@ -216,6 +217,7 @@ impl Run<'_> {
         let verdict = match *step {
             Step::End(Verdict::Accept) => "accept".to_owned(),
             Step::End(Verdict::Drop) | Step::Reject(_) => "drop".to_owned(),
+            Step::Forward(_) => "stolen".to_owned(),
             Step::End(Verdict::Return) => "return".to_owned(),
             Step::End(Verdict::Jump(to)) => format!("jump {}", name(to)),
             Step::End(Verdict::Goto(to)) => format!("goto {}", name(to)),

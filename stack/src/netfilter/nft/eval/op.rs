@@ -9,7 +9,7 @@ use crate::netfilter::nft::ruleset::{Object, ObjectState, Set, Slab};
 use crate::netfilter::nft::set::{Data, Elements, MAX_FIELDS};
 use crate::netfilter::nft::stmt::RejectKind;
 use crate::netfilter::nft::verdict::Verdict;
-use crate::skb::PktType;
+use crate::skb::{IfIndex, PktType};
 
 /// What rules share.
 pub(super) struct Env<'a> {
@@ -27,6 +27,8 @@ pub(super) enum Step {
     End(Verdict),
     /// The packet's way ends so.
     Reject(RejectKind),
+    /// So does this: through another device.
+    Forward(IfIndex),
 }
 
 impl Step {
@@ -65,7 +67,7 @@ impl Run<'_> {
                 Some(x) => Step::unless_false(test.holds(x)),
                 None => Step::Break,
             },
-            Op::State(state, _) => Step::unless_false(state.pass(self.skb.len(), self.state.now)),
+            Op::State(state, _) => Step::unless_false(state.pass(self.skb, self.state, self.host)),
             Op::Verdict(verdict) => Step::End(*verdict),
             op => self.seldom(op, env),
         }
@@ -91,12 +93,17 @@ impl Run<'_> {
                     _ => Step::Break,
                 }
             }
-            Op::Object(id) => match env.objects.get_mut(*id).map(|o| &mut o.state) {
-                Some(ObjectState::Stateful(state)) => {
-                    Step::unless_false(state.pass(self.skb.len(), self.state.now))
+            Op::Object(id) => self.object(*id, env),
+            // nft_objref_map_eval()
+            Op::ObjectMap { key, set } => {
+                let Some(Some(at)) = self.find(key, set, env) else {
+                    return Step::Break;
+                };
+                match elements(set, env).and_then(|e| e.slot(at)).map(|s| &s.data) {
+                    Some(&Data::Object(id)) => self.object(id, env),
+                    _ => Step::Break,
                 }
-                _ => Step::Break,
-            },
+            }
             Op::SetMeta(key, node) => match self.node(node, env) {
                 Some(value) => {
                     self.set_meta(*key, value);
@@ -130,17 +137,35 @@ impl Run<'_> {
                 Some(x) => Step::unless_false(self.set_tcp_option(*e, x).is_some()),
                 None => Step::Break,
             },
+            Op::ResetTcpOption(number) => {
+                Step::unless_false(self.reset_tcp_option(*number).is_some())
+            }
             Op::SetUpdate(update) => Step::unless_false(self.set_update(update, env).is_some()),
             Op::Log(log) => {
                 self.host.log(self.skb, self.state, log);
                 Step::Next
             }
+            Op::Dup(dev) => {
+                self.host.dup(self.skb, *dev);
+                Step::Next
+            }
+            Op::Fwd(dev) => Step::Forward(*dev),
             Op::Nat(nat) => self.nat(nat, env),
             Op::Notrack => {
                 self.host.notrack(self.skb);
                 Step::Next
             }
             Op::Reject(kind) => self.reject(*kind),
+        }
+    }
+
+    /// `nft_objref_eval()`
+    fn object(&mut self, id: u32, env: &mut Env<'_>) -> Step {
+        match env.objects.get_mut(id).map(|o| &mut o.state) {
+            Some(ObjectState::Stateful(state)) => {
+                Step::unless_false(state.pass(self.skb, self.state, self.host))
+            }
+            _ => Step::Break,
         }
     }
 
@@ -176,12 +201,14 @@ impl Run<'_> {
     /// The element's own counters and limits see the packet, too.
     #[inline]
     fn lookup(&mut self, key: &[u128], set: &mut SetSel, env: &mut Env<'_>) -> Option<u32> {
-        let (len, now) = (self.skb.len(), self.state.now);
         let elements = elements(set, env)?;
-        let at = elements.lookup(key, now)?;
+        let at = elements.lookup(key, self.state.now)?;
         let state = &mut elements.slot_mut(at)?.state;
         // A limit that is exceeded ends the rule, found or not.
-        state.iter_mut().all(|s| s.pass(len, now)).then_some(at)
+        let mut state = state.iter_mut();
+        state
+            .all(|s| s.pass(self.skb, self.state, self.host))
+            .then_some(at)
     }
 
     /// `nft_reject_*_eval()`: what cannot be answered is dropped all the same.

@@ -181,6 +181,26 @@ impl Run<'_> {
         if number == 2 && len == 2 && bits(old, 0, 16) <= value {
             return Some(());
         }
+        self.replace_in_tcp(at, old, new)
+    }
+
+    /// No-operations take the option's place (`nft_exthdr_tcp_strip_eval()`). Without it the rule goes on; `None`: the packet is not TCP.
+    pub(super) fn reset_tcp_option(&mut self, number: u8) -> Option<()> {
+        if self.packet.l4proto != Some(6) || self.packet.later_fragment {
+            return None;
+        }
+        let Some((option, len)) = self.tcp_option(number) else {
+            return Some(());
+        };
+        // Options are at most 40 bytes.
+        let mut old = [0; 40];
+        let old = old.get_mut(..len)?;
+        self.copy(option as isize, old)?;
+        self.replace_in_tcp(option as isize, old, &[TCPOPT_NOP; 40][..len])
+    }
+
+    /// Writes `new` over `old`, as long, in the TCP header, and the checksum follows.
+    fn replace_in_tcp(&mut self, at: isize, old: &[u8], new: &[u8]) -> Option<()> {
         let partial = matches!(self.skb.csum, CsumState::Partial { .. });
         if !partial {
             let check_at = self.packet.thoff as isize + 16;
@@ -201,6 +221,9 @@ impl Run<'_> {
         Some(())
     }
 }
+
+/// Kind of the option that does nothing.
+const TCPOPT_NOP: u8 = 1;
 
 /// Puts the lowest `len` bits of `value` behind the first `skip` bits of `span`.
 fn put_bits(span: &mut [u8], skip: usize, len: usize, value: u128) {

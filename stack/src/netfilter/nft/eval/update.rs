@@ -17,7 +17,7 @@ impl Run<'_> {
             let v = self.node(node, env)?;
             *value = (v, v);
         }
-        let (now, len) = (self.state.now, self.skb.len());
+        let now = self.state.now;
         let set = env.sets.get_mut(update.set)?;
         let at = set.elems.lookup(key.as_slice(), now);
         if update.op == SetOp::Delete {
@@ -71,7 +71,7 @@ impl Run<'_> {
         let slot = set.elems.slot_mut(at)?;
         slot.state
             .iter_mut()
-            .all(|s| s.pass(len, now))
+            .all(|s| s.pass(self.skb, self.state, self.host))
             .then_some(())
     }
 }

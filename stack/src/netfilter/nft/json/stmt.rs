@@ -39,6 +39,31 @@ pub(super) fn stmt(value: &Value) -> Written<String> {
             Ok(text)
         }
         "counter" | "limit" | "quota" => stateful(kind, inner),
+        "ct count" => {
+            let mut f = Fields::new(inner, kind)?;
+            let over = if f.flag("inv") { "over " } else { "" };
+            let text = format!("ct count {over}{}", f.number("val")?.unwrap_or(0));
+            f.done()?;
+            Ok(text)
+        }
+        "dup" | "fwd" => {
+            let mut f = Fields::new(inner, kind)?;
+            let dev = f.need(if kind == "dup" { "addr" } else { "dev" })?;
+            let text = format!("{kind} to {}", expr(dev)?);
+            f.done()?;
+            Ok(text)
+        }
+        "reset" => Ok(format!("reset {}", expr(inner)?)),
+        "meter" => {
+            let mut f = Fields::new(inner, kind)?;
+            let name = bare(f.string("name")?.unwrap_or_default())?;
+            let size = f.number("size")?.map(|n| format!(" size {n}"));
+            let key = super::expr::element(f.need("key")?)?;
+            let each = stmt(f.need("stmt")?)?;
+            f.done()?;
+            let size = size.unwrap_or_default();
+            Ok(format!("meter {name}{size} {{ {key} {each} }}"))
+        }
         "ct helper" => match inner.as_str() {
             Some(name) => Ok(format!("ct helper set {}", quoted(name)?)),
             None => problem(inner, "expected the name of a helper"),
@@ -90,6 +115,9 @@ fn stateful(kind: &str, value: &Value) -> Written<String> {
     match value {
         Value::Null => Ok(kind.to_owned()),
         Value::String(name) => Ok(format!("{kind} name {}", quoted(name)?)),
+        value if single(value).is_some_and(|(inner, _)| inner == "map") => {
+            Ok(format!("{kind} name {}", expr(value)?))
+        }
         value => {
             let mut f = Fields::new(value, kind)?;
             let text = match kind {

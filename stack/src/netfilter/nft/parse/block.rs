@@ -328,7 +328,7 @@ impl Parser<'_> {
                 "elements" => {
                     self.expect("=")?;
                     let data = is_map.then_some(spec.data.as_slice());
-                    let found = self.set_literal(&spec.key, data, spec.object.is_some())?;
+                    let found = self.set_literal(&spec.key, data, spec.object)?;
                     elems = Some((pos, found));
                 }
                 _ => return Err(pos.error("unknown property of a set")),

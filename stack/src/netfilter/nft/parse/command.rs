@@ -171,7 +171,7 @@ impl Parser<'_> {
             .error("there is no such set in this table"));
         };
         let data = spec.is_map.then_some(spec.data.as_slice());
-        let elems = self.set_literal(&spec.key, data, spec.object.is_some())?;
+        let elems = self.set_literal(&spec.key, data, spec.object)?;
         Ok((set, elems))
     }
 

@@ -16,20 +16,24 @@ impl Parser<'_> {
     /// `a . b`, or one of them; `map` may follow, with data of `data` types.
     pub(super) fn concat_expr(&mut self, data: &[DataType]) -> Result<Expr, NftError> {
         self.deeper()?;
-        let mut parts = vec![self.bin_expr()?];
-        while self.take(".") {
-            parts.push(self.bin_expr()?);
-        }
-        let mut expr = if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Expr::Concat(parts)
-        };
+        let mut expr = self.key_expr()?;
         while self.take_word("map") {
             expr = self.map(expr, data)?;
         }
         self.depth -= 1;
         Ok(expr)
+    }
+
+    /// Values with dots between them.
+    pub(super) fn key_expr(&mut self) -> Result<Expr, NftError> {
+        let mut parts = vec![self.bin_expr()?];
+        while self.take(".") {
+            parts.push(self.bin_expr()?);
+        }
+        Ok(match parts.len() {
+            1 => parts.remove(0),
+            _ => Expr::Concat(parts),
+        })
     }
 
     fn map(&mut self, key: Expr, data: &[DataType]) -> Result<Expr, NftError> {
@@ -52,7 +56,7 @@ impl Parser<'_> {
             if data.is_empty() {
                 return self.error("the type of the map's data is not known here");
             }
-            let elems = self.set_literal(&types, Some(data), false)?;
+            let elems = self.set_literal(&types, Some(data), None)?;
             SetRef::Anonymous(normal::anonymous(elems, &types))
         };
         Ok(Expr::Map(Box::new(key), set))

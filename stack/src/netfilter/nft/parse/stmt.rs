@@ -3,13 +3,16 @@
 use super::Parser;
 use crate::netfilter::nft::DataType;
 use crate::netfilter::nft::command::RuleSpec;
-use crate::netfilter::nft::error::NftError;
+use crate::netfilter::nft::error::{NftError, Pos};
 use crate::netfilter::nft::expr::{Expr, ExtKind, SetRef};
+use crate::netfilter::nft::exthdr;
+use crate::netfilter::nft::lex::Kind;
 use crate::netfilter::nft::model::TableFamily;
 use crate::netfilter::nft::normal;
 use crate::netfilter::nft::stmt::{
     Limit, Log, ObjKind, Quota, RejectKind, RelOp, Rhs, SetOp, Stmt,
 };
+use crate::skb::IfIndex;
 
 /// Syslog levels by number.
 pub(crate) const LOG_LEVELS: [&str; 9] = [
@@ -35,9 +38,7 @@ pub(crate) const LOG_FLAGS: [(&str, u32); 5] = [
 ];
 
 /// Statements of nft that this stack does not have.
-const NOT_SUPPORTED: [&str; 10] = [
-    "queue", "dup", "fwd", "tproxy", "synproxy", "flow", "meter", "xt", "socket", "osf",
-];
+const NOT_SUPPORTED: [&str; 7] = ["queue", "tproxy", "synproxy", "flow", "xt", "socket", "osf"];
 
 impl Parser<'_> {
     /// A rule up to its end; the end is left.
@@ -80,7 +81,11 @@ impl Parser<'_> {
                 self.next();
                 Ok(Stmt::Notrack)
             }
+            "ct" if self.peek_at(1).is_word("count") => self.stateful(),
             "add" | "update" | "delete" => self.set_update(),
+            "meter" => self.meter(),
+            "dup" | "fwd" => self.dup_or_fwd(&pos),
+            "reset" => self.reset_option(),
             "ct" if self.peek_at(1).is_word("helper") && self.peek_at(2).is_word("set") => {
                 self.at += 3;
                 Ok(Stmt::Object(
@@ -149,7 +154,7 @@ impl Parser<'_> {
             }
             return Ok(Stmt::Vmap(key, set));
         }
-        let elems = self.set_literal(&types, Some(&[DataType::Verdict]), false)?;
+        let elems = self.set_literal(&types, Some(&[DataType::Verdict]), None)?;
         let elems = normal::anonymous(elems, &types);
         Ok(Stmt::Vmap(key, SetRef::Anonymous(elems)))
     }
@@ -172,6 +177,12 @@ impl Parser<'_> {
 
     /// `counter`, `limit`, `quota`; with `name`: a named object.
     pub(super) fn stateful(&mut self) -> Result<Stmt, NftError> {
+        if self.is_word("ct") && self.peek_at(1).is_word("count") {
+            self.at += 2;
+            let over = self.take_word("over");
+            let count = self.number("a number of connections", u32::MAX.into())? as u32;
+            return Ok(Stmt::CtCount { count, over });
+        }
         let word = self.word("counter, limit or quota")?;
         let kind = match word.as_str() {
             "counter" => ObjKind::Counter,
@@ -183,7 +194,7 @@ impl Parser<'_> {
             }
         };
         if self.take_word("name") {
-            return Ok(Stmt::Object(kind, self.string("an object")?));
+            return self.object(kind);
         }
         Ok(match kind {
             ObjKind::Limit => Stmt::Limit(self.limit()?),
@@ -193,6 +204,107 @@ impl Parser<'_> {
                 Stmt::Counter { packets, bytes }
             }
         })
+    }
+
+    /// Whether a statement with memory begins here.
+    pub(super) fn is_stateful(&self) -> bool {
+        let words = ["counter", "limit", "quota"];
+        words.iter().any(|w| self.is_word(w))
+            || (self.is_word("ct") && self.peek_at(1).is_word("count"))
+    }
+
+    /// Behind `name`: an object, or a map with the objects of keys.
+    fn object(&mut self, kind: ObjKind) -> Result<Stmt, NftError> {
+        let ends = |p: &Self, at| {
+            let token = p.peek_at(at);
+            token.kind == Kind::Quoted || p.peek_at(at + 1).kind != Kind::Word
+        };
+        let pos = self.pos();
+        let before = self.at;
+        // A key is followed by `map`; a name is not.
+        if !ends(self, 0)
+            && let Ok(key) = self.key_expr()
+            && self.take_word("map")
+        {
+            let types = key.types();
+            let set = if self.is("@") {
+                let set = self.set_name(&types)?;
+                let SetRef::Named(name) = &set else {
+                    return Err(pos.error("expected the name of a map"));
+                };
+                if self.set_spec(name).is_none_or(|s| s.object != Some(kind)) {
+                    return Err(pos.error(format!("is no map to {}s", kind.name())));
+                }
+                set
+            } else {
+                let elems = self.set_literal(&types, Some(&[]), Some(kind))?;
+                SetRef::Anonymous(normal::anonymous(elems, &types))
+            };
+            return Ok(Stmt::ObjectMap(kind, key, set));
+        }
+        self.at = before;
+        Ok(Stmt::Object(kind, self.string("an object")?))
+    }
+
+    /// `meter NAME [size N] { key [timeout T] statement }`
+    fn meter(&mut self) -> Result<Stmt, NftError> {
+        self.next();
+        let set = self.name("a meter")?;
+        let size = match self.take_word("size") {
+            true => self.number("a size", u32::MAX.into())? as u32,
+            // nft's default.
+            false => 65535,
+        };
+        self.expect("{")?;
+        self.skip_newlines();
+        let key = self.concat_expr(&[])?;
+        let timeout = match self.take_word("timeout") {
+            true => Some(self.time()?),
+            false => None,
+        };
+        let stmts = vec![self.stateful()?];
+        self.skip_newlines();
+        self.expect("}")?;
+        Ok(Stmt::SetUpdate {
+            op: match timeout {
+                Some(_) => SetOp::Update,
+                None => SetOp::Add,
+            },
+            set,
+            key,
+            data: None,
+            timeout,
+            stmts,
+            meter: Some(size),
+        })
+    }
+
+    /// `dup to DEVICE`, `fwd to DEVICE`, where devices are all there is. Copies to gateways are not made.
+    fn dup_or_fwd(&mut self, pos: &Pos) -> Result<Stmt, NftError> {
+        if self.table.family != TableFamily::Netdev {
+            return Err(pos.error("is supported in tables of the family netdev only"));
+        }
+        self.next();
+        self.expect_word("to")?;
+        let at = self.pos();
+        let dev = self.constant(DataType::IfaceIndex)?;
+        let dev = u32::try_from(dev).map_err(|_| at.error("there is no such device"))?;
+        Ok(match pos.word.as_str() {
+            "dup" => Stmt::Dup(IfIndex(dev)),
+            _ => Stmt::Fwd(IfIndex(dev)),
+        })
+    }
+
+    /// `reset tcp option NAME`
+    fn reset_option(&mut self) -> Result<Stmt, NftError> {
+        self.next();
+        self.expect_word("tcp")?;
+        self.expect_word("option")?;
+        let pos = self.pos();
+        let option = exthdr::tcp_option(&self.word("an option")?, None);
+        option
+            .map(Stmt::ResetTcpOption)
+            .ok_or_else(|| pos.error("unknown TCP option"))
     }
 
     /// `packets N bytes N`, or nothing.
@@ -426,10 +538,7 @@ impl Parser<'_> {
                 if !spec.has_timeout {
                     return Err(at.error("the set has no flag timeout"));
                 }
-            } else if ["counter", "limit", "quota"]
-                .iter()
-                .any(|w| self.is_word(w))
-            {
+            } else if self.is_stateful() {
                 let stmt = self.stateful()?;
                 stmts.push(stmt);
             } else if self.take(":") {
@@ -452,6 +561,7 @@ impl Parser<'_> {
             data,
             timeout,
             stmts,
+            meter: None,
         })
     }
 }

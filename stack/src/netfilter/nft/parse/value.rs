@@ -9,6 +9,7 @@ use crate::netfilter::nft::expr::{
 };
 use crate::netfilter::nft::lex::Kind;
 use crate::netfilter::nft::normal;
+use crate::netfilter::nft::stmt::ObjKind;
 use crate::netfilter::nft::stmt::Rhs;
 
 impl Parser<'_> {
@@ -173,7 +174,7 @@ impl Parser<'_> {
     /// What a match compares a value of `types` with. `list`: a list of flags may come.
     pub(super) fn rhs(&mut self, types: &[DataType]) -> Result<Rhs, NftError> {
         if self.is("{") {
-            let elems = self.set_literal(types, None, false)?;
+            let elems = self.set_literal(types, None, None)?;
             // A set of one is no set.
             if let ([t], [elem]) = (types, elems.as_slice())
                 && let [part] = elem.key.as_slice()
@@ -232,17 +233,13 @@ impl Parser<'_> {
         Ok(SetRef::Named(name))
     }
 
-    /// `{ elements }`. `data`: types of a map's data, `None` for a set. `objects`: the data are names of objects, which are not
-    /// supported as literals.
+    /// `{ elements }`. `data`: types of a map's data, `None` for a set. `objects`: the data are names of such objects.
     pub(super) fn set_literal(
         &mut self,
         types: &[DataType],
         data: Option<&[DataType]>,
-        objects: bool,
+        objects: Option<ObjKind>,
     ) -> Result<Vec<Elem>, NftError> {
-        if objects {
-            return self.error("maps of objects are not supported");
-        }
         self.expect("{")?;
         let mut elems = Vec::new();
         loop {
@@ -250,7 +247,7 @@ impl Parser<'_> {
             if self.take("}") {
                 return Ok(elems);
             }
-            elems.push(self.elem(types, data)?);
+            elems.push(self.elem(types, data, objects)?);
             self.skip_newlines();
             if !self.take(",") && !self.is("}") {
                 return self.error("expected , or }");
@@ -258,7 +255,12 @@ impl Parser<'_> {
         }
     }
 
-    fn elem(&mut self, types: &[DataType], data: Option<&[DataType]>) -> Result<Elem, NftError> {
+    fn elem(
+        &mut self,
+        types: &[DataType],
+        data: Option<&[DataType]>,
+        objects: Option<ObjKind>,
+    ) -> Result<Elem, NftError> {
         let key = if self.take("*") {
             Vec::new()
         } else {
@@ -273,10 +275,7 @@ impl Parser<'_> {
                 elem.expires = Some(self.time()?);
             } else if self.take_word("comment") {
                 elem.comment = Some(self.comment()?);
-            } else if ["counter", "limit", "quota"]
-                .iter()
-                .any(|w| self.is_word(w))
-            {
+            } else if self.is_stateful() {
                 let stmt = self.stateful()?;
                 elem.stmts.push(stmt);
             } else {
@@ -289,9 +288,10 @@ impl Parser<'_> {
             Some(types) => {
                 self.expect(":")?;
                 self.skip_newlines();
-                elem.data = Some(match types {
-                    [DataType::Verdict] => ElemData::Verdict(self.verdict()?),
-                    types => ElemData::Value(self.parts(types)?, types.to_vec()),
+                elem.data = Some(match (types, objects) {
+                    (_, Some(kind)) => ElemData::Object(kind, self.string("an object")?),
+                    ([DataType::Verdict], _) => ElemData::Verdict(self.verdict()?),
+                    (types, _) => ElemData::Value(self.parts(types)?, types.to_vec()),
                 });
                 Ok(elem)
             }

@@ -138,6 +138,9 @@ impl Printer<'_> {
                 out.push_str(" : ");
                 self.verdict(verdict, out);
             }
+            Some(ElemData::Object(_, name)) => {
+                put!(out, " : \"{name}\"");
+            }
             Some(ElemData::Value(parts, types)) => {
                 out.push_str(" : ");
                 self.parts(types, parts, out);

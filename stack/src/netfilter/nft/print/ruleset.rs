@@ -86,7 +86,8 @@ impl Printer<'_> {
                 gap(&mut first, out);
                 self.object(object, out);
             }
-            for set in table.sets.iter().filter_map(|id| rules.sets.get(*id)) {
+            let sets = table.sets.iter().filter_map(|id| rules.sets.get(*id));
+            for set in sets.filter(|set| !set.spec.is_meter) {
                 gap(&mut first, out);
                 self.set_block(rules, set, now, out);
             }

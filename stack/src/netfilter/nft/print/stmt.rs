@@ -48,6 +48,20 @@ impl Printer<'_> {
                 out.push_str("quota ");
                 self.quota(quota, out);
             }
+            Stmt::CtCount { count, over } => {
+                let over = if *over { "over " } else { "" };
+                put!(out, "ct count {over}{count}");
+            }
+            Stmt::ObjectMap(kind, key, set) => {
+                put!(out, "{} name ", kind.name());
+                self.expr(key, out);
+                out.push_str(" map ");
+                self.set_ref(&key.types(), set, out);
+            }
+            Stmt::ResetTcpOption(e) => {
+                out.push_str("reset ");
+                self.expr(&Expr::Exthdr(*e), out);
+            }
             Stmt::Object(ObjKind::CtHelper, name) => {
                 put!(out, "ct helper set \"{name}\"");
             }
@@ -56,6 +70,14 @@ impl Printer<'_> {
             }
             Stmt::Log(log) => self.log(log, out),
             Stmt::Reject(kind) => self.reject(*kind, family, out),
+            Stmt::Dup(dev) => {
+                out.push_str("dup to ");
+                self.value(DataType::IfaceIndex, dev.0.into(), out);
+            }
+            Stmt::Fwd(dev) => {
+                out.push_str("fwd to ");
+                self.value(DataType::IfaceIndex, dev.0.into(), out);
+            }
             Stmt::Nat(nat) => self.nat(nat, out),
             Stmt::Notrack => out.push_str("notrack"),
             Stmt::SetMeta(key, value) => self.set(&Expr::Meta(*key), value, out),
@@ -69,13 +91,21 @@ impl Printer<'_> {
                 data,
                 timeout,
                 stmts,
+                meter,
             } => {
                 let op = match op {
                     SetOp::Add => "add",
                     SetOp::Update => "update",
                     SetOp::Delete => "delete",
                 };
-                put!(out, "{op} @{set} {{ ");
+                match meter {
+                    Some(size) => {
+                        put!(out, "meter {set} size {size} {{ ");
+                    }
+                    None => {
+                        put!(out, "{op} @{set} {{ ");
+                    }
+                }
                 self.expr(key, out);
                 if let Some(timeout) = timeout {
                     out.push_str(" timeout ");

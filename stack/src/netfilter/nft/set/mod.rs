@@ -22,6 +22,8 @@ pub(crate) const MAX_FIELDS: usize = 16;
 pub(crate) enum Data {
     None,
     Verdict(Verdict),
+    /// Its number.
+    Object(u32),
     /// First and last value of each field.
     Values(Box<[(u128, u128)]>),
 }
