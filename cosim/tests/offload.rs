@@ -272,7 +272,7 @@ fn the_card_cuts_as_software_does() {
 /// Lengths and checksums of all `frames`, judged by tshark.
 fn tshark_finds_no_fault(pcap: &Path, frames: u64) {
     if !installed("tshark") {
-        return skip("tshark is not installed");
+        return skip(&["tshark"], "tshark is not installed");
     }
     let mut command = Command::new("tshark");
     command.arg("-r").arg(pcap).args(["-Y", "tcp || udp"]);

@@ -9,6 +9,27 @@ use std::time::{Duration, Instant};
 use common::{installed, skip, text};
 
 const TAP: &str = "wp0";
+/// What a test here needs.
+const NEEDS: [&str; 4] = ["netns", "tun", "ping", "nc"];
+
+/// Bytes of a ping's payload, and how many pings: around the shortest frame (18 bytes make 60 of IPv4), around the longest datagram without
+/// fragments (1472 of IPv4, 1452 of IPv6), and between.
+const SIZES: [(usize, u64); 14] = [
+    (0, 100),
+    (1, 10),
+    (17, 10),
+    (18, 10),
+    (19, 10),
+    (56, 100),
+    (63, 10),
+    (511, 10),
+    (1024, 10),
+    (1451, 10),
+    (1452, 10),
+    (1453, 10),
+    (1471, 10),
+    (1472, 100),
+];
 
 /// Why the test cannot run here; `None` when it can.
 fn obstacle() -> Option<String> {
@@ -135,11 +156,11 @@ fn start(namespace: &Namespace) -> Cosim {
 /// A namespace with the TAP device, or `None` where that is not possible.
 fn namespace(test: &str) -> Option<Namespace> {
     if let Some(reason) = obstacle() {
-        skip(&reason);
+        skip(&NEEDS, &reason);
         return None;
     }
     let Some(namespace) = Namespace::new(test) else {
-        skip("a network namespace cannot be made here");
+        skip(&NEEDS, "a network namespace cannot be made here");
         return None;
     };
     namespace.run("ip", &["tuntap", "add", TAP, "mode", "tap"]);
@@ -193,20 +214,22 @@ fn a_real_kernel_gets_its_answers() {
 
     let mut pings = 0;
     for address in ["10.9.0.2", "fd00:9::2"] {
-        for size in ["0", "56", "1472"] {
+        for (size, count) in SIZES {
+            let (size, count) = (size.to_string(), count.to_string());
             let out = namespace.run(
                 "ping",
                 &[
-                    "-n", "-q", "-c", "100", "-i", "0.002", "-W", "5", "-s", size, address,
+                    "-n", "-q", "-c", &count, "-i", "0.002", "-W", "5", "-s", &size, address,
                 ],
             );
             println!(
                 "{address} {size} bytes: {}",
                 out.lines().rev().nth(1).unwrap_or_default()
             );
-            assert!(out.contains("100 received, 0% packet loss"), "{out}");
-            pings += 100;
+            let all = format!("{count} received, 0% packet loss");
+            assert!(out.contains(&all), "{out}");
         }
+        pings += SIZES.iter().map(|(_, count)| count).sum::<u64>();
     }
     for address in ["10.9.0.2", "fd00:9::2"] {
         let script = format!("printf 'through the NIC' | nc -u -w 1 {address} 7");

@@ -14,7 +14,7 @@ const UNVERIFIED: &str = "2";
 #[test]
 fn tshark_finds_no_fault() {
     if !installed("tshark") {
-        skip("tshark is not installed");
+        skip(&["tshark"], "tshark is not installed");
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -2,9 +2,11 @@
 //! none panics, and both agree on which checksums are right and which datagrams come out of which fragments.
 
 mod common;
+mod peers;
 
 use common::Wire;
 use pcap_file::pcap::PcapReader;
+use peers::skip;
 use stack::{CsumState, DropReason, IfIndex, IpCidr, SkBuff, Stack, StackConfig, Stage, Tracer};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -195,13 +197,6 @@ fn write_pcap(path: &Path, frames: &[Vec<u8>]) {
     file.write_all(&bytes).unwrap();
 }
 
-/// Says why a test does not run; continuous integration has it run.
-fn skip(why: &str) {
-    let required = std::env::var("WIREPATH_PEERS").is_ok_and(|v| v == "required");
-    assert!(!required, "{why}");
-    println!("skipped: {why}");
-}
-
 fn compare(path: &Path, frames: &[Vec<u8>]) -> Option<(usize, usize)> {
     let theirs = tshark(path)?;
     assert_eq!(theirs.len(), frames.len());
@@ -234,7 +229,7 @@ fn checksums_and_reassembly_agree_with_tshark() {
         let path = capture(name);
         let frames = frames(&path);
         let Some((bad, whole)) = compare(&path, &frames) else {
-            return skip("tshark is not installed");
+            return skip(&["tshark"], "tshark is not installed");
         };
         println!(
             "{name}: {} frames, {bad} bad checksums, {whole} datagrams put together",
@@ -275,7 +270,7 @@ fn wrong_bits_are_found_where_tshark_finds_them() {
     let path = dir.join("wrong-bits.pcap");
     write_pcap(&path, &frames);
     let Some((bad, _)) = compare(&path, &frames) else {
-        return skip("tshark is not installed");
+        return skip(&["tshark"], "tshark is not installed");
     };
     println!("{bad} of {} frames have a wrong checksum", frames.len());
     assert_eq!(bad, frames.len());

@@ -4,8 +4,10 @@
 //! Needs root and iproute2. Kinds that this kernel was built without are not asked for: `qdisc/lines.rs` has their lists.
 
 mod common;
+mod peers;
 
 use common::Wire;
+use peers::skip;
 use stack::{Stack, StackConfig};
 use std::process::Command;
 
@@ -24,12 +26,8 @@ const LISTS: [&str; 8] = [
     "-d filter show dev eth_c egress",
 ];
 
-/// Says why a test does not run; continuous integration has it run.
-fn skip(why: &str) {
-    let required = std::env::var("WIREPATH_PEERS").is_ok_and(|v| v == "required");
-    assert!(!required, "{why}");
-    println!("skipped: {why}");
-}
+/// What the kernel's side needs.
+const NEEDS: [&str; 3] = ["netns", "tc", "ifb"];
 
 /// The kernel's side; the namespace goes with it.
 struct Kernel {
@@ -131,7 +129,7 @@ fn lines_mean_the_same() {
     for script in SCRIPTS.split("\n\n") {
         let kernel = match Kernel::new() {
             Ok(kernel) => kernel,
-            Err(why) => return skip(&format!("no network namespace: {why}")),
+            Err(why) => return skip(&NEEDS, &format!("no network namespace: {why}")),
         };
         let mut stack = stack();
         for line in script.lines().filter(|l| !l.starts_with('#')) {

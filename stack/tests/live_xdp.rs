@@ -4,9 +4,11 @@
 //! Needs root, a C compiler and libbpf 1.x; skips without. Nothing is attached to any device.
 
 mod common;
+mod peers;
 
 use common::{Host, LEAVES_ITS_MEMORY, MAC, PEER};
 use etherparse::PacketBuilder;
+use peers::skip;
 use stack::xdp::{TcBpf, XdpStats};
 use stack::{CsumState, SkBuff, StackConfig, TcProgram};
 use std::fmt::Write as _;
@@ -17,13 +19,6 @@ use std::process::{Command, Stdio};
 fn data(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/bpf");
     dir.join(name)
-}
-
-/// Says why a test does not run; continuous integration has it run.
-fn skip(why: &str) {
-    let required = std::env::var("WIREPATH_PEERS").is_ok_and(|v| v == "required");
-    assert!(!required, "{why}");
-    println!("skipped: {why}");
 }
 
 /// The loader (test_run.c), compiled; or why there is none.
@@ -162,7 +157,7 @@ fn tries() -> Vec<Vec<u8>> {
 fn verdicts_and_frames_are_the_kernels() {
     let loader = match loader("verdicts") {
         Ok(loader) => loader,
-        Err(why) => return skip(&why),
+        Err(why) => return skip(&["bpf"], &why),
     };
     let bounds: Vec<Vec<u8>> = (0..60).map(|at| udp(1, 1, &[at, 1, 2, 3])).collect();
     let layering: Vec<Vec<u8>> = (5..12).map(|port| udp(port, port, b"x")).collect();
@@ -173,7 +168,12 @@ fn verdicts_and_frames_are_the_kernels() {
     ] {
         let theirs = match kernel(&loader, object, section, "xdp", &frames) {
             Ok(theirs) => theirs.expect("the verifier takes it"),
-            Err(why) => return skip(&format!("the kernel does not run programs: {why}")),
+            Err(why) => {
+                return skip(
+                    &["bpf"],
+                    &format!("the kernel does not run programs: {why}"),
+                );
+            }
         };
         assert_eq!(theirs.len(), frames.len());
         let mut host = Host::new(StackConfig::default());
@@ -203,12 +203,17 @@ fn verdicts_and_frames_are_the_kernels() {
 fn tc_verdicts_and_frames_are_the_kernels() {
     let loader = match loader("tc") {
         Ok(loader) => loader,
-        Err(why) => return skip(&why),
+        Err(why) => return skip(&["bpf"], &why),
     };
     let frames: Vec<Vec<u8>> = (7..12).map(|port| udp(port, port, b"x")).collect();
     let theirs = match kernel(&loader, "layering.o", "tc", "tc", &frames) {
         Ok(theirs) => theirs.expect("the verifier takes it"),
-        Err(why) => return skip(&format!("the kernel does not run programs: {why}")),
+        Err(why) => {
+            return skip(
+                &["bpf"],
+                &format!("the kernel does not run programs: {why}"),
+            );
+        }
     };
     let elf = std::fs::read(data("layering.o")).expect("an object file");
     let mut program = TcBpf::load(&elf, "tc", 0).expect("loaded");
@@ -228,14 +233,19 @@ fn tc_verdicts_and_frames_are_the_kernels() {
 fn the_verifier_refuses_what_is_stopped_here() {
     let loader = match loader("verifier") {
         Ok(loader) => loader,
-        Err(why) => return skip(&why),
+        Err(why) => return skip(&["bpf"], &why),
     };
     let sections = LEAVES_ITS_MEMORY.map(|section| ("bounds.o", section));
     let others = [("maps.o", "xdp/loop"), ("maps.o", "xdp/stray")];
     for (object, section) in sections.into_iter().chain(others) {
         match kernel(&loader, object, section, "xdp", &[]) {
             Ok(taken) => assert!(taken.is_none(), "{section}: the kernel takes it"),
-            Err(why) => return skip(&format!("the kernel does not load programs: {why}")),
+            Err(why) => {
+                return skip(
+                    &["bpf"],
+                    &format!("the kernel does not load programs: {why}"),
+                );
+            }
         }
     }
     println!("{} programs refused", LEAVES_ITS_MEMORY.len() + 2);

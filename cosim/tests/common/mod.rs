@@ -2,10 +2,15 @@
 
 #![allow(dead_code)]
 
+#[path = "../../../stack/tests/peers/mod.rs"]
+mod peers;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use cosim::capture::Capture;
+#[allow(unused_imports)] // not every test can skip
+pub use peers::skip;
 
 /// The real capture that comes with the project.
 pub fn mixed_pcap() -> PathBuf {
@@ -52,14 +57,4 @@ pub fn installed(program: &str) -> bool {
         .stderr(std::process::Stdio::null())
         .status()
         .is_ok()
-}
-
-/// Says that a test does not run here, and why.
-///
-/// # Panics
-/// Where `WIREPATH_PEERS=required` says, as continuous integration does, that every test has to run.
-pub fn skip(reason: &str) {
-    let required = std::env::var_os("WIREPATH_PEERS").is_some_and(|v| v == "required");
-    assert!(!required, "WIREPATH_PEERS=required, but {reason}");
-    println!("skipped: {reason}");
 }

@@ -23,6 +23,9 @@ use common::{installed, skip, text};
 use kernel::Kernel;
 use run::{Outcome, run, shrink};
 
+/// What the kernel's side needs.
+const NEEDS: [&str; 5] = ["netns", "tun", "nft", "conntrack", "sysctl"];
+
 /// Why the test cannot run here; `None` when it can.
 fn obstacle() -> Option<String> {
     let uid = Command::new("id").arg("-u").output().ok()?;
@@ -75,7 +78,7 @@ fn kernel() -> Result<Kernel, String> {
 fn what_differed_once_no_longer_does() {
     let mut kernel = match kernel() {
         Ok(kernel) => kernel,
-        Err(why) => return skip(&why),
+        Err(why) => return skip(&NEEDS, &why),
     };
     let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/cases");
     let mut names: Vec<_> = std::fs::read_dir(cases)
@@ -120,7 +123,7 @@ fn a_case_that_is_printed_is_read_again() {
 fn the_kernel_and_this_stack_do_the_same() {
     let mut kernel = match kernel() {
         Ok(kernel) => kernel,
-        Err(why) => return skip(&why),
+        Err(why) => return skip(&NEEDS, &why),
     };
     let (cases, seed) = (setting("WIREPATH_CASES", 300), setting("WIREPATH_SEED", 1));
     // All of them are looked at, as they are, when the list of what differs is wanted.

@@ -1,8 +1,9 @@
 //! The same packets past the same rules, in the kernel and here: every rule must count the same packets, and rewrites must be seen by the
 //! rules behind them.
 
-use crate::live::{assert_same, kernel, skip};
+use crate::live::{assert_same, kernel};
 use crate::packets::TestHost;
+use crate::peers;
 use etherparse::{PacketBuilder, TcpOptionElement};
 use stack::nft::{Nft, NftCtx};
 use stack::{Family, Hook, HookState, IfIndex, SkBuff};
@@ -198,7 +199,10 @@ for line in sys.stdin:
 fn the_kernel_counts_the_same() {
     let Some(ns) = kernel() else { return };
     if ns.run(&["python3", "-c", ""], "").is_err() {
-        return skip("no python3 to send packets with");
+        return peers::skip(
+            &["netns", "nft", "python3"],
+            "no python3 to send packets with",
+        );
     }
     let text = ruleset();
     ns.run(&["ip", "link", "set", "lo", "up"], "").unwrap();

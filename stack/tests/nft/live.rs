@@ -3,6 +3,7 @@
 //! `tests/data/nft/*.expected` are lists that nft 1.0.6 printed (`nft -s list ruleset`); where nft and network namespaces are to be had, they are
 //! printed again.
 
+use crate::peers;
 use stack::nft::Nft;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -110,18 +111,14 @@ impl Drop for Namespace {
     }
 }
 
-/// Says why a test does not run; where `WIREPATH_PEERS=required` every one has to.
-pub fn skip(reason: &str) {
-    let required = std::env::var("WIREPATH_PEERS").is_ok_and(|v| v == "required");
-    assert!(!required, "{reason}");
-    eprintln!("skipped: {reason}");
-}
-
-/// The kernel's nftables in a namespace; `None` (and why is printed) where there is none. With `WIREPATH_PEERS=required` there must be.
+/// The kernel's nftables in a namespace; `None` (and why is printed) where there is none.
 pub fn kernel() -> Option<Namespace> {
     let found = Namespace::new().filter(|ns| ns.run(&["nft", "list", "ruleset"], "").is_ok());
     if found.is_none() {
-        skip("no nft, or no right to make network namespaces");
+        peers::skip(
+            &["netns", "nft"],
+            "no nft, or no right to make network namespaces",
+        );
     }
     found
 }

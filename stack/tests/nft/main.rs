@@ -5,6 +5,8 @@ mod counted;
 mod json;
 mod live;
 mod packets;
+#[path = "../peers/mod.rs"]
+mod peers;
 mod properties;
 mod refused;
 mod rules;
