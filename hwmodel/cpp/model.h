@@ -28,6 +28,10 @@ class Model {
     // only be destroyed then.
     virtual void step(std::uint64_t now, const PinsIn& in, PinsOut& out) = 0;
 
+    // step(), and returns `hash` with the outputs added, as replay() does.
+    virtual std::uint64_t step_hashed(std::uint64_t now, const PinsIn& in, PinsOut& out,
+                                      std::uint64_t hash) = 0;
+
     // Cycles that need no decision of the host; bridge.rs says which. `out` is sampled
     // behind the last.
     virtual void run(const PinsIn& in, rust::Slice<const Column> rx,

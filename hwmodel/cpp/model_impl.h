@@ -45,6 +45,12 @@ class ModelImpl final : public Model {
         failed_ = false;
     }
 
+    std::uint64_t step_hashed(std::uint64_t now, const PinsIn& in, PinsOut& out,
+                              std::uint64_t hash) override {
+        step(now, in, out);
+        return hash_pins(hash, out);
+    }
+
     void run(const PinsIn& in, rust::Slice<const Column> rx, rust::Slice<const Beat> reads,
              rust::Slice<ReadBurst> bursts, rust::Slice<const Response> responses, Window& w,
              PinsOut& out) override {

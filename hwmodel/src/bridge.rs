@@ -3,7 +3,7 @@
 //! Names are those of the ports of `rtl/nic.sv` without `_i` and `_o`.
 
 pub(crate) use ffi::{Address, Beat, Column, ReadBurst, Response, Window, WriteBeat};
-pub use ffi::{PinsIn, PinsOut, Straps, Variant, hash_pins};
+pub use ffi::{PinsIn, PinsOut, Straps, Variant};
 
 use std::{pin::Pin, ptr::NonNull};
 
@@ -33,40 +33,67 @@ impl Drop for Model {
     }
 }
 
-#[allow(missing_docs)] // the fields' meaning is in rtl/nic.sv
 #[allow(clippy::too_many_arguments)] // Model::run(): all of a window in one crossing
 #[cxx::bridge(namespace = "wirepath")]
 pub(crate) mod ffi {
     /// Inputs for one clock cycle.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct PinsIn {
+        /// AXI4 R: data, lane 0 in bits 7:0 of the first word.
         pub m_axi_rdata: [u64; 2],
+        /// Clock cycles since power-on, also those that were skipped; 48 bits.
         pub cycle: u64,
+        /// XGMII from the wire, lane 0 in bits 7:0.
         pub xgmii_rxd: u64,
+        /// AXI4-Lite W: data.
         pub s_axil_wdata: u32,
+        /// AXI4-Lite AW: byte offset in BAR0.
         pub s_axil_awaddr: u16,
+        /// AXI4-Lite AR: byte offset in BAR0.
         pub s_axil_araddr: u16,
+        /// Synchronous reset, active low.
         pub rst_n: bool,
+        /// AXI4-Lite AW: an address is offered.
         pub s_axil_awvalid: bool,
+        /// AXI4-Lite W: a bit per byte that is written.
         pub s_axil_wstrb: u8,
+        /// AXI4-Lite W: data is offered.
         pub s_axil_wvalid: bool,
+        /// AXI4-Lite B: a response would be taken.
         pub s_axil_bready: bool,
+        /// AXI4-Lite AR: an address is offered.
         pub s_axil_arvalid: bool,
+        /// AXI4-Lite R: data would be taken.
         pub s_axil_rready: bool,
+        /// AXI4 AW: an address would be taken.
         pub m_axi_awready: bool,
+        /// AXI4 W: a beat would be taken.
         pub m_axi_wready: bool,
+        /// AXI4 B: ID of the burst that is answered.
         pub m_axi_bid: u8,
+        /// AXI4 B: OKAY 0, SLVERR 2, DECERR 3.
         pub m_axi_bresp: u8,
+        /// AXI4 B: a response is offered.
         pub m_axi_bvalid: bool,
+        /// AXI4 AR: an address would be taken.
         pub m_axi_arready: bool,
+        /// AXI4 R: ID of the burst.
         pub m_axi_rid: u8,
+        /// AXI4 R: OKAY 0, SLVERR 2, DECERR 3.
         pub m_axi_rresp: u8,
+        /// AXI4 R: the last beat of the burst.
         pub m_axi_rlast: bool,
+        /// AXI4 R: a beat is offered.
         pub m_axi_rvalid: bool,
+        /// XGMII from the wire, a bit per lane: a control character.
         pub xgmii_rxc: u8,
+        /// The wire has an end that answers.
         pub link_up: bool,
+        /// PCI command register: Bus Master Enable.
         pub bus_master_en: bool,
+        /// MSI-X message control: MSI-X Enable.
         pub msix_enable: bool,
+        /// MSI-X message control: Function Mask.
         pub msix_mask: bool,
     }
 
@@ -74,35 +101,65 @@ pub(crate) mod ffi {
     /// set.
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
     pub struct PinsOut {
+        /// AXI4 W: data, lane 0 in bits 7:0 of the first word.
         pub m_axi_wdata: [u64; 2],
+        /// AXI4 AW: bus address, bytes.
         pub m_axi_awaddr: u64,
+        /// AXI4 AR: bus address, bytes.
         pub m_axi_araddr: u64,
+        /// XGMII to the wire, lane 0 in bits 7:0.
         pub xgmii_txd: u64,
+        /// AXI4-Lite R: data.
         pub s_axil_rdata: u32,
+        /// Cycles until the device wants to run by itself; all ones: never.
         pub timer: u32,
+        /// AXI4 W: a bit per byte that is written.
         pub m_axi_wstrb: u16,
+        /// AXI4-Lite AW: an address would be taken.
         pub s_axil_awready: bool,
+        /// AXI4-Lite W: data would be taken.
         pub s_axil_wready: bool,
+        /// AXI4-Lite B: OKAY 0, else refused.
         pub s_axil_bresp: u8,
+        /// AXI4-Lite B: a response is offered.
         pub s_axil_bvalid: bool,
+        /// AXI4-Lite AR: an address would be taken.
         pub s_axil_arready: bool,
+        /// AXI4-Lite R: OKAY 0, else refused.
         pub s_axil_rresp: u8,
+        /// AXI4-Lite R: data is offered.
         pub s_axil_rvalid: bool,
+        /// AXI4 AW: ID.
         pub m_axi_awid: u8,
+        /// AXI4 AW: beats minus 1.
         pub m_axi_awlen: u8,
+        /// AXI4 AW: log2 of the bytes per beat.
         pub m_axi_awsize: u8,
+        /// AXI4 AW: kind of burst, always INCR (1).
         pub m_axi_awburst: u8,
+        /// AXI4 AW: an address is offered.
         pub m_axi_awvalid: bool,
+        /// AXI4 W: the last beat of the burst.
         pub m_axi_wlast: bool,
+        /// AXI4 W: a beat is offered.
         pub m_axi_wvalid: bool,
+        /// AXI4 B: a response would be taken.
         pub m_axi_bready: bool,
+        /// AXI4 AR: ID.
         pub m_axi_arid: u8,
+        /// AXI4 AR: beats minus 1.
         pub m_axi_arlen: u8,
+        /// AXI4 AR: log2 of the bytes per beat.
         pub m_axi_arsize: u8,
+        /// AXI4 AR: kind of burst, always INCR (1).
         pub m_axi_arburst: u8,
+        /// AXI4 AR: an address is offered.
         pub m_axi_arvalid: bool,
+        /// AXI4 R: a beat would be taken.
         pub m_axi_rready: bool,
+        /// XGMII to the wire, a bit per lane: a control character.
         pub xgmii_txc: u8,
+        /// Clear: no state changes until an input does or the timer ends; the clock may stand.
         pub busy: bool,
     }
 
@@ -118,6 +175,7 @@ pub(crate) mod ffi {
     /// A data beat of a read burst.
     #[derive(Debug, Clone, Copy)]
     pub struct Beat {
+        /// Lane 0 in bits 7:0 of the first word.
         pub data: [u64; 2],
     }
 
@@ -128,7 +186,9 @@ pub(crate) mod ffi {
         pub cycle: u32,
         /// Where its beats end among those of the window.
         pub end: u32,
+        /// AXI ID.
         pub id: u8,
+        /// RRESP of every beat.
         pub resp: u8,
         /// Out: the cycle in which its last beat was taken, if it was.
         pub done: u32,
@@ -137,8 +197,11 @@ pub(crate) mod ffi {
     /// A data beat of a write burst.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct WriteBeat {
+        /// Lane 0 in bits 7:0 of the first word.
         pub data: [u64; 2],
+        /// A bit per byte that is written.
         pub strobe: u16,
+        /// WLAST.
         pub last: bool,
         /// Cycle of the window in which it was taken, from 0.
         pub cycle: u32,
@@ -147,12 +210,17 @@ pub(crate) mod ffi {
     /// An address that was taken.
     #[derive(Debug, Clone, Copy)]
     pub struct Address {
+        /// Bus address, bytes.
         pub addr: u64,
         /// Cycle of the window in which it was taken, from 0.
         pub cycle: u32,
+        /// AXI ID.
         pub id: u8,
+        /// Beats minus 1.
         pub len: u8,
+        /// log2 of the bytes per beat.
         pub size: u8,
+        /// AxBURST.
         pub burst: u8,
     }
 
@@ -161,7 +229,9 @@ pub(crate) mod ffi {
     pub struct Response {
         /// Cycle of the window from which on it can be given.
         pub cycle: u32,
+        /// AXI ID.
         pub id: u8,
+        /// BRESP.
         pub resp: u8,
     }
 
@@ -180,8 +250,9 @@ pub(crate) mod ffi {
         pub until_idle: bool,
         /// The device is in the middle of a frame on its transmit pins.
         pub in_frame: bool,
-        /// Addresses that may be taken; their readies are set. The window ends with the last.
+        /// Write addresses that may be taken; the ready is set. The window ends with the last.
         pub take_aw: u32,
+        /// Read addresses that may be taken, likewise.
         pub take_ar: u32,
         /// Write bursts whose data is outstanding; data is taken when there are some.
         pub open: u32,
@@ -189,8 +260,9 @@ pub(crate) mod ffi {
         pub read_more: bool,
         /// In and out: how many read bursts have begun. In: 1 when the first is under way, else 0.
         pub read_begun: u32,
-        /// In and out: a read beat, a response is on the pins and was not taken yet.
+        /// In and out: a read beat is on the pins and was not taken yet.
         pub read_waits: bool,
+        /// In and out: a response is on the pins and was not taken yet.
         pub response_waits: bool,
 
         // Out:
@@ -202,11 +274,17 @@ pub(crate) mod ffi {
         pub read_done: u32,
         /// Responses that were put on the pins.
         pub response_count: u32,
+        /// Write addresses that were taken, in order.
         pub aw: [Address; 64],
+        /// Valid in `aw`.
         pub aw_count: u32,
+        /// Read addresses that were taken, in order.
         pub ar: [Address; 64],
+        /// Valid in `ar`.
         pub ar_count: u32,
+        /// Write beats that were taken, in order.
         pub writes: [WriteBeat; 64],
+        /// Valid in `writes`.
         pub write_count: u32,
         /// Transmitted columns behind each edge.
         pub columns: [Column; 64],
@@ -251,6 +329,15 @@ pub(crate) mod ffi {
         /// One clock cycle that begins at `now`. `Err` when the RTL stops: its message and scope.
         fn step(self: Pin<&mut Model>, now: u64, pins: &PinsIn, out: &mut PinsOut) -> Result<()>;
 
+        /// [`Model::step`], and gives back `hash`, at first 0, with the outputs added as [`Model::replay`] does.
+        fn step_hashed(
+            self: Pin<&mut Model>,
+            now: u64,
+            pins: &PinsIn,
+            out: &mut PinsOut,
+            hash: u64,
+        ) -> Result<u64>;
+
         /// Cycles in a row that need no decision of the host: the columns `rx`, then idle ones, arrive; the
         /// read data `reads` of `bursts`, the rest of one under way the first, follows what is on the pins as
         /// fast as the device takes it; `responses` are given when their cycle has come; addresses and
@@ -278,9 +365,6 @@ pub(crate) mod ffi {
 
         /// Completes the FST file, if one is open.
         fn close_waves(self: Pin<&mut Model>) -> Result<()>;
-
-        /// Adds outputs to a hash as [`Model::replay`] does, starting with 0.
-        fn hash_pins(hash: u64, out: &PinsOut) -> u64;
     }
 }
 

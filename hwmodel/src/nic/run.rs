@@ -3,7 +3,7 @@
 use super::{Nic, Waves};
 use crate::{
     CYCLE_PS, Ps,
-    bridge::{WINDOW, ffi, hash_pins},
+    bridge::{WINDOW, ffi},
     device::Stop,
     error::Error,
     xgmii::IDLE_COLUMN,
@@ -192,14 +192,16 @@ impl Nic {
         }
         self.pins.cycle = self.now / CYCLE_PS;
         let mut model = self.model.pin_mut();
-        model
-            .as_mut()
-            .step(self.now, &self.pins, &mut self.out)
-            .map_err(|exception| rtl_error(&model, &exception))?;
-        if let Some(recording) = &mut self.recording {
-            recording.pins.push(self.pins);
-            recording.hash = hash_pins(recording.hash, &self.out);
+        let (now, pins, out) = (self.now, &self.pins, &mut self.out);
+        match &mut self.recording {
+            None => model.as_mut().step(now, pins, out),
+            Some(recording) => {
+                recording.pins.push(*pins);
+                let hashed = model.as_mut().step_hashed(now, pins, out, recording.hash);
+                hashed.map(|hash| recording.hash = hash)
+            }
         }
+        .map_err(|exception| rtl_error(&model, &exception))?;
         self.now += CYCLE_PS;
         self.host.counters.cycles += 1;
         Ok(())

@@ -5,6 +5,16 @@ use std::{
     process::Command,
 };
 
+/// What Verilator is told about the code that it makes, the same for every model.
+pub const FLAGS: [&str; 6] = [
+    "--assert",
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+];
+
 /// One Verilator run: which top, from which folders, with which parameters.
 #[derive(Debug, Clone)]
 pub struct Build {
@@ -76,8 +86,8 @@ impl Build {
         let mut command = Command::new(&toolchain.verilator);
         command
             .env("VERILATOR_ROOT", &toolchain.root)
-            .args(["--cc", "-sv", "--assert", "-Wall", "-O3"])
-            .args(["--x-assign", "fast", "--x-initial", "fast"])
+            .args(["--cc", "-sv", "-Wall"])
+            .args(FLAGS)
             .args([
                 "--top-module",
                 &self.top,

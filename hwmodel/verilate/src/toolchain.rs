@@ -19,6 +19,8 @@ pub struct Toolchain {
     pub version: String,
     /// The C++ compiler's command.
     pub compiler: PathBuf,
+    /// The first line of what it says to `--version`.
+    pub compiler_version: String,
 }
 
 impl Toolchain {
@@ -37,6 +39,7 @@ impl Toolchain {
             println!("cargo::rerun-if-changed={}", file.display());
         }
         let compiler = find_compiler()?;
+        let compiler_version = compiler_version(&compiler);
         if let Some(root) = env::var_os("VERILATOR_ROOT").filter(|r| !r.is_empty()) {
             let root = PathBuf::from(root);
             return [root.join("bin/verilator_bin"), root.join("verilator_bin")]
@@ -47,6 +50,7 @@ impl Toolchain {
                     verilator,
                     version,
                     compiler,
+                    compiler_version,
                 })
                 .ok_or(Error::BadRoot(root));
         }
@@ -65,6 +69,7 @@ impl Toolchain {
                     verilator,
                     version,
                     compiler,
+                    compiler_version,
                 });
             }
             refused = format!(" ({} is {version})", verilator.display());
@@ -85,13 +90,15 @@ impl Toolchain {
         flags
     }
 
-    /// One line for reports: Verilator's version, compiler and flags.
+    /// One line for reports: Verilator's version and flags, the compiler's name, version and flags.
     #[must_use]
     pub fn describe(&self) -> String {
         format!(
-            "Verilator {}, {} {}",
+            "Verilator {} {}; {} ({}) {}",
             self.version,
+            crate::build::FLAGS.join(" "),
             self.compiler.display(),
+            self.compiler_version,
             self.flags().join(" ")
         )
     }
@@ -167,6 +174,19 @@ fn find_compiler() -> Result<PathBuf, Error> {
         .into_iter()
         .find_map(on_path)
         .ok_or(Error::NoCompiler)
+}
+
+/// What the compiler says that it is: the same name is another program on another machine.
+fn compiler_version(compiler: &Path) -> String {
+    let output = Command::new(compiler)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
+    let said = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
+    match said.unwrap_or_default().lines().next() {
+        Some(line) => line.trim().to_owned(),
+        None => "of unknown version".to_owned(),
+    }
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {
