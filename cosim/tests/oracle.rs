@@ -30,6 +30,39 @@ fn the_stack_does_what_the_kernel_did() {
     assert_eq!(failed, 0, "recordings differ; see above");
 }
 
+/// The order of the hooks, for people to read: packets one under the other with the chains that each went through. It is what
+/// the kernel reported of the same packets.
+fn hook_order(name: &str) -> String {
+    let dir = recordings().join(name);
+    let here = run(&dir).walks;
+    let meta: serde_json::Value =
+        serde_json::from_slice(&fs::read(dir.join("meta.json")).unwrap()).unwrap();
+    let kernel: Vec<Vec<&str>> = meta["packets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(chains)
+        .collect();
+    assert_eq!(here, kernel, "{name}");
+    let packets: Vec<String> = here.iter().map(|chains| chains.join("\n")).collect();
+    packets.join("\n\n")
+}
+
+/// The chains of one packet in `meta.json`.
+fn chains(packet: &serde_json::Value) -> Vec<&str> {
+    let visits = packet.as_array().unwrap().iter();
+    visits
+        .map(|visit| visit["chain"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_hooks_come_in_the_kernels_order() {
+    insta::assert_snapshot!("ingress_local", hook_order("01_local_delivery_udp"));
+    insta::assert_snapshot!("forward", hook_order("02_forward_udp"));
+    insta::assert_snapshot!("egress", hook_order("03_local_out_udp"));
+}
+
 /// A copy of a recording in which `change` altered a file.
 fn tampered(name: &str, file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> String {
     let dir = tempfile::tempdir().unwrap();

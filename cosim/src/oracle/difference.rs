@@ -47,6 +47,8 @@ pub struct Report {
     pub name: String,
     /// Packets, chains visited, frames sent, connections and events that were compared.
     pub compared: Compared,
+    /// Of every packet, in the order in which they were seen first, the chains (`table/chain`) that it went through here, in order.
+    pub walks: Vec<Vec<String>>,
     /// All differences; none: PASS.
     pub differences: Vec<Difference>,
 }

@@ -354,6 +354,11 @@ impl<'a> Run<'a> {
             frames += theirs.len().max(ours.len());
             differences.extend(compare_frames(device, theirs, ours, &self.renaming));
         }
+        let chains = walks
+            .walks
+            .iter()
+            .map(|walk| walk.visits.iter().map(|v| v.chain.clone()).collect())
+            .collect();
         drop(walks);
         let now = self.now;
         let conntrack = self.router.stack.conntrack_mut();
@@ -376,6 +381,7 @@ impl<'a> Run<'a> {
                 connections: recording.conntrack.len(),
                 events: recording.events.len(),
             },
+            walks: chains,
             differences,
         }
     }
