@@ -24,7 +24,15 @@ fn help_has_examples() {
             "{help}"
         );
     }
-    assert!(cosim_ok(&["--help"]).contains("cosim trace cosim/data/mixed.pcap --packet 5"));
+    let help = cosim_ok(&["--help"]);
+    assert!(
+        help.starts_with("Runs real traffic through the Verilog NIC"),
+        "{help}"
+    );
+    assert!(
+        help.contains("cosim trace cosim/data/mixed.pcap --packet 5"),
+        "{help}"
+    );
 }
 
 #[test]
@@ -67,6 +75,14 @@ fn failures_say_what_where_and_what_to_do() {
         (
             &["replay", mixed, "--out", "/nonexistent/out.pcap"],
             "cannot create /nonexistent/out.pcap",
+        ),
+        (
+            &["replay", mixed, "--trace", "/nonexistent/trace.txt"],
+            "cannot create /nonexistent/trace.txt",
+        ),
+        (
+            &["replay", mixed, "--summary", "/nonexistent/summary.json"],
+            "cannot create /nonexistent/summary.json",
         ),
     ] {
         let message = failure(args);
@@ -165,5 +181,47 @@ fn trace_shows_the_whole_way_and_back() {
     ] {
         let at = journey[from..].find(stage);
         from += at.unwrap_or_else(|| panic!("no `{stage}` behind offset {from} in\n{journey}"));
+    }
+}
+
+/// The lines that README shows are those that the program prints.
+#[test]
+fn the_readme_shows_what_the_program_prints() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let (_, section) = readme.split_once("## How to read a trace").unwrap();
+    let shown: Vec<&str> = section
+        .lines()
+        .skip_while(|line| *line != "```")
+        .skip(1)
+        .take_while(|line| line.trim() != "…")
+        .collect();
+    assert!(shown.len() >= 8, "{shown:#?}");
+    let mixed = mixed_pcap();
+    let journey = cosim_ok(&["trace", mixed.to_str().unwrap(), "--packet", "5"]);
+    let printed: Vec<&str> = journey.lines().take(shown.len()).collect();
+    assert_eq!(shown, printed);
+}
+
+/// A frame with more bytes than the MTU allows, in the RTL and in the model.
+#[test]
+fn a_frame_that_the_nic_drops_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("long.pcap");
+    let frame = |len: u32| -> Vec<u8> {
+        let mut record = [0, 0, len, len].map(u32::to_le_bytes).concat();
+        record.extend([2, 0, 0, 0, 0, 0x0b, 2, 0, 0, 0, 0, 0x77, 8, 0]);
+        record.resize(16 + len as usize, 0);
+        record
+    };
+    let header = std::fs::read(mixed_pcap()).unwrap()[..24].to_vec();
+    std::fs::write(&path, [header, frame(1600)].concat()).unwrap();
+    let path = path.to_str().unwrap();
+    for device in ["rtl", "model"] {
+        let journey = cosim_ok(&["trace", path, "--packet", "1", "--device", device]);
+        assert!(
+            journey.contains("did not reach the kernel path; counted in this run: nic: too long 1"),
+            "{journey}"
+        );
     }
 }

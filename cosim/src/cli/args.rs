@@ -14,7 +14,6 @@ use crate::serve::WireKind;
 #[command(
     name = "cosim",
     version,
-    about,
     after_help = "Start with:\n  cosim replay cosim/data/mixed.pcap --out out.pcap --trace trace.txt\n  \
                   cosim trace cosim/data/mixed.pcap --packet 5\n\
                   `cosim help replay` explains every option with examples."
@@ -135,7 +134,8 @@ pub struct HostArgs {
     /// Receive and transmit queue pairs of the NIC; more than one is for --features-on MQ
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
     pub queue_pairs: u16,
-    /// Seed of every random choice; the same seed gives the same run
+    /// Seed of what the kernel path draws at random (IPv6 fragment ids, how many ICMP errors more than
+    /// its limit it may send, hashes); the card and its bus draw nothing. The same seed gives the same run
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
     /// Evaluate every clock cycle, also those in which nothing can happen (slow; same results)
@@ -252,9 +252,6 @@ pub struct ServeArgs {
     /// Receive and transmit queue pairs of the NIC
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
     pub queue_pairs: u16,
-    /// Seed of every random choice of the bus
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub seed: u64,
     /// Write the NIC's signals (FST, for GTKWave or Surfer); about 500 bytes a cycle and much slower
     #[arg(long, value_name = "OUT.fst")]
     pub waves: Option<PathBuf>,

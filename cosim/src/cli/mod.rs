@@ -2,6 +2,7 @@
 
 mod args;
 mod oracle;
+mod output;
 mod replay;
 mod serve;
 mod tap;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use hwmodel::Device;
 
 use super::args::{CaptureArgs, DeviceKind, ReplayArgs};
+use super::output::Output;
 use crate::capture::{Capture, CaptureWriter};
 use crate::error::Error;
 use crate::host::{Host, HostConfig};
@@ -39,6 +40,8 @@ fn run_on<D: Device + 'static>(
 ) -> Result<(), Error> {
     let capture = Capture::open(&args.capture.input)?;
     let mut out = args.out.as_deref().map(CaptureWriter::create).transpose()?;
+    let trace = Output::create(args.trace.as_deref())?;
+    let json = Output::create(args.summary.as_deref())?;
     let options = ReplayOptions {
         fast: args.capture.fast,
         last: None,
@@ -64,16 +67,11 @@ fn run_on<D: Device + 'static>(
     if let Some(writer) = out {
         writer.finish()?;
     }
-    if let Some(path) = &args.trace {
-        let write_error = |source| Error::File {
-            action: "write",
-            path: path.clone(),
-            source,
-        };
-        std::fs::write(path, replayed.host.trace()).map_err(write_error)?;
+    if let Some(file) = trace {
+        file.write(&replayed.host.trace())?;
     }
-    if let Some(path) = &args.summary {
-        summary.write_json(path)?;
+    if let Some(file) = json {
+        file.write(&summary.to_json())?;
     }
     super::print(&summary.to_string())
 }

@@ -3,6 +3,7 @@
 use hwmodel::{GuestDevice, ModelConfig, ModelNic, Nic, NicConfig};
 
 use super::args::{DeviceKind, ServeArgs};
+use super::output::Output;
 use crate::error::Error;
 use crate::features;
 use crate::serve::{ServeConfig, Service};
@@ -16,7 +17,6 @@ pub fn run(args: &ServeArgs) -> Result<(), Error> {
                 mtu: args.mtu,
                 features: features(args),
                 queue_pairs: args.queue_pairs,
-                seed: args.seed,
                 waves: args.waves.clone(),
                 link_up,
                 memory: 0,
@@ -46,6 +46,7 @@ fn serve<D: GuestDevice>(
     args: &ServeArgs,
     card: impl FnOnce(bool) -> Result<D, hwmodel::Error>,
 ) -> Result<(), Error> {
+    let json = Output::create(args.summary.as_deref())?;
     let config = ServeConfig {
         socket: args.vfio_user.clone(),
         control: args.control.clone(),
@@ -62,8 +63,8 @@ fn serve<D: GuestDevice>(
         // Who does not read the news goes without.
         let _ = super::print(&format!("{line}\n"));
     })?;
-    if let Some(path) = &args.summary {
-        report.write_json(path)?;
+    if let Some(file) = json {
+        file.write(&(report.to_json() + "\n"))?;
     }
     super::print(&format!("\n{report}\n"))
 }

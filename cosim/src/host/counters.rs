@@ -70,6 +70,10 @@ impl<D: Device + 'static> Host<D> {
             add(&mut summary.tx_drops, &format!("driver: {name}"), count);
         }
 
+        if let Some(recorder) = &mut self.machine.borrow_mut().recorder {
+            recorder.explain_lost(&summary.drops);
+        }
+
         let machine = self.machine.borrow();
         let accounts = &machine.accounts;
         for (taker, count) in &accounts.delivered {

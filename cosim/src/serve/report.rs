@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use hwmodel::{Counters, Ps};
 use serde::Serialize;
 
-use crate::error::Error;
 use crate::summary::Table;
 
 /// Result of `cosim serve`.
@@ -98,18 +96,6 @@ impl Report {
     pub fn to_json(&self) -> String {
         // A struct of numbers and strings has no value that JSON lacks.
         serde_json::to_string(self).unwrap_or_default()
-    }
-
-    /// Writes the report as JSON.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub fn write_json(&self, path: &Path) -> Result<(), Error> {
-        std::fs::write(path, self.to_json() + "\n").map_err(|source| Error::File {
-            action: "write",
-            path: path.to_path_buf(),
-            source,
-        })
     }
 }
 

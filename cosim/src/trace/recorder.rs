@@ -11,6 +11,10 @@ use stack::{PacketId, SkBuff, Stage};
 use super::bus::{BusLog, TxBuffer};
 use super::{Journey, Layer, PacketKey, Ps, describe, journey_text};
 
+/// The stage of a frame that went in and did not come out of the receive ring, and what is known of it by itself.
+const LOST: &str = "lost";
+const NOT_POLLED: &str = "did not reach the kernel path";
+
 /// A frame given to the wire that no poll has shown yet.
 struct OnTheWay {
     key: PacketKey,
@@ -38,6 +42,8 @@ pub struct Recorder {
     interrupt: Option<Interrupt>,
     cause: Option<PacketKey>,
     made: u64,
+    /// Received frames that no poll showed.
+    lost: Vec<PacketKey>,
 }
 
 impl Recorder {
@@ -196,8 +202,27 @@ impl Recorder {
 
     fn lost(&mut self, frame: &OnTheWay) {
         if let Some(journey) = self.journeys.get_mut(&frame.key) {
-            let detail = "never came out of the receive ring: the NIC's counters say why".into();
-            journey.push(frame.end, Layer::Wire, "lost in the NIC", detail);
+            let detail = NOT_POLLED.into();
+            journey.push(frame.end, Layer::Wire, LOST, detail);
+            self.lost.push(frame.key);
+        }
+    }
+
+    /// What NIC and driver counted says why frames were lost: `drops` by reason, in the whole run.
+    pub fn explain_lost(&mut self, drops: &BTreeMap<String, u64>) {
+        let counted: Vec<String> = drops
+            .iter()
+            .map(|(reason, count)| format!("{reason} {count}"))
+            .collect();
+        let why = match counted.is_empty() {
+            true => "no counter says why".to_owned(),
+            false => format!("counted in this run: {}", counted.join(", ")),
+        };
+        for key in &self.lost {
+            let events = self.journeys.get_mut(key).map(|j| &mut j.events);
+            for event in events.into_iter().flatten().filter(|e| e.stage == LOST) {
+                event.detail = format!("{NOT_POLLED}; {why}");
+            }
         }
     }
 
