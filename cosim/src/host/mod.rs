@@ -14,10 +14,10 @@
 mod accounts;
 mod counters;
 mod driver_entry;
-mod echo;
 mod machine;
 mod platform;
 mod stage_cost;
+mod udp;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -30,9 +30,9 @@ use hwmodel::{
 use stack::{IfIndex, IpCidr, Stack, StackConfig};
 
 use self::driver_entry::DriverEntry;
-use self::echo::UdpEcho;
 use self::machine::{CpuTracer, Machine, Shared};
 use self::platform::{SimDma, SimIrq, SimPci};
+use self::udp::UdpServer;
 use crate::addr::{IfAddr, Mac};
 use crate::cpu::Costs;
 use crate::error::Error;
@@ -55,6 +55,8 @@ pub struct HostConfig {
     pub addrs: Vec<IfAddr>,
     /// UDP ports that echo what they get.
     pub udp_echo: Vec<u16>,
+    /// UDP ports whose datagrams are read and not answered.
+    pub udp_discard: Vec<u16>,
     /// Longest IP packet, bytes.
     pub mtu: u16,
     /// Features that the NIC offers besides [`Feature::BASIC`]. Without any, and with one queue pair, it is
@@ -64,7 +66,7 @@ pub struct HostConfig {
     pub features_off: Feature,
     /// Queue pairs of the NIC, 1..=8.
     pub queue_pairs: u16,
-    /// Seed of every random choice.
+    /// Seed of what the kernel path draws at random; the card and its bus draw nothing.
     pub seed: u64,
     /// Whether quiescent cycles are skipped; results are the same.
     pub idle_skip: bool,
@@ -84,6 +86,7 @@ impl Default for HostConfig {
             mac: Mac([0x02, 0, 0, 0, 0, 0x0b]),
             addrs: Vec::new(),
             udp_echo: vec![7],
+            udp_discard: Vec::new(),
             mtu: 1500,
             features_on: Feature::NONE,
             features_off: Feature::NONE,
@@ -106,7 +109,7 @@ pub struct Host<D: Device = Nic> {
     net: Rc<RefCell<Net<D>>>,
     stack: Stack,
     ifindex: IfIndex,
-    echo: UdpEcho,
+    server: UdpServer,
     link: Link,
     seed: u64,
     /// The receive softirq is to run.
@@ -196,14 +199,14 @@ impl<D: Device + 'static> Host<D> {
                 .add_addr(ifindex, cidr)
                 .map_err(|e| refused(e.to_string()))?;
         }
-        let echo = UdpEcho::bind(&mut stack, &config.udp_echo)?;
+        let server = UdpServer::bind(&mut stack, &config.udp_echo, &config.udp_discard)?;
         stack.set_tracer(Box::new(CpuTracer(machine.clone())));
         let mut host = Self {
             machine,
             net,
             stack,
             ifindex,
-            echo,
+            server,
             link: Link::default(),
             seed: config.seed,
             softirq: false,
@@ -381,7 +384,7 @@ impl<D: Device + 'static> Host<D> {
             self.softirq = self.stack.net_rx_action(now);
             self.after_kernel()?;
         } else if std::mem::take(&mut self.machine.borrow_mut().woken) {
-            self.echo.run(&mut self.stack, &self.machine);
+            self.server.run(&mut self.stack, &self.machine);
             self.after_kernel()?;
         } else {
             return Ok(false);
