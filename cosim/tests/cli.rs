@@ -203,19 +203,27 @@ fn the_readme_shows_what_the_program_prints() {
     assert_eq!(shown, printed);
 }
 
-/// A frame with more bytes than the MTU allows, in the RTL and in the model.
+/// A frame with more bytes than the MTU allows, and such as are for the MAC itself, in the RTL and in the model.
 #[test]
 fn a_frame_that_the_nic_drops_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("long.pcap");
-    let frame = |len: u32| -> Vec<u8> {
+    let frame = |len: u32, ethertype: [u8; 2], opcode: u8| -> Vec<u8> {
         let mut record = [0, 0, len, len].map(u32::to_le_bytes).concat();
-        record.extend([2, 0, 0, 0, 0, 0x0b, 2, 0, 0, 0, 0, 0x77, 8, 0]);
+        record.extend([1, 0x80, 0xc2, 0, 0, 1, 2, 0, 0, 0, 0, 0x77]);
+        record.extend(ethertype);
+        record.extend([0, opcode]);
         record.resize(16 + len as usize, 0);
         record
     };
     let header = std::fs::read(mixed_pcap()).unwrap()[..24].to_vec();
-    std::fs::write(&path, [header, frame(1600)].concat()).unwrap();
+    // IEEE 802.3 31A: opcode 1 is PAUSE, others are not for this MAC.
+    let frames = [
+        frame(1600, [8, 0], 0),
+        frame(60, [0x88, 8], 1),
+        frame(60, [0x88, 8], 2),
+    ];
+    std::fs::write(&path, [header, frames.concat()].concat()).unwrap();
     let path = path.to_str().unwrap();
     for device in ["rtl", "model"] {
         let journey = cosim_ok(&["trace", path, "--packet", "1", "--device", device]);
@@ -223,5 +231,10 @@ fn a_frame_that_the_nic_drops_says_why() {
             journey.contains("did not reach the kernel path; counted in this run: nic: too long 1"),
             "{journey}"
         );
+        let summary = cosim_ok(&["replay", path, "--device", device]);
+        assert!(!summary.contains("UNACCOUNTED"), "{summary}");
+        for reason in ["too long", "PAUSE, taken by the MAC", "MAC control"] {
+            assert!(summary.contains(&format!("nic: {reason}")), "{summary}");
+        }
     }
 }

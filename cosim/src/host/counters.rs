@@ -23,10 +23,14 @@ enum Stat {
     RxTruncated = 8,
     TxMalformed = 12,
     TxUnderrun = 14,
+    RxFiltered = 18,
+    RxNoBuffer = 25,
+    RxPause = 26,
+    RxMacCtrl = 27,
 }
 
-/// Counters that say where a received frame was lost.
-const RX_DROPS: [(Stat, &str); 7] = [
+/// Counters that say why a received frame did not come to the host.
+const RX_DROPS: [(Stat, &str); 11] = [
     (Stat::RxBadFcs, "nic: bad FCS"),
     (Stat::RxRunt, "nic: runt"),
     (Stat::RxOversize, "nic: too long"),
@@ -34,6 +38,10 @@ const RX_DROPS: [(Stat, &str); 7] = [
     (Stat::RxNoSpace, "nic: receive store full"),
     (Stat::RxDisabled, "nic: receive queue not enabled"),
     (Stat::RxTruncated, "nic: longer than the buffer"),
+    (Stat::RxFiltered, "nic: filtered by address or VLAN"),
+    (Stat::RxNoBuffer, "nic: its queue had no buffer"),
+    (Stat::RxPause, "nic: PAUSE, taken by the MAC"),
+    (Stat::RxMacCtrl, "nic: MAC control"),
 ];
 
 /// Counters that say where a frame to be sent was lost.
