@@ -117,7 +117,7 @@ impl Stack {
         }
     }
 
-    /// `ip_select_ident()`: one counter for all destinations, from a seeded start.
+    /// `ip_select_ident()`: one counter for all destinations, from 0 on.
     pub(crate) fn ip_select_ident(&mut self) -> u16 {
         self.ip_id = self.ip_id.wrapping_add(1);
         self.ip_id
