@@ -52,17 +52,26 @@ pub const DIMENSIONS: [Dimension; 10] = [
 pub type Sample = [u8; DIMENSIONS.len()];
 
 /// Places of the dimensions in a sample.
-#[allow(missing_docs)]
 pub mod dim {
+    /// From the wire to the host, or from the host to the wire.
     pub const DIRECTION: usize = 0;
+    /// Class of the length, bytes with FCS.
     pub const LENGTH: usize = 1;
+    /// Number of VLAN tags.
     pub const VLAN: usize = 2;
+    /// Network protocol.
     pub const L3: usize = 3;
+    /// Transport protocol.
     pub const L4: usize = 4;
+    /// Whether it is a fragment of an IP packet.
     pub const FRAGMENT: usize = 5;
+    /// What the card did for the host.
     pub const OFFLOAD: usize = 6;
+    /// How the buffers were made of descriptors.
     pub const SPLIT: usize = 7;
+    /// What held the card up.
     pub const PRESSURE: usize = 8;
+    /// Which reset came before.
     pub const RESET: usize = 9;
 }
 

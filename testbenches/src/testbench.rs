@@ -1,7 +1,11 @@
 //! What all testbenches have in common: options in, a report or the first mistake out.
 
 use crate::block::Stopped;
-use std::{fmt, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
 
 /// A testbench: constrained-random stimulus against one block or the NIC, with a reference of its own.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +46,8 @@ pub struct Report {
     pub cycles: u64,
     /// What was counted, in the order of the first count.
     pub counts: Vec<(&'static str, u64)>,
+    /// Lengths, bytes without FCS, of frames of which every byte was judged, by what happened to them.
+    pub lengths: BTreeMap<&'static str, BTreeSet<usize>>,
 }
 
 impl Report {
@@ -62,9 +68,26 @@ impl Report {
             .map_or(0, |(_, n)| *n)
     }
 
-    /// Adds the cycles and counts of `other`.
+    /// A frame of `len` bytes was judged after `what` happened to it.
+    pub fn judged(&mut self, what: &'static str, len: usize) {
+        self.lengths.entry(what).or_default().insert(len);
+    }
+
+    /// Those of `lengths` of which no frame was judged after `what`.
+    #[must_use]
+    pub fn missing(&self, what: &str, lengths: impl Iterator<Item = usize>) -> Vec<usize> {
+        let judged = self.lengths.get(what);
+        lengths
+            .filter(|len| judged.is_none_or(|judged| !judged.contains(len)))
+            .collect()
+    }
+
+    /// Adds the cycles, counts and lengths of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.cycles += other.cycles;
+        for (what, lengths) in &other.lengths {
+            self.lengths.entry(what).or_default().extend(lengths);
+        }
         other.counts.iter().for_each(|(what, n)| self.add(what, *n));
     }
 }

@@ -47,8 +47,10 @@ fn traffic_of_every_length() {
     });
     let report = report.unwrap_or_else(|error| panic!("nic_traffic, seed 4: {error}"));
     println!("nic_traffic, seed 4, every length: {report}");
-    assert!(report.count("frames received") > 8000);
-    assert!(report.count("frames transmitted") > 8000);
+    // Longer and shorter ones the card drops and counts.
+    let none: [usize; 0] = [];
+    assert_eq!(report.missing("received", nic::RECEIVED), none);
+    assert_eq!(report.missing("transmitted", nic::TRANSMITTED), none);
 }
 
 #[test]

@@ -99,36 +99,65 @@ pub mod common {
 
 /// Statistics in the vendor region, in the order of `nic_pkg::stat_e`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, dead_code)] // each has its place, whoever looks at it
+#[allow(dead_code)] // each has its place, whoever looks at it
 pub enum Stat {
+    /// Good frames from the wire.
     RxFrames,
+    /// Bytes of good frames, FCS not included.
     RxBytes,
+    /// Dropped: frame check sequence wrong.
     RxBadFcs,
+    /// Dropped: shorter than 64 bytes with FCS.
     RxRunt,
+    /// Dropped: longer than the limit.
     RxOversize,
+    /// Dropped: control character inside the frame or bad preamble.
     RxError,
+    /// Dropped: receive store full.
     RxNoSpace,
+    /// Dropped: receive queue not enabled or device stopped.
     RxDisabled,
+    /// Dropped: longer than the buffer chain that was offered.
     RxTruncated,
+    /// Delivered with DATA_VALID.
     RxCsumValid,
+    /// Frames sent.
     TxFrames,
+    /// Bytes of frames sent, padding included, FCS not.
     TxBytes,
+    /// Dropped: illegal virtio_net_hdr or frame length.
     TxMalformed,
+    /// Frames whose checksum was inserted.
     TxCsum,
+    /// Frames cut because data was not there in time (never).
     TxUnderrun,
+    /// Receive buffers used.
     RxBuffers,
+    /// Transmit chains used.
     TxBuffers,
+    /// Error responses on the AXI master.
     DmaError,
+    /// Dropped: receive mode, address table or VLAN filter.
     RxFiltered,
+    /// Segments that went into coalesced frames of two or more.
     RxCoalesced,
+    /// Frames of two or more segments that they became.
     RxLroFrames,
+    /// Chains that asked for segmentation and got it.
     TxGso,
+    /// Frames that segmentation made.
     TxSegments,
+    /// Control commands answered with VIRTIO_NET_OK.
     CtrlOk,
+    /// Control commands answered with VIRTIO_NET_ERR.
     CtrlErr,
+    /// Dropped: its queue was without buffers, and others must go on.
     RxNoBuffer,
+    /// PAUSE frames taken by the MAC (also in `RxFrames`).
     RxPause,
+    /// Dropped: other MAC control frames (also in `RxFrames`).
     RxMacCtrl,
+    /// PAUSE frames sent (also in `TxFrames`).
     TxPause,
 }
 

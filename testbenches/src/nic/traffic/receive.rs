@@ -164,6 +164,7 @@ impl Traffic<'_> {
             self.count(Stat::RxCsumValid, 1);
         }
         self.report.add("frames received", 1);
+        self.report.judged("received", frame.len());
         Ok(())
     }
 

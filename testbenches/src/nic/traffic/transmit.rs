@@ -79,6 +79,7 @@ impl Traffic<'_> {
         let Some(due) = self.outgoing.pop_front() else {
             return Err(format!("a frame of {} bytes leaves unasked", wire.bytes.len()).into());
         };
+        let len = due.bytes.len() - HDR;
         let due = due.wire.unwrap_or_default();
         if !wire.fcs_ok || wire.bytes != due {
             let differs = wire.bytes.iter().zip(&due).position(|(a, b)| a != b);
@@ -92,6 +93,7 @@ impl Traffic<'_> {
             .into());
         }
         self.report.add("frames transmitted", 1);
+        self.report.judged("transmitted", len);
         self.last_progress = self.host.nic.now();
         Ok(())
     }
