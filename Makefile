@@ -21,7 +21,7 @@ LINTERS := $(CURDIR)/.tools/linters
 LINTER_WHEELS := pyosys==0.70 pyslang==12.1.0
 
 CARGO  ?= cargo
-TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+BUILD  := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 DEMO   := $(CURDIR)/target/demo
 # QEMU, busybox and kernels, 200 MB; `make test` uses them when they are there.
 GUEST  := $(CURDIR)/target/guest
@@ -50,9 +50,9 @@ demo: tools
 	$(CARGO) build --release --package cosim
 	@mkdir -p $(DEMO)
 	@echo; echo "--- one packet's journey: frame 353 of the capture, a UDP datagram, and the echo that it caused"
-	@$(TARGET)/release/cosim trace $(CAPTURE) --packet 353 $(DEMO_HOST)
+	@$(BUILD)/release/cosim trace $(CAPTURE) --packet 353 $(DEMO_HOST)
 	@echo "--- the whole capture"
-	@$(TARGET)/release/cosim replay $(CAPTURE) $(DEMO_HOST) \
+	@$(BUILD)/release/cosim replay $(CAPTURE) $(DEMO_HOST) \
 	  --out $(DEMO)/out.pcap --trace $(DEMO)/trace.txt --summary $(DEMO)/summary.json
 	@echo "written: target/demo/out.pcap target/demo/trace.txt target/demo/summary.json"
 

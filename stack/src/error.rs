@@ -19,6 +19,12 @@ pub enum StackError {
     /// `ENODEV`: there is no such device.
     #[error("no device {0}")]
     NoDevice(IfIndex),
+    /// `EINVAL`: no next hop has this number.
+    #[error("there is no next hop {0}")]
+    NexthopMissing(u32),
+    /// `EINVAL`: the next hop of an IPv6 route has an IPv4 gateway.
+    #[error("next hop {0} is of the other family")]
+    NexthopFamily(u32),
     /// `ENETDOWN`: the device of an IPv4 route to its link is down.
     #[error("device {0} is down")]
     DeviceDown(IfIndex),

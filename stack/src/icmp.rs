@@ -220,7 +220,7 @@ impl Stack {
         let own = (!elsewhere && self.fib.is_local(asked.into())).then_some(asked);
         let own = own.or_else(|| {
             (self.config.icmp_errors_use_inbound_ifaddr && about.pkt_type != PktType::Outgoing)
-                .then(|| self.inet_select_addr(about.dev, sender, Scope::LINK))?
+                .then(|| self.inet_select_addr(about.iif, sender, Scope::LINK))?
         });
         // RFC 1812 4.3.2.5: precedence internetwork control, the rest as in the packet.
         let tos = (tos & 0x1e) | 0xc0;

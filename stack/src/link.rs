@@ -50,6 +50,7 @@ impl Stack {
             // It is there: it was just listed.
             let _ = self.del_addr(dev, cidr);
         }
+        self.fib.remove_nexthops_of(dev);
         self.fib.sync_down_dev(dev);
         // neigh_ifdown()
         let neighbours: Vec<IpAddr> = self

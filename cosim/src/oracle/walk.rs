@@ -119,7 +119,13 @@ impl Walks {
         {
             self.originals.insert(skb.id, keys);
         }
-        let visits = if self.loose.contains(&skb.id) {
+        // A packet or copy that rules send elsewhere (`fwd`, `dup`): nft reports its egress chain as that of no packet's own.
+        let elsewhere = said.family == "netdev" && said.iif.is_none() && {
+            let walk = self.at.get(&skb.id).and_then(|at| self.walks.get(*at));
+            let last = walk.and_then(|walk| walk.visits.last());
+            last.is_none_or(|last| last.family == "netdev" && last.iif.is_some())
+        };
+        let visits = if elsewhere || self.loose.contains(&skb.id) {
             &mut self.fragments
         } else {
             let walks = &mut self.walks;
@@ -144,6 +150,8 @@ impl Walks {
             } => {
                 if let Some(comment) = comment {
                     visit.notes.push(comment);
+                } else if verdict == "stolen" {
+                    // nft reports the rule when the packet is elsewhere, behind its egress chain.
                 } else if verdict != "continue" && !verdict.starts_with("jump") {
                     visit.rules.push(Matched { rule, verdict });
                 }

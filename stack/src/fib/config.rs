@@ -2,8 +2,8 @@
 
 use super::trie::Key;
 use super::{
-    Alias, FibInfo, FlowKey, InsertError, Mode, NewRoute, Nexthop, RT_TABLE_MAIN, Route, RouteSpec,
-    RouteType, Rpdb, Scope,
+    Alias, FibInfo, FlowKey, InsertError, Mode, NewRoute, Nexthop, NexthopObject, RT_TABLE_MAIN,
+    Route, RouteSpec, RouteType, Rpdb, Scope,
 };
 use crate::addr::IpCidr;
 use crate::error::StackError;
@@ -126,7 +126,9 @@ impl Stack {
     /// `inet_rtm_newroute()`, `inet6_rtm_newroute()`: checks a route and puts it into its table.
     pub(crate) fn new_route(&mut self, spec: RouteSpec, mode: Mode) -> Result<(), StackError> {
         let mut spec = spec;
-        if spec.kind.is_reject() {
+        if spec.nhid != 0 {
+            self.resolve_nhid(&mut spec)?;
+        } else if spec.kind.is_reject() {
             spec.nexthops.clear();
         } else if spec.nexthops.is_empty() {
             return Err(StackError::NoDevice(IfIndex::NONE));
@@ -136,7 +138,13 @@ impl Stack {
         }
         let scope = spec.scope_or_default();
         spec.scope = Some(scope);
-        for i in 0..spec.nexthops.len() {
+        // What a number stands for was checked when it was given.
+        let own = if spec.nhid == 0 {
+            spec.nexthops.len()
+        } else {
+            0
+        };
+        for i in 0..own {
             let nexthop = spec.nexthops[i];
             if let Some(gateway) = nexthop.gateway {
                 if scope >= Scope::LINK {
@@ -166,8 +174,24 @@ impl Stack {
         })
     }
 
+    /// The ways of a route by number; one to a blackhole drops.
+    fn resolve_nhid(&self, spec: &mut RouteSpec) -> Result<(), StackError> {
+        let missing = StackError::NexthopMissing(spec.nhid);
+        let object = self.fib.nexthops.get(spec.nhid).ok_or(missing)?;
+        spec.nexthops = self.fib.nexthops.ways(spec.nhid);
+        if *object == NexthopObject::Blackhole {
+            spec.kind = RouteType::Blackhole;
+        }
+        spec.scope = Some(spec.scope.unwrap_or(Scope::UNIVERSE));
+        let v4 = |n: &Nexthop| n.gateway.is_some_and(|g| g.is_ipv4());
+        if spec.dst.address().is_ipv6() && spec.nexthops.iter().any(v4) {
+            return Err(StackError::NexthopFamily(spec.nhid));
+        }
+        Ok(())
+    }
+
     /// `fib_check_nh()`, `ip6_route_check_nh()`: the device behind which the gateway is.
-    fn check_gateway(
+    pub(crate) fn check_gateway(
         &self,
         spec: &RouteSpec,
         nexthop: &Nexthop,
@@ -233,6 +257,7 @@ impl Stack {
             scope,
             protocol: spec.protocol,
             metrics: spec.metrics,
+            nhid: spec.nhid,
         };
         let (kind, tos) = (spec.kind, spec.tos);
         if let Some(dst) = key_v4(spec.dst) {
@@ -250,10 +275,15 @@ impl Stack {
         info.scope = Scope::UNIVERSE;
         // rt6_qualify_for_ecmp(): a second gateway with the same metric makes it one route with two ways.
         let joins = |n: &Nexthop| n.gateway.is_some();
-        if mode == Mode::Append && kind == RouteType::Unicast && info.nexthops.iter().all(joins) {
+        if mode == Mode::Append
+            && info.nhid == 0
+            && kind == RouteType::Unicast
+            && info.nexthops.iter().all(joins)
+        {
             let sibling = |alias: &Alias, other: &FibInfo| {
                 alias.kind == kind
                     && other.priority == info.priority
+                    && other.nhid == 0
                     && other.nexthops.iter().all(joins)
                     && !other.nexthops.iter().any(|n| info.nexthops.contains(n))
             };

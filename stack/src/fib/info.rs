@@ -153,6 +153,8 @@ pub struct FibInfo {
     pub protocol: u8,
     /// Values for connections.
     pub metrics: Metrics,
+    /// `nhid`: the number that the ways come from; 0: none.
+    pub nhid: u32,
 }
 
 impl FibInfo {
@@ -236,6 +238,7 @@ mod tests {
             scope: Scope::UNIVERSE,
             protocol: 3,
             metrics: Metrics::default(),
+            nhid: 0,
         }
     }
 

@@ -15,6 +15,7 @@ mod key;
 pub mod lpm;
 mod multipath;
 pub mod names;
+mod nexthop;
 pub(crate) mod rules;
 mod small;
 pub(crate) mod table;
@@ -23,6 +24,7 @@ pub mod trie;
 pub use info::{FibInfo, Metrics, Nexthop, RouteType, Scope};
 pub(crate) use info::{Infos, RTAX_HOPLIMIT, RTAX_MTU};
 pub(crate) use multipath::multipath_hash;
+pub(crate) use nexthop::{NexthopObject, NexthopObjects};
 pub(crate) use table::{Alias, FibResult, Table};
 
 use crate::addr::IpCidr;
@@ -111,6 +113,8 @@ pub struct RouteSpec {
     pub protocol: u8,
     /// Values for connections.
     pub metrics: Metrics,
+    /// `nhid`: the number of the next hop that says the ways; 0: `nexthops` does.
+    pub nhid: u32,
 }
 
 impl RouteSpec {
@@ -126,6 +130,7 @@ impl RouteSpec {
             scope: None,
             protocol: RTPROT_BOOT,
             metrics: Metrics::default(),
+            nhid: 0,
         }
     }
 
@@ -419,6 +424,8 @@ impl<K: Key> Rpdb<K> {
 pub(crate) struct Fib {
     pub v4: Rpdb<u32>,
     pub v6: Rpdb<u128>,
+    /// Next hops by number, for both families.
+    pub nexthops: NexthopObjects,
 }
 
 impl Fib {

@@ -6,6 +6,7 @@
 mod addr;
 mod link;
 mod neigh;
+mod nexthop;
 mod parse;
 mod route;
 mod rule;
@@ -42,7 +43,7 @@ fn choose(word: Word<'_>, names: &[&'static str]) -> Option<&'static str> {
 }
 
 impl Stack {
-    /// `ip [-4|-6] route|rule|addr|link|neigh …` as typed, with or without the leading word `ip`. Returns what `ip` prints. Errors name the word
+    /// `ip [-4|-6] route|rule|addr|link|neigh|nexthop …` as typed, with or without the leading word `ip`. Returns what `ip` prints. Errors name the word
     /// that is unknown or wrong, or that the kernel would refuse.
     pub fn ip(&mut self, line: &str) -> Output {
         let mut words = Words::new(line)?;
@@ -56,16 +57,25 @@ impl Stack {
             };
             words.next();
         }
-        let object = words.expect("an object (route, rule, addr, link, neigh)")?;
+        let object = words.expect("an object (route, rule, addr, link, neigh, nexthop)")?;
         // iproute2's order: "r" is a route, "n" a neighbour.
-        let names = ["address", "link", "neighbour", "neighbor", "route", "rule"];
+        let names = [
+            "address",
+            "link",
+            "neighbour",
+            "neighbor",
+            "route",
+            "rule",
+            "nexthop",
+        ];
         match choose(object, &names) {
             Some("address") => self.ip_addr(family, words),
             Some("link") => self.ip_link(words),
             Some("neighbour" | "neighbor") => self.ip_neigh(family, words),
+            Some("nexthop") => self.ip_nexthop(family, words),
             Some("route") => self.ip_route(family, words),
             Some("rule") => self.ip_rule(family, words),
-            _ => Err(object.error("unknown object (route, rule, addr, link, neigh)")),
+            _ => Err(object.error("unknown object (route, rule, addr, link, neigh, nexthop)")),
         }
     }
 }

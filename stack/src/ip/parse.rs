@@ -21,6 +21,10 @@ pub(super) fn refusal(error: &StackError) -> String {
     match error {
         StackError::NoDevice(_) => "RTNETLINK answers: No such device".to_owned(),
         StackError::DeviceDown(_) => "Error: Device for nexthop is not up.".to_owned(),
+        StackError::NexthopMissing(_) => "Error: Nexthop id does not exist.".to_owned(),
+        StackError::NexthopFamily(_) => {
+            "Error: IPv6 routes can not use an IPv4 nexthop.".to_owned()
+        }
         StackError::NexthopDown(_) => "Error: Nexthop device is not up.".to_owned(),
         StackError::AddressExists(_, cidr) if cidr.address().is_ipv4() => {
             "Error: ipv4: Address already assigned.".to_owned()

@@ -264,6 +264,11 @@ impl Stack {
             fill_checksum(&mut skb, 0, usize::from(CHECK_OFFSET));
         }
         self.trace(&skb, Stage::Send);
+        // ip_build_and_send_pkt(): what is so short is never fragmented.
+        let send = match segment.flags & (flag::SYN | flag::ACK) {
+            flags if flags == flag::SYN | flag::ACK => send.whole(),
+            _ => send,
+        };
         self.tcp_ip_xmit(skb, send, ip_id);
     }
 

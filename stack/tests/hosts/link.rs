@@ -4,7 +4,7 @@ use crate::common::{MAC, Wire};
 use stack::{DropReason, Stack, StackConfig};
 use std::rc::Rc;
 
-fn two_links() -> Stack {
+pub fn two_links() -> Stack {
     let mut stack = Stack::new(StackConfig::default());
     for name in ["eth0", "eth1"] {
         stack.add_device(name, Box::new(Rc::clone(&Wire::new(MAC))));

@@ -7,6 +7,7 @@ mod datagrams;
 mod forwarding;
 mod link;
 mod neighbours;
+mod nexthops;
 mod redirects;
 mod routing;
 

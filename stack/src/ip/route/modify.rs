@@ -149,6 +149,7 @@ impl Stack {
                 typed.scope = Some(scope.named(names::parse_scope, "a scope")?);
             }
             "tos" | "dsfield" => typed.spec.tos = parse_tos(words)?,
+            "nhid" => typed.spec.nhid = words.expect("a number")?.number()?,
             "onlink" => typed.onlink = true,
             "pref" => {
                 let pref = words.expect("a preference")?;

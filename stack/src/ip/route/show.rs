@@ -212,12 +212,15 @@ impl Stack {
         }
         *out += &destination(dst);
         out.push(' ');
+        if info.nhid != 0 {
+            let _ = write!(out, "nhid {} ", info.nhid);
+        }
         if alias.tos != 0 {
             let _ = write!(out, "tos {:#04x} ", alias.tos);
         }
         if let [nexthop] = info.nexthops[..] {
             self.show_nexthop(&nexthop, v6, shown.dev.is_none(), out);
-        } else if v6 && alias.kind.is_reject() {
+        } else if alias.kind.is_reject() && (v6 || info.nhid != 0) {
             *out += "dev lo ";
         }
         if table != RT_TABLE_MAIN && shown.table.is_none() {

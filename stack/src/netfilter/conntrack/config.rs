@@ -30,6 +30,10 @@ pub struct CtConfig {
     pub icmp_timeout: Ps,
     /// `nf_conntrack_icmpv6_timeout`.
     pub icmpv6_timeout: Ps,
+    /// `nf_conntrack_gre_timeout`: of GRE without an answer.
+    pub gre_timeout: Ps,
+    /// `nf_conntrack_gre_timeout_stream`: of GRE both ways.
+    pub gre_timeout_stream: Ps,
     /// `nf_conntrack_generic_timeout`: all other protocols.
     pub generic_timeout: Ps,
     /// `nf_conntrack_expect_max`: expectations.
@@ -51,6 +55,8 @@ impl Default for CtConfig {
             udp_timeout_stream: 120 * SEC,
             icmp_timeout: 30 * SEC,
             icmpv6_timeout: 30 * SEC,
+            gre_timeout: 30 * SEC,
+            gre_timeout_stream: 180 * SEC,
             generic_timeout: 600 * SEC,
             expect_max: 4096,
         }

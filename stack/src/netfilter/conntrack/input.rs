@@ -5,7 +5,7 @@ use super::event;
 use super::helper::Helper;
 use super::table::Conntrack;
 use super::tcp::{Context, Segment, TcpState, TcpTrack, TcpVerdict};
-use super::tuple::{Dir, L4, Tuple};
+use super::tuple::{Dir, IPPROTO_GRE, L4, Tuple};
 use crate::checksum::pseudo_header;
 use crate::hook::{Family, Hook, HookState, Verdict};
 use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
@@ -172,6 +172,7 @@ impl Conntrack {
             IPPROTO_ICMPV6 => {
                 self.icmp_packet(skb, state, nfct, Family::Ipv6, self.config.icmpv6_timeout)
             }
+            IPPROTO_GRE => self.gre_packet(skb, state, nfct),
             _ => {
                 self.refresh_acct(skb, nfct, self.config.generic_timeout, state.now);
                 Tracked::Accept
@@ -258,6 +259,22 @@ impl Conntrack {
         }
         let timeout = if both_ways && long { stream } else { once };
         self.refresh_acct(skb, nfct, timeout, now);
+        Tracked::Accept
+    }
+
+    /// `nf_conntrack_gre_packet()`
+    fn gre_packet(&mut self, skb: &SkBuff, state: &HookState, nfct: NfCt) -> Tracked {
+        let (once, stream) = (self.config.gre_timeout, self.config.gre_timeout_stream);
+        let Some(conn) = self.get_mut(nfct.id) else {
+            return Tracked::Invalid;
+        };
+        let both_ways = conn.status.has(CtStatus::SEEN_REPLY);
+        if both_ways && !conn.status.has(CtStatus::ASSURED | CtStatus::NAT_CLASH) {
+            conn.status |= CtStatus::ASSURED;
+            conn.events |= event::ASSURED;
+        }
+        let timeout = if both_ways { stream } else { once };
+        self.refresh_acct(skb, nfct, timeout, state.now);
         Tracked::Accept
     }
 

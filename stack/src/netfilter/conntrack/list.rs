@@ -3,7 +3,7 @@
 use super::JIFFY;
 use super::conn::{Conn, CtCounter, CtStatus, ZoneDir};
 use super::table::Conntrack;
-use super::tuple::{Dir, Tuple};
+use super::tuple::{Dir, IPPROTO_GRE, Tuple};
 use crate::hook::Family;
 use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
 use crate::ipv6::IPPROTO_ICMPV6;
@@ -157,6 +157,11 @@ fn write_tuple(text: &mut String, tuple: &Tuple) -> std::fmt::Result {
             tuple.icmp_type(),
             tuple.icmp_code(),
             tuple.src_port
+        )?,
+        IPPROTO_GRE => write!(
+            text,
+            "srckey={:#x} dstkey={:#x} ",
+            tuple.src_port, tuple.dst_port
         )?,
         _ => {}
     }

@@ -10,7 +10,7 @@
 //! - [`Helper`]s look into control connections and expect the ones that these announce ([`Conntrack::expectations`]); so far FTP.
 //! - [`CtConfig`] has the sysctls.
 //!
-//! TCP, UDP, ICMP and ICMPv6 have trackers; other protocols are told apart by their addresses only. SCTP, GRE, DCCP and UDP-Lite count among
+//! TCP, UDP, ICMP, ICMPv6 and GRE have trackers; other protocols are told apart by their addresses only. SCTP, DCCP and UDP-Lite count among
 //! those here, though Linux looks into them.
 
 mod config;

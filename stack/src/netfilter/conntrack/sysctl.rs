@@ -87,5 +87,7 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
     seconds!("udp_timeout_stream", udp_timeout_stream),
     seconds!("icmp_timeout", icmp_timeout),
     seconds!("icmpv6_timeout", icmpv6_timeout),
+    seconds!("gre_timeout", gre_timeout),
+    seconds!("gre_timeout_stream", gre_timeout_stream),
     seconds!("generic_timeout", generic_timeout),
 ];

@@ -85,6 +85,23 @@ fn icmp_queries(protocol: u8) -> &'static [(u8, u8)] {
     }
 }
 
+/// GRE, e.g. tunnels and PPTP's data.
+pub(super) const IPPROTO_GRE: u8 = 47;
+/// What PPTP's GRE carries (`GRE_PROTO_PPP`, RFC 2637).
+const GRE_PROTO_PPP: u16 = 0x880b;
+
+/// `gre_pkt_to_tuple()`: version 1, PPTP's, has a call; what else there is, or is cut off, has nothing that tells connections apart. `None`:
+/// version 1 that is not PPTP's.
+fn gre_key(header: &[u8]) -> Option<u16> {
+    let Some(&[_, flags, p0, p1, _, _, c0, c1]) = header.first_chunk() else {
+        return Some(0);
+    };
+    if flags & 7 != 1 {
+        return Some(0);
+    }
+    (u16::from_be_bytes([p0, p1]) == GRE_PROTO_PPP).then_some(u16::from_be_bytes([c0, c1]))
+}
+
 impl Tuple {
     /// `nf_ct_get_tuple()`: of the packet that begins with the IP header `packet`. `None` when a header is cut off.
     pub(crate) fn of(packet: &[u8], family: Family, l4: L4) -> Option<Self> {
@@ -102,6 +119,7 @@ impl Tuple {
                     u16::from_be_bytes([kind, code]),
                 )
             }
+            IPPROTO_GRE => (0, gre_key(transport)?),
             _ => (0, 0),
         };
         Some(Self {
@@ -188,6 +206,22 @@ pub(crate) fn addresses(packet: &[u8], family: Family) -> Option<(IpAddr, IpAddr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_of_pptp_are_told_apart() {
+        let key = |header: &[u8]| gre_key(header);
+        assert_eq!(key(&[0, 0, 8, 0]), Some(0), "version 0");
+        assert_eq!(
+            key(&[0x30, 0x01, 0x88, 0x0b, 0, 9, 0x12, 0x34]),
+            Some(0x1234)
+        );
+        assert_eq!(
+            key(&[0x30, 0x81, 0x88, 0x0b, 0, 9, 0x12, 0x34]),
+            Some(0x1234)
+        );
+        assert_eq!(key(&[0x30, 0x01, 0x08, 0x00, 0, 9, 0x12, 0x34]), None);
+        assert_eq!(key(&[0x30, 0x01, 0x88]), Some(0), "cut off");
+    }
 
     #[test]
     fn inverting_twice_gives_the_same() {
