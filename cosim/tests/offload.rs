@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::{installed, skip, text};
 use cosim::capture::CaptureWriter;
 use cosim::host::{Host, HostConfig};
-use driver::{Feature, Stats};
+use driver::{Feature, QueueStats, Stats};
 use hwmodel::Device;
 use stack::NetFeatures;
 use stack::checksum::{add, checksum, fold, pseudo_header_v4, pseudo_header_v6, sum};
@@ -142,8 +142,8 @@ fn router(features_on: Feature) -> HostConfig {
     }
 }
 
-/// Frames of each stream that left, in order, by source port; and the driver's counters.
-type Forwarded = (BTreeMap<u16, Vec<Vec<u8>>>, Stats);
+/// Frames of each stream that left, in order, by source port; the driver's counters, and each pair's.
+type Forwarded = (BTreeMap<u16, Vec<Vec<u8>>>, Stats, Vec<QueueStats>);
 
 fn forward<D: Device + 'static>(mut host: Host<D>, pcap: Option<&Path>) -> Forwarded {
     let dev = host.ifindex();
@@ -194,6 +194,7 @@ fn forward<D: Device + 'static>(mut host: Host<D>, pcap: Option<&Path>) -> Forwa
         writer.finish().unwrap();
     }
     let stats = host.driver_stats();
+    let pairs = (0..8).map(|pair| host.queue_stats(pair)).collect();
     let summary = host.summary(start).unwrap();
     assert_eq!(
         summary.drops.values().sum::<u64>(),
@@ -207,11 +208,11 @@ fn forward<D: Device + 'static>(mut host: Host<D>, pcap: Option<&Path>) -> Forwa
         "{:?}",
         summary.tx_drops
     );
-    (streams, stats)
+    (streams, stats, pairs)
 }
 
 /// All that left is what a router makes of what came, however it went through the host.
-fn check(what: &str, (streams, stats): &Forwarded) {
+fn check(what: &str, (streams, stats, _): &Forwarded) {
     println!(
         "{what}: {} packets given to the card, {} of them to be cut; {} from the card, {} of them coalesced, {} in \
          several buffers",
@@ -267,6 +268,83 @@ fn the_card_cuts_as_software_does() {
     let model = forward(model, None);
     check("model, both", &model);
     assert!(model.1.rx_gso > 0 && model.1.tx_gso > 0);
+}
+
+/// Everything that the card has, with four queue pairs: each stream keeps to one of them in both directions.
+#[test]
+fn streams_spread_over_queue_pairs() {
+    for off in [Feature::NONE, Feature::RSS, Feature::GUEST_TSO] {
+        let config = HostConfig {
+            queue_pairs: 4,
+            features_off: off,
+            ..router(Feature::SUPPORTED)
+        };
+        let want = Feature::SUPPORTED.without(off);
+        let rtl = Host::new(&config).unwrap();
+        assert_eq!(rtl.negotiated(), want);
+        let model = Host::with_model(&config).unwrap();
+        assert_eq!(model.negotiated(), want);
+        for (what, got) in [("RTL", forward(rtl, None)), ("model", forward(model, None))] {
+            let what = format!("{what} without {off}");
+            check(&what, &got);
+            let (_, stats, pairs) = &got;
+            println!("{what}: {pairs:?}");
+            let used =
+                |count: fn(&QueueStats) -> u64| pairs.iter().filter(|p| count(p) > 0).count();
+            assert!(used(|p| p.rx_packets) >= 2, "{what}");
+            assert!(pairs[4..].iter().all(|p| *p == QueueStats::default()));
+            // What is forwarded leaves through the pair that it came from (`skb_tx_hash()`).
+            assert_eq!(used(|p| p.rx_packets), used(|p| p.tx_packets), "{what}");
+            let sum: u64 = pairs.iter().map(|p| p.rx_packets).sum();
+            assert_eq!(sum, stats.rx_packets);
+            // Receive modes (2) and the pairs.
+            assert_eq!((stats.ctrl_commands, stats.ctrl_refused), (3, 0));
+        }
+    }
+}
+
+/// What the host sends itself leaves through the queue that its flow's hash chooses, and with 64 flows
+/// on eight pairs all of them have work.
+#[test]
+fn answers_spread_over_queue_pairs() {
+    let config = HostConfig {
+        queue_pairs: 8,
+        udp_echo: vec![5000],
+        ..router(Feature::SUPPORTED)
+    };
+    let answers = |pairs: Vec<QueueStats>, ports: Vec<u16>| {
+        println!("{pairs:?}");
+        assert_eq!(ports, (1000..1064).collect::<Vec<_>>());
+        assert!(pairs.iter().all(|p| p.rx_packets > 0 && p.tx_packets > 0));
+    };
+    fn run<D: Device + 'static>(mut host: Host<D>) -> (Vec<QueueStats>, Vec<u16>) {
+        let line = "neigh add 192.0.2.10 lladdr 02:00:00:00:00:0a dev eth0 nud permanent";
+        host.stack().ip(line).unwrap();
+        let start = host.now();
+        for flow in 0..64 {
+            let mut frame = udp(false, 200).frame(flow, 0, false);
+            frame[30..34].copy_from_slice(&[192, 0, 2, 1]);
+            // Another address: the IPv4 checksum anew, and none for UDP (RFC 768).
+            frame[24..26].fill(0);
+            let sum = checksum(&frame[14..34]).to_be_bytes();
+            frame[24..26].copy_from_slice(&sum);
+            frame[40..42].fill(0);
+            host.wire_in(flow as u64 + 1, start, frame);
+        }
+        host.finish().unwrap_or_else(|e| panic!("{}", e.report()));
+        let mut ports = Vec::new();
+        while let Some(frame) = host.take_wire() {
+            if frame.bytes[..6] == SENDER {
+                ports.push(u16::from_be_bytes([frame.bytes[36], frame.bytes[37]]));
+            }
+        }
+        ports.sort_unstable();
+        ((0..8).map(|pair| host.queue_stats(pair)).collect(), ports)
+    }
+    let (pairs, ports) = run(Host::new(&config).unwrap());
+    answers(pairs, ports);
+    let (pairs, ports) = run(Host::with_model(&config).unwrap());
+    answers(pairs, ports);
 }
 
 /// Lengths and checksums of all `frames`, judged by tshark.

@@ -3,14 +3,19 @@
 use crate::error::Error;
 use crate::features::Feature;
 use crate::registers::{PciRegisters, Width};
+use crate::rss::RssLimits;
 use crate::transport::Transport;
 
 // Byte offsets of the fields.
 const MAC: u32 = 0;
 const STATUS: u32 = 6;
+const MAX_VIRTQUEUE_PAIRS: u32 = 8;
 const MTU: u32 = 10;
 const SPEED: u32 = 12;
 const DUPLEX: u32 = 16;
+const RSS_MAX_KEY_SIZE: u32 = 17;
+const RSS_MAX_INDIRECTION_TABLE_LENGTH: u32 = 18;
+const SUPPORTED_HASH_TYPES: u32 = 20;
 
 const STATUS_LINK_UP: u32 = 1;
 
@@ -39,6 +44,10 @@ pub struct NetConfig {
     pub speed: Option<u32>,
     /// Duplex mode, with VIRTIO_NET_F_SPEED_DUPLEX, when it is known.
     pub duplex: Option<Duplex>,
+    /// Queue pairs of the device, with VIRTIO_NET_F_MQ or VIRTIO_NET_F_RSS.
+    pub max_queue_pairs: Option<u16>,
+    /// What it can do of receive-side scaling, with VIRTIO_NET_F_RSS.
+    pub rss: Option<RssLimits>,
 }
 
 impl NetConfig {
@@ -51,14 +60,17 @@ impl NetConfig {
         features: Feature,
     ) -> Result<Self, Error> {
         let fields = Feature::MAC | Feature::STATUS | Feature::MTU | Feature::SPEED_DUPLEX;
+        let several = Feature::MQ | Feature::RSS;
         let mut config = Self {
             mac: None,
             link_up: true,
             mtu: None,
             speed: None,
             duplex: None,
+            max_queue_pairs: None,
+            rss: None,
         };
-        if features & fields == Feature::NONE {
+        if features & (fields | several) == Feature::NONE {
             return Ok(config);
         }
         transport.read_device_config(|device| {
@@ -84,6 +96,18 @@ impl NetConfig {
                     1 => Some(Duplex::Full),
                     _ => None,
                 };
+            }
+            if features & several != Feature::NONE {
+                let pairs = device.read(MAX_VIRTQUEUE_PAIRS, Width::U16)? as u16;
+                config.max_queue_pairs = Some(pairs);
+            }
+            if features.contains(Feature::RSS) {
+                let table = device.read(RSS_MAX_INDIRECTION_TABLE_LENGTH, Width::U16)?;
+                config.rss = Some(RssLimits {
+                    max_key_size: device.read(RSS_MAX_KEY_SIZE, Width::U8)? as u8,
+                    max_table_len: table as u16,
+                    hash_types: device.read(SUPPORTED_HASH_TYPES, Width::U32)?,
+                });
             }
             Ok(())
         })?;

@@ -1,5 +1,6 @@
 //! What can go wrong between the driver and a device.
 
+use crate::ctrl::Command;
 use crate::features::Feature;
 
 /// An error of the platform (register access, memory, interrupts), with the platform's words.
@@ -118,6 +119,37 @@ pub enum Error {
     BadMtu {
         /// What it reports, bytes.
         mtu: u16,
+    },
+    /// Something was asked for that needs a feature.
+    #[error("{feature} was not negotiated")]
+    NotNegotiated {
+        /// The feature.
+        feature: Feature,
+    },
+    /// The device answered a control command with something else than VIRTIO_NET_OK.
+    #[error("the device refused control command {command} with {ack}")]
+    ControlRefused {
+        /// Class and number.
+        command: Command,
+        /// The answer.
+        ack: u8,
+    },
+    /// The device did not answer a control command, or asked for a reset instead.
+    #[error("the device did not answer control command {command}")]
+    ControlTimeout {
+        /// Class and number.
+        command: Command,
+    },
+    /// A control command with more data than the driver has room for.
+    #[error(
+        "control command {command} has {len} bytes of data, {} is the most",
+        crate::ctrl::MAX_DATA
+    )]
+    ControlTooLong {
+        /// Class and number.
+        command: Command,
+        /// Bytes.
+        len: usize,
     },
     /// The option structure contradicts itself.
     #[error("option {option}: {reason}")]

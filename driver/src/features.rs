@@ -94,8 +94,14 @@ impl Feature {
     );
 
     /// Everything that this driver knows how to use.
-    pub const SUPPORTED: Self =
-        Self(Self::BASIC.0 | Self::GUEST_TSO.0 | Self::HOST_GSO.0 | Self::MRG_RXBUF.0);
+    pub const SUPPORTED: Self = Self(
+        Self::BASIC.0
+            | Self::GUEST_TSO.0
+            | Self::HOST_GSO.0
+            | Self::MRG_RXBUF.0
+            | Self::CTRL_VQ.0
+            | Self::CONTROLLED.0,
+    );
 
     /// The device hands over packets that it coalesced.
     pub const GUEST_TSO: Self = Self(Self::GUEST_TSO4.0 | Self::GUEST_TSO6.0);
@@ -248,6 +254,7 @@ mod tests {
             (Feature::HOST_TSO4 | Feature::HOST_TSO6, Feature::HOST_ECN),
             (Feature::GUEST_CSUM, Feature::GUEST_TSO),
             (Feature::MRG_RXBUF, Feature::GUEST_TSO),
+            (Feature::CTRL_VQ, Feature::CONTROLLED),
         ] {
             assert_eq!(without(off), all.without(off).without(gone), "{off}");
         }

@@ -16,8 +16,8 @@ pub struct MsiMessage {
 /// The platform calls [`VirtioNet::handle_irq`](crate::VirtioNet::handle_irq) with the vector
 /// number when a message has arrived, from the same thread as everything else.
 pub trait Interrupts {
-    /// Vectors that the platform can deliver. The driver uses up to three (configuration,
-    /// receive, transmit) and shares them when there are fewer; 0 is refused at probe.
+    /// Vectors that the platform can deliver. The driver uses one for the configuration and one for
+    /// each receive and transmit queue, and shares them when there are fewer; 0 is refused at probe.
     fn vectors(&self) -> u16;
 
     /// The message that the driver writes into the MSI-X table for `vector` (0 ≤ vector <

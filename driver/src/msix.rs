@@ -18,44 +18,70 @@ const ENTRY_DATA: u32 = 8;
 const ENTRY_CONTROL: u32 = 12;
 const ENTRY_MASKED: u32 = 1;
 
-/// Which vector stands for what. Events share a vector when there are not three.
+/// How the queues share vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    /// Each queue has one.
+    Queue,
+    /// The two queues of a pair have one.
+    Pair,
+    /// All queues have one.
+    Queues,
+    /// All queues and the configuration have one.
+    All,
+}
+
+/// Which vector stands for what. Events share a vector when there are not enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vectors {
     /// Configuration changes.
     pub config: u16,
-    /// Used buffers of the receive queue.
-    pub rx: u16,
-    /// Used buffers of the transmit queue.
-    pub tx: u16,
+    sharing: Sharing,
+    pairs: u16,
 }
 
 impl Vectors {
-    /// Shares `count` vectors: one for each event, or one for the configuration and one for both
-    /// queues, or one for all (as Linux's `vp_find_vqs()` falls back).
-    pub fn assign(count: u16) -> Option<Self> {
-        match count {
-            0 => None,
-            1 => Some(Self {
-                config: 0,
-                rx: 0,
-                tx: 0,
-            }),
-            2 => Some(Self {
-                config: 0,
-                rx: 1,
-                tx: 1,
-            }),
-            _ => Some(Self {
-                config: 0,
-                rx: 1,
-                tx: 2,
-            }),
+    /// Shares `count` vectors between the configuration and the queues of `pairs`: one for each event, or
+    /// one for each pair, or one for all queues (as Linux's `vp_find_vqs()` falls back), or one for all.
+    pub fn assign(count: u16, pairs: u16) -> Option<Self> {
+        let sharing = match count {
+            0 => return None,
+            1 => Sharing::All,
+            _ if count > 2 * pairs => Sharing::Queue,
+            _ if count > pairs => Sharing::Pair,
+            _ => Sharing::Queues,
+        };
+        Some(Self {
+            config: 0,
+            sharing,
+            pairs,
+        })
+    }
+
+    /// Of used buffers of the receive queue of `pair`, counted from 0.
+    pub fn rx(self, pair: u16) -> u16 {
+        match self.sharing {
+            Sharing::Queue => 1 + 2 * pair,
+            Sharing::Pair => 1 + pair,
+            Sharing::Queues => 1,
+            Sharing::All => 0,
         }
+    }
+
+    /// Of used buffers of the transmit queue of `pair`.
+    pub fn tx(self, pair: u16) -> u16 {
+        self.rx(pair) + u16::from(self.sharing == Sharing::Queue)
+    }
+
+    /// Whether `vector` is one of that pair's.
+    #[inline]
+    pub(crate) fn serves(self, vector: u16, pair: u16) -> bool {
+        vector == self.rx(pair) || vector == self.tx(pair)
     }
 
     /// Number of vectors in use.
     fn count(self) -> u16 {
-        self.tx + 1
+        self.tx(self.pairs - 1) + 1
     }
 }
 
@@ -122,9 +148,28 @@ mod tests {
 
     #[test]
     fn vectors_are_shared_when_there_are_few() {
-        assert_eq!(Vectors::assign(0), None);
-        for (count, used) in [(1, 1), (2, 2), (3, 3), (2048, 3)] {
-            assert_eq!(Vectors::assign(count).unwrap().count(), used);
+        assert_eq!(Vectors::assign(0, 1), None);
+        for (count, pairs, used) in [
+            (1, 1, 1),
+            (2, 1, 2),
+            (3, 1, 3),
+            (2048, 1, 3),
+            (1, 4, 1),
+            (2, 4, 2),
+            (4, 4, 2),
+            (5, 4, 5),
+            (8, 4, 5),
+            (9, 4, 9),
+        ] {
+            let vectors = Vectors::assign(count, pairs).unwrap();
+            assert_eq!(vectors.count(), used, "{count} for {pairs} pairs");
         }
+        let each = Vectors::assign(9, 4).unwrap();
+        assert_eq!(
+            (each.rx(0), each.tx(0), each.rx(3), each.tx(3)),
+            (1, 2, 7, 8)
+        );
+        let pair = Vectors::assign(5, 4).unwrap();
+        assert_eq!((pair.rx(3), pair.tx(3)), (4, 4));
     }
 }

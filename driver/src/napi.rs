@@ -14,8 +14,9 @@ use crate::transport::status;
 /// What an interrupt asks of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IrqAction {
-    /// Put the device on the poll list; `napi_schedule()`. Interrupts stay off until `complete`.
-    pub schedule_napi: bool,
+    /// Put the NAPI instances of these queue pairs on the poll list (bit n: pair n); `napi_schedule()`.
+    /// Their interrupts stay off until `complete`.
+    pub schedule_napi: u32,
     /// The carrier changed: up or down.
     pub link_changed: Option<bool>,
     /// The device cannot go on: call [`VirtioNet::reset_and_recover`].
@@ -31,12 +32,16 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         if vector == self.vectors.config {
             self.config_changed(&mut action);
         }
-        let queues = vector == self.vectors.rx || vector == self.vectors.tx;
-        if queues && !self.needs_reset && (self.rx.vq.has_used() || self.tx.vq.has_used()) {
-            self.disable_callbacks();
-            self.napi_scheduled = true;
-            action.schedule_napi = true;
-        } else if action == IrqAction::default() && vector != self.vectors.config {
+        if !self.needs_reset {
+            for (n, pair) in (0..).zip(&mut self.pairs) {
+                if self.vectors.serves(vector, n) && pair.has_used() {
+                    pair.disable_callbacks();
+                    pair.napi_scheduled = true;
+                    action.schedule_napi |= 1 << n;
+                }
+            }
+        }
+        if action == IrqAction::default() && vector != self.vectors.config {
             self.stats.interrupts_spurious += 1;
         }
         action
@@ -68,32 +73,38 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         }
     }
 
-    /// Whether the device has no receive buffer left because the stack holds them all. No
-    /// interrupt can end that: call [`refill`](Self::refill) when packets were freed (Linux uses
-    /// delayed work for it).
+    /// Whether a receive queue has no buffer left because the stack holds them all. No interrupt can end
+    /// that: call [`refill`](Self::refill) when packets were freed (Linux uses delayed work for it).
     pub fn rx_starved(&self) -> bool {
-        !self.needs_reset && self.rx.is_starved()
+        !self.needs_reset && self.pairs.iter().any(|pair| pair.rx.is_starved())
     }
 
     /// Gives free receive buffers to the device. [`poll`](NetDeviceOps::poll) and
     /// [`flush`](NetDeviceOps::flush) do so on their own.
     pub fn refill(&mut self) {
-        if !self.needs_reset {
-            self.rx.refill(&mut self.stats);
-            self.kick_rx();
+        for pair in 0..self.pairs.len() {
+            self.refill_queue(pair);
         }
     }
 
-    /// Rings the receive doorbell if the device wants it.
-    pub(crate) fn kick_rx(&mut self) {
-        if self.rx.vq.num_added() == 0 {
+    fn refill_queue(&mut self, pair: usize) {
+        if !self.needs_reset {
+            self.pairs[pair].rx.refill(&mut self.stats);
+            self.kick_rx(pair);
+        }
+    }
+
+    /// Rings a receive doorbell if the device wants it.
+    pub(crate) fn kick_rx(&mut self, pair: usize) {
+        let rx = &mut self.pairs[pair].rx;
+        if rx.vq.num_added() == 0 {
             return;
         }
-        if !self.rx.vq.needs_kick() {
+        if !rx.vq.needs_kick() {
             self.stats.rx_kicks_suppressed += 1;
             return;
         }
-        let Some(doorbell) = self.rx.doorbell else {
+        let Some(doorbell) = rx.doorbell else {
             return;
         };
         self.stats.rx_kicks += 1;
@@ -102,12 +113,13 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         }
     }
 
-    fn kick_tx(&mut self) {
-        if !self.tx.vq.needs_kick() {
+    fn kick_tx(&mut self, pair: usize) {
+        let tx = &mut self.pairs[pair].tx;
+        if !tx.vq.needs_kick() {
             self.stats.tx_kicks_suppressed += 1;
             return;
         }
-        let Some(doorbell) = self.tx.doorbell else {
+        let Some(doorbell) = tx.doorbell else {
             return;
         };
         self.stats.tx_kicks += 1;
@@ -116,38 +128,28 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         }
     }
 
-    fn disable_callbacks(&mut self) {
-        self.rx.vq.disable_callbacks();
-        self.tx.vq.disable_callbacks();
-    }
-
-    /// Asks for transmit interrupts if they are wanted; false when completions wait already.
-    fn enable_tx_callbacks(&mut self) -> bool {
-        if self.tx_interrupts() && self.tx.vq.num_free() < self.tx.vq.size() {
-            self.tx.vq.enable_callbacks_delayed()
-        } else {
-            self.tx.vq.disable_callbacks();
-            true
-        }
-    }
-
-    fn clean_tx(&mut self) {
-        if self.tx.clean(&mut self.stats).is_err() {
+    fn clean_tx(&mut self, pair: usize) {
+        if self.pairs[pair].tx.clean(&mut self.stats).is_err() {
             self.ring_failed();
         }
     }
 
     /// While callbacks are on: transmitted frames shall interrupt, or are taken back at once.
-    fn arm_tx(&mut self) {
-        while !self.napi_scheduled && !self.needs_reset && !self.enable_tx_callbacks() {
-            self.clean_tx();
+    fn arm_tx(&mut self, pair: usize) {
+        let wanted = self.tx_interrupts();
+        while !self.pairs[pair].napi_scheduled
+            && !self.needs_reset
+            && !self.pairs[pair].enable_tx_callbacks(wanted)
+        {
+            self.clean_tx(pair);
         }
     }
 
     /// Gives the stack what it can take; the rest waits for the next poll.
-    fn receive(&mut self, budget: usize, rx: &mut Vec<SkBuff>) -> usize {
+    fn receive(&mut self, pair: usize, budget: usize, rx: &mut Vec<SkBuff>) -> usize {
+        let queue = &mut self.pairs[pair].rx;
         for taken in 0..budget {
-            match self.rx.receive(&mut self.stats) {
+            match queue.receive(&mut self.stats) {
                 Ok(Some(skb)) => rx.push(skb),
                 Ok(None) => return taken,
                 Err(_) => {
@@ -158,6 +160,20 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         }
         self.stats.polls_exhausted += 1;
         budget
+    }
+
+    /// Rings the transmit doorbell of a pair, and sees to it that its frames are taken back.
+    fn flush_queue(&mut self, pair: usize) {
+        if self.needs_reset {
+            return;
+        }
+        if self.pairs[pair].tx.vq.num_added() > 0 {
+            self.kick_tx(pair);
+        }
+        self.arm_tx(pair);
+        if self.pairs[pair].rx.is_starved() {
+            self.refill_queue(pair);
+        }
     }
 
     fn ring_failed(&mut self) {
@@ -177,71 +193,89 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> NetDeviceOps for VirtioNet<P,
             self.stats.tx_dead += 1;
             return Ok(());
         }
-        if !self.tx.has_room_for(&skb) {
-            self.clean_tx();
+        // The stack was told of all pairs, but it need not have asked again since.
+        let pair = usize::from(skb.queue_mapping) % self.pairs.len();
+        if !self.pairs[pair].tx.has_room_for(&skb) {
+            self.clean_tx(pair);
         }
-        if !self.tx.has_room_for(&skb) {
-            if !self.tx.stopped {
-                self.tx.stop(&skb);
+        if !self.pairs[pair].tx.has_room_for(&skb) {
+            if !self.pairs[pair].tx.stopped {
+                self.pairs[pair].tx.stop(&skb);
                 self.stats.tx_stopped += 1;
             }
             // The frames before this one may wait for their doorbell, and what is to wake the stack
             // must be an interrupt. If the device was so quick that there is none to come, there is
             // room now.
-            self.flush();
-            if self.needs_reset || !self.tx.has_room_for(&skb) {
+            self.flush_queue(pair);
+            if self.needs_reset || !self.pairs[pair].tx.has_room_for(&skb) {
                 self.stats.tx_busy += 1;
                 return Err(skb);
             }
         }
         let max_frame = self.max_frame();
-        self.tx.xmit(skb, max_frame, &mut self.stats);
+        let pair = &mut self.pairs[pair];
+        pair.stats.tx_packets += 1;
+        pair.tx.xmit(skb, max_frame, &mut self.stats);
         Ok(())
     }
 
     fn flush(&mut self) {
-        if self.needs_reset {
-            return;
-        }
-        if self.tx.vq.num_added() > 0 {
-            self.kick_tx();
-        }
-        self.arm_tx();
-        if self.rx.is_starved() {
-            self.refill();
+        for pair in 0..self.pairs.len() {
+            self.flush_queue(pair);
         }
     }
 
     fn poll(&mut self, budget: usize, rx: &mut Vec<SkBuff>) -> usize {
+        self.poll_queue(0, budget, rx)
+    }
+
+    fn complete(&mut self) -> bool {
+        self.complete_queue(0)
+    }
+
+    fn num_queues(&self) -> u16 {
+        self.queue_pairs()
+    }
+
+    fn poll_queue(&mut self, queue: u16, budget: usize, rx: &mut Vec<SkBuff>) -> usize {
+        let pair = usize::from(queue);
         self.stats.polls += 1;
-        if self.needs_reset {
+        if self.needs_reset || pair >= self.pairs.len() {
             return 0;
         }
-        self.clean_tx();
-        let taken = self.receive(budget, rx);
-        if !self.needs_reset && self.rx.wants_refill() {
-            self.refill();
+        self.clean_tx(pair);
+        let taken = self.receive(pair, budget, rx);
+        let stats = &mut self.pairs[pair].stats;
+        stats.polls += 1;
+        stats.rx_packets += taken as u64;
+        if !self.needs_reset && self.pairs[pair].rx.wants_refill() {
+            self.refill_queue(pair);
         }
         taken
     }
 
-    fn complete(&mut self) -> bool {
+    fn complete_queue(&mut self, queue: u16) -> bool {
+        let wanted = self.tx_interrupts();
+        let needs_reset = self.needs_reset;
+        let Some(pair) = self.pairs.get_mut(usize::from(queue)) else {
+            return true;
+        };
         // Both wishes are out before the last look at the rings; each call fences in between.
-        let rx_idle = self.needs_reset || self.rx.vq.enable_callbacks();
-        let tx_idle = self.needs_reset || self.enable_tx_callbacks();
+        let rx_idle = needs_reset || pair.rx.vq.enable_callbacks();
+        let tx_idle = needs_reset || pair.enable_tx_callbacks(wanted);
         if rx_idle && tx_idle {
-            self.napi_scheduled = false;
+            pair.napi_scheduled = false;
             return true;
         }
+        pair.disable_callbacks();
+        pair.napi_scheduled = true;
         self.stats.complete_races += 1;
-        self.disable_callbacks();
-        self.napi_scheduled = true;
         false
     }
 
     fn tx_ready(&self) -> bool {
         // `arm_tx` may have taken back what the interrupt was to announce.
-        !self.needs_reset && self.tx.has_room()
+        !self.needs_reset && self.pairs.iter().all(|pair| !pair.tx.stopped)
     }
 
     fn link_up(&self) -> bool {
@@ -253,14 +287,15 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> NetDeviceOps for VirtioNet<P,
     }
 
     fn mac(&self) -> [u8; 6] {
-        self.config.mac.unwrap_or(self.options.fallback_mac)
+        let own = self.config.mac.unwrap_or(self.options.fallback_mac);
+        self.settings.mac.unwrap_or(own)
     }
 
     fn features(&self) -> NetFeatures {
-        self.tx.offloads()
+        self.pairs[0].tx.offloads()
     }
 
     fn tx_pool(&self) -> PagePool {
-        self.tx.pool.clone()
+        self.pairs[0].tx.pool().clone()
     }
 }

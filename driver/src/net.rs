@@ -2,14 +2,19 @@
 
 use stack::page_pool::PagePool;
 
+use std::rc::Rc;
+
 use crate::config::NetConfig;
+use crate::control::Settings;
+use crate::ctrl::{self, ControlQueue};
 use crate::dma::{DmaMemory, DmaRegion};
 use crate::error::Error;
 use crate::features::Feature;
 use crate::interrupts::Interrupts;
 use crate::msix::{self, Vectors};
-use crate::options::{Options, TxCompletion};
+use crate::options::{MAX_QUEUE_PAIRS, Options, TxCompletion};
 use crate::pci::{self, MsixCapability};
+use crate::queue_pair::{QueuePair, QueueStats};
 use crate::registers::PciRegisters;
 use crate::ring::MAX_SIZE;
 use crate::rx::{self, ETH_OVERHEAD, RxQueue};
@@ -18,18 +23,28 @@ use crate::transport::{Transport, status};
 use crate::tx::{self, TxQueue};
 use crate::virtqueue::Virtqueue;
 
-/// Index of receiveq1 (virtio 5.1.2).
-const RX_QUEUE: u16 = 0;
-/// Index of transmitq1.
-const TX_QUEUE: u16 = 1;
-
-/// A queue of the device.
+/// A queue of the device that carries frames; pairs are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queue {
-    /// receiveq1.
-    Receive,
-    /// transmitq1.
-    Transmit,
+    /// receiveq of this pair.
+    Receive(u16),
+    /// transmitq of this pair.
+    Transmit(u16),
+}
+
+impl Queue {
+    fn pair(self) -> usize {
+        let (Self::Receive(pair) | Self::Transmit(pair)) = self;
+        pair.into()
+    }
+
+    /// Its index (virtio 5.1.2).
+    fn index(self) -> u16 {
+        match self {
+            Self::Receive(_) => QueuePair::rx_index(self.pair()),
+            Self::Transmit(_) => QueuePair::tx_index(self.pair()),
+        }
+    }
 }
 
 /// One virtio network device with its queues.
@@ -51,12 +66,12 @@ pub struct VirtioNet<P: PciRegisters, D: DmaMemory, I: Interrupts> {
     pub(crate) buffer_mtu: u16,
     msix: MsixCapability,
     pub(crate) vectors: Vectors,
-    pub(crate) rx: RxQueue,
-    pub(crate) tx: TxQueue,
+    /// Those in use, one at least.
+    pub(crate) pairs: Box<[QueuePair]>,
+    /// With VIRTIO_NET_F_CTRL_VQ.
+    pub(crate) ctrl: Option<ControlQueue>,
+    pub(crate) settings: Settings,
     pub(crate) stats: Stats,
-    /// An interrupt was taken and [`complete`](stack::netdev::NetDeviceOps::complete) did not end
-    /// the polling yet: callbacks are off.
-    pub(crate) napi_scheduled: bool,
     /// The device, or what it wrote, is broken: only a reset helps.
     pub(crate) needs_reset: bool,
     removed: bool,
@@ -77,13 +92,15 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         pci::match_device(&mut pci)?;
         let caps = pci::find_capabilities(&mut pci)?;
         let msix = caps.msix.ok_or(Error::MissingCapability("MSI-X"))?;
-        let vectors =
-            Vectors::assign(msix.table_size.min(irq.vectors())).ok_or(Error::NoVectors)?;
+        let count = msix.table_size.min(irq.vectors());
+        Vectors::assign(count, 1).ok_or(Error::NoVectors)?;
 
         pci::enable_memory(&mut pci)?;
         let mut transport = Transport::new(pci, &caps, options.poll_limit)?;
         match Self::bring_up(&mut transport, dma, irq, options) {
             Ok(parts) => {
+                let pairs = parts.pairs.len() as u16;
+                let vectors = Vectors::assign(count, pairs).ok_or(Error::NoVectors)?;
                 let mut net = parts.into_net(transport, msix, vectors);
                 if let Err(error) = net.start() {
                     net.fail();
@@ -120,14 +137,23 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
             .mtu
             .map_or(options.mtu, |mtu| mtu.min(options.max_mtu));
 
+        let most = config.max_queue_pairs.unwrap_or(1).max(1);
+        let count = most.min(options.queue_pairs);
         let num_queues = transport.num_queues()?;
-        if num_queues <= TX_QUEUE {
+        if num_queues < 2 * count {
             return Err(Error::NoQueue { queue: num_queues });
         }
-        let rx_size = queue_size(transport, RX_QUEUE, options.rx_queue_size, 1)?;
-        let tx_size = queue_size(transport, TX_QUEUE, options.tx_queue_size, tx::MAX_CHAIN)?;
         let event_idx = features.contains(Feature::EVENT_IDX);
         let in_order = features.contains(Feature::IN_ORDER);
+        let ctrl = if features.contains(Feature::CTRL_VQ) {
+            // 5.1.2: behind all pairs that the device has.
+            let index = 2 * most.min(u16::MAX / 2);
+            let size = queue_size(transport, index, ctrl::SIZE, ctrl::MIN_SIZE)?;
+            let queue = ControlQueue::new(&mut dma, index, size, event_idx, in_order)?;
+            Some(queue)
+        } else {
+            None
+        };
 
         let buffer = rx::buffer_size(mtu);
         let tx_buffer = if features & Feature::HOST_GSO == Feature::NONE {
@@ -135,21 +161,42 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         } else {
             buffer.max(tx::GSO_BUFFER)
         };
-        let rx_buffers = or_default(options.rx_buffers, 4 * usize::from(rx_size));
-        let tx_buffers = or_default(options.tx_buffers, 2 * usize::from(tx_size));
-        let rx_pool = page_pool(&mut dma, "receive buffers", buffer, rx_buffers)?;
-        let tx_pool = page_pool(&mut dma, "transmit buffers", tx_buffer, tx_buffers)?;
-        let headers = alloc(
+        let mut sizes = Vec::new();
+        for pair in 0..usize::from(count) {
+            let (rx, tx) = (QueuePair::rx_index(pair), QueuePair::tx_index(pair));
+            let rx = queue_size(transport, rx, options.rx_queue_size, 1)?;
+            let tx = queue_size(transport, tx, options.tx_queue_size, tx::MAX_CHAIN)?;
+            sizes.push((rx, tx));
+        }
+        let tx_total: usize = sizes.iter().map(|(_, tx)| usize::from(*tx)).sum();
+        let tx_buffers = or_default(options.tx_buffers, 2 * tx_total);
+        let mut pools = vec![page_pool(
             &mut dma,
-            "packet headers",
-            usize::from(tx_size) * tx::HEADER_STRIDE,
-            tx::HEADER_STRIDE,
-        )?;
-
-        let vq = Virtqueue::new(&mut dma, rx_size, event_idx, in_order)?;
-        let rx = RxQueue::new(vq, rx_pool.clone(), features);
-        let vq = Virtqueue::new(&mut dma, tx_size, event_idx, in_order)?;
-        let tx = TxQueue::new(vq, tx_pool, rx_pool, headers, features);
+            "transmit buffers",
+            tx_buffer,
+            tx_buffers,
+        )?];
+        for (rx, _) in &sizes {
+            let rx_buffers = or_default(options.rx_buffers, 4 * usize::from(*rx));
+            pools.push(page_pool(&mut dma, "receive buffers", buffer, rx_buffers)?);
+        }
+        let pools: Rc<[PagePool]> = pools.into();
+        let mut pairs = Vec::new();
+        for ((rx_size, tx_size), recorded) in sizes.into_iter().zip(1..) {
+            let headers = alloc(
+                &mut dma,
+                "packet headers",
+                usize::from(tx_size) * tx::HEADER_STRIDE,
+                tx::HEADER_STRIDE,
+            )?;
+            let vq = Virtqueue::new(&mut dma, rx_size, event_idx, in_order)?;
+            let rx_pool = pools[usize::from(recorded)].clone();
+            let recorded = if count > 1 { recorded } else { 0 };
+            let rx = RxQueue::new(vq, rx_pool, features, recorded);
+            let vq = Virtqueue::new(&mut dma, tx_size, event_idx, in_order)?;
+            let tx = TxQueue::new(vq, pools.clone(), headers, features);
+            pairs.push(QueuePair::new(rx, tx));
+        }
         Ok(Parts {
             dma,
             irq,
@@ -157,12 +204,12 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
             features,
             config,
             mtu,
-            rx,
-            tx,
+            pairs: pairs.into(),
+            ctrl,
         })
     }
 
-    /// From FEATURES_OK to a running device: vectors, queues, buffers, DRIVER_OK.
+    /// From FEATURES_OK to a running device: vectors, queues, buffers, DRIVER_OK, commands.
     fn start(&mut self) -> Result<(), Error> {
         msix::enable(
             self.transport.pci(),
@@ -171,48 +218,76 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
             self.vectors,
         )?;
         self.transport.set_config_vector(self.vectors.config)?;
-        self.enable_queue(Queue::Receive)?;
-        self.enable_queue(Queue::Transmit)?;
-        self.rx.refill(&mut self.stats);
-        // Polling is what takes transmitted buffers back; see `flush` for when they interrupt.
-        self.tx.vq.disable_callbacks();
-        self.napi_scheduled = false;
         self.needs_reset = false;
-        if !self.rx.vq.enable_callbacks() {
-            // Nothing can be used before DRIVER_OK: the device wrote into the ring on its own.
-            self.needs_reset = true;
+        for pair in 0..self.pairs.len() {
+            self.enable_queue(Queue::Receive(pair as u16))?;
+            self.enable_queue(Queue::Transmit(pair as u16))?;
+            let queues = &mut self.pairs[pair];
+            queues.rx.refill(&mut self.stats);
+            // Polling is what takes transmitted buffers back; see `flush` for when they interrupt.
+            queues.tx.vq.disable_callbacks();
+            queues.napi_scheduled = false;
+            if !queues.rx.vq.enable_callbacks() {
+                // Nothing can be used before DRIVER_OK: the device wrote into the ring on its own.
+                self.needs_reset = true;
+            }
         }
+        self.enable_control_queue()?;
         self.transport.add_status(status::DRIVER_OK)?;
         // 3.1.1: doorbells only after DRIVER_OK.
-        self.kick_rx();
-        Ok(())
+        for pair in 0..self.pairs.len() {
+            self.kick_rx(pair);
+        }
+        self.configure()
     }
 
     /// Tells the device where a queue is, and enables it.
     fn enable_queue(&mut self, queue: Queue) -> Result<(), Error> {
-        let (index, vector, size, addresses) = match queue {
-            Queue::Receive => (
-                RX_QUEUE,
-                self.vectors.rx,
-                self.rx.vq.size(),
-                self.rx.vq.addresses(),
+        let pair = &self.pairs[queue.pair()];
+        let (vector, size, addresses) = match queue {
+            Queue::Receive(n) => (
+                self.vectors.rx(n),
+                pair.rx.vq.size(),
+                pair.rx.vq.addresses(),
             ),
-            Queue::Transmit => (
-                TX_QUEUE,
-                self.vectors.tx,
-                self.tx.vq.size(),
-                self.tx.vq.addresses(),
+            Queue::Transmit(n) => (
+                self.vectors.tx(n),
+                pair.tx.vq.size(),
+                pair.tx.vq.addresses(),
             ),
         };
-        self.transport.select_queue(index)?;
+        self.transport.select_queue(queue.index())?;
         self.transport.set_queue_vector(vector)?;
-        let doorbell = Some(self.transport.doorbell(index)?);
+        let doorbell = Some(self.transport.doorbell(queue.index())?);
         self.transport.enable_queue(size, addresses)?;
+        let pair = &mut self.pairs[queue.pair()];
         match queue {
-            Queue::Receive => self.rx.doorbell = doorbell,
-            Queue::Transmit => self.tx.doorbell = doorbell,
+            Queue::Receive(_) => pair.rx.doorbell = doorbell,
+            Queue::Transmit(_) => pair.tx.doorbell = doorbell,
         }
         Ok(())
+    }
+
+    /// The same for the control queue, which has no vector: its answers are waited for.
+    fn enable_control_queue(&mut self) -> Result<(), Error> {
+        if let Some(ctrl) = &mut self.ctrl {
+            self.transport.select_queue(ctrl.index)?;
+            ctrl.doorbell = Some(self.transport.doorbell(ctrl.index)?);
+            self.transport
+                .enable_queue(ctrl.vq.size(), ctrl.vq.addresses())?;
+        }
+        Ok(())
+    }
+
+    /// Takes all buffers back. The device must not be using the queues.
+    fn reset_queues(&mut self) {
+        for pair in &mut self.pairs {
+            pair.rx.reset(&mut self.stats);
+            pair.tx.reset(&mut self.stats);
+        }
+        if let Some(ctrl) = &mut self.ctrl {
+            ctrl.reset();
+        }
     }
 
     /// Resets the device, takes all buffers back and starts it again with the same features: the
@@ -234,8 +309,7 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
 
     fn try_recover(&mut self) -> Result<(), Error> {
         self.transport.reset()?;
-        self.rx.reset(&mut self.stats);
-        self.tx.reset(&mut self.stats);
+        self.reset_queues();
         pci::enable_bus_master(self.transport.pci())?;
         self.transport.add_status(status::ACKNOWLEDGE)?;
         self.transport.add_status(status::DRIVER)?;
@@ -248,9 +322,16 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         self.transport.accept_features(self.features)?;
         self.config = NetConfig::read(&mut self.transport, self.features)?;
         self.update_mtu();
-        for (index, size) in [(RX_QUEUE, self.rx.vq.size()), (TX_QUEUE, self.tx.vq.size())] {
-            // The rings are what they were, so the device must still take them.
-            queue_size(&mut self.transport, index, size, size)?;
+        // The rings are what they were, so the device must still take them.
+        for (pair, queues) in self.pairs.iter().enumerate() {
+            let (rx, tx) = (QueuePair::rx_index(pair), QueuePair::tx_index(pair));
+            for (index, size) in [(rx, queues.rx.vq.size()), (tx, queues.tx.vq.size())] {
+                queue_size(&mut self.transport, index, size, size)?;
+            }
+        }
+        if let Some(ctrl) = &self.ctrl {
+            let size = ctrl.vq.size();
+            queue_size(&mut self.transport, ctrl.index, size, size)?;
         }
         self.start()
     }
@@ -263,28 +344,30 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         if !self.features.contains(Feature::RING_RESET) {
             return Err(Error::NoQueueReset);
         }
+        if queue.pair() >= self.pairs.len() {
+            let queue = queue.index();
+            return Err(Error::NoQueue { queue });
+        }
         self.stats.queue_resets += 1;
-        let index = match queue {
-            Queue::Receive => RX_QUEUE,
-            Queue::Transmit => TX_QUEUE,
-        };
-        self.transport.select_queue(index)?;
-        self.transport.reset_queue(index)?;
+        self.transport.select_queue(queue.index())?;
+        self.transport.reset_queue(queue.index())?;
+        let pair = &mut self.pairs[queue.pair()];
         match queue {
-            Queue::Receive => {
-                self.rx.reset(&mut self.stats);
+            Queue::Receive(_) => {
+                pair.rx.reset(&mut self.stats);
                 self.enable_queue(queue)?;
-                self.rx.refill(&mut self.stats);
-                if self.napi_scheduled {
-                    self.rx.vq.disable_callbacks();
-                } else if !self.rx.vq.enable_callbacks() {
+                let pair = &mut self.pairs[queue.pair()];
+                pair.rx.refill(&mut self.stats);
+                if pair.napi_scheduled {
+                    pair.rx.vq.disable_callbacks();
+                } else if !pair.rx.vq.enable_callbacks() {
                     self.needs_reset = true;
                 }
-                self.kick_rx();
+                self.kick_rx(queue.pair());
             }
-            Queue::Transmit => {
-                self.tx.reset(&mut self.stats);
-                self.tx.vq.disable_callbacks();
+            Queue::Transmit(_) => {
+                pair.tx.reset(&mut self.stats);
+                pair.tx.vq.disable_callbacks();
                 self.enable_queue(queue)?;
             }
         }
@@ -307,8 +390,7 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         let masked = msix::disable(self.transport.pci(), &self.msix);
         // After this the device cannot reach memory, even if it ignored the reset.
         let disabled = self.transport.disable();
-        self.rx.reset(&mut self.stats);
-        self.tx.reset(&mut self.stats);
+        self.reset_queues();
         reset.and(masked).and(disabled)
     }
 
@@ -316,8 +398,7 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
     fn fail(&mut self) {
         give_up(&mut self.transport);
         self.needs_reset = true;
-        self.rx.reset(&mut self.stats);
-        self.tx.reset(&mut self.stats);
+        self.reset_queues();
     }
 
     /// Counters since probe.
@@ -346,14 +427,27 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         self.needs_reset && !self.removed
     }
 
-    /// Sizes of the receive and the transmit queue in descriptors.
-    pub fn queue_sizes(&self) -> (u16, u16) {
-        (self.rx.vq.size(), self.tx.vq.size())
+    /// Queue pairs in use.
+    pub fn queue_pairs(&self) -> u16 {
+        self.pairs.len() as u16
     }
 
-    /// The receive pool; its free buffers say how many packets the stack holds.
+    /// Counters of a queue pair since probe; all 0 for one that is not in use.
+    pub fn queue_stats(&self, pair: u16) -> QueueStats {
+        self.pairs
+            .get(usize::from(pair))
+            .map_or(QueueStats::default(), |pair| pair.stats)
+    }
+
+    /// Sizes of the first receive and transmit queue in descriptors.
+    pub fn queue_sizes(&self) -> (u16, u16) {
+        let pair = &self.pairs[0];
+        (pair.rx.vq.size(), pair.tx.vq.size())
+    }
+
+    /// The pool of the first receive queue; its free buffers say how many packets the stack holds.
     pub fn rx_pool(&self) -> PagePool {
-        self.rx.pool()
+        self.pairs[0].rx.pool()
     }
 
     /// The registers, e.g. for vendor specific statistics.
@@ -373,8 +467,9 @@ impl<P: PciRegisters, D: DmaMemory, I: Interrupts> VirtioNet<P, D, I> {
         usize::from(self.mtu) + ETH_OVERHEAD
     }
 
+    /// Transmitted frames interrupt also while their queue is not stopped.
     pub(crate) fn tx_interrupts(&self) -> bool {
-        self.options.tx_completion == TxCompletion::Interrupt || self.tx.stopped
+        self.options.tx_completion == TxCompletion::Interrupt
     }
 }
 
@@ -393,8 +488,8 @@ struct Parts<D, I> {
     features: Feature,
     config: NetConfig,
     mtu: u16,
-    rx: RxQueue,
-    tx: TxQueue,
+    pairs: Box<[QueuePair]>,
+    ctrl: Option<ControlQueue>,
 }
 
 impl<D: DmaMemory, I: Interrupts> Parts<D, I> {
@@ -415,10 +510,10 @@ impl<D: DmaMemory, I: Interrupts> Parts<D, I> {
             buffer_mtu: self.mtu,
             msix,
             vectors,
-            rx: self.rx,
-            tx: self.tx,
+            pairs: self.pairs,
+            ctrl: self.ctrl,
+            settings: Settings::default(),
             stats: Stats::default(),
-            napi_scheduled: false,
             needs_reset: false,
             removed: false,
         }
@@ -433,6 +528,9 @@ fn give_up<P: PciRegisters>(transport: &mut Transport<P>) {
 
 fn check_options(options: &Options) -> Result<(), Error> {
     let bad = |option, reason| Err(Error::Options { option, reason });
+    if !(1..=MAX_QUEUE_PAIRS).contains(&options.queue_pairs) {
+        return bad("queue_pairs", "must be 1..=16");
+    }
     if !(1..=MAX_SIZE).contains(&options.rx_queue_size) {
         return bad("rx_queue_size", "must be 1..=32768");
     }

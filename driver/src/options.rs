@@ -13,20 +13,26 @@ pub enum TxCompletion {
     WhenStopped,
 }
 
+/// The most queue pairs that this driver uses.
+pub const MAX_QUEUE_PAIRS: u16 = 16;
+
 /// Options of [`VirtioNet::probe`](crate::VirtioNet::probe). `Default` suits one NIC of one host.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Features that may be accepted; those the driver does not know are ignored.
     pub features: Feature,
+    /// Upper limit of the queue pairs that are used with VIRTIO_NET_F_MQ or VIRTIO_NET_F_RSS, 1..=16: one
+    /// for each CPU that is to take part.
+    pub queue_pairs: u16,
     /// Upper limit of the receive queue's size in descriptors, 1..=32768; need not be a power of two.
     pub rx_queue_size: u16,
     /// Upper limit of the transmit queue's size in descriptors, 2..=32768; need not be a power of two.
     pub tx_queue_size: u16,
-    /// Buffers of the receive pool. 0: four times the receive queue's size, because the stack
+    /// Buffers of each receive queue's pool. 0: four times the receive queue's size, because the stack
     /// keeps received buffers in socket queues.
     pub rx_buffers: usize,
     /// Buffers of the transmit pool, which the stack builds its own packets in. 0: twice the
-    /// transmit queue's size.
+    /// transmit queues' size.
     pub tx_buffers: usize,
     /// MTU in bytes (IP packet, Ethernet header not included) without VIRTIO_NET_F_MTU: 68..=65535.
     pub mtu: u16,
@@ -46,6 +52,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             features: Feature::SUPPORTED,
+            queue_pairs: MAX_QUEUE_PAIRS,
             rx_queue_size: 256,
             tx_queue_size: 256,
             rx_buffers: 0,

@@ -40,11 +40,14 @@ pub struct RxQueue {
     /// VIRTIO_NET_F_MRG_RXBUF.
     mergeable: bool,
     guest_tso: GuestTso,
+    /// What each frame says of its queue.
+    recorded: u16,
 }
 
 impl RxQueue {
-    /// `pool`: DMA-able buffers of at least [`buffer_size`] bytes.
-    pub fn new(vq: Virtqueue<Page>, pool: PagePool, features: Feature) -> Self {
+    /// `pool`: DMA-able buffers of at least [`buffer_size`] bytes. `recorded`: what frames say of their
+    /// queue (`skb_record_rx_queue()`), counted from 1; 0 says nothing.
+    pub fn new(vq: Virtqueue<Page>, pool: PagePool, features: Feature, recorded: u16) -> Self {
         let refill_at = (vq.size() / 4).max(1);
         Self {
             vq,
@@ -54,6 +57,7 @@ impl RxQueue {
             guest_csum: features.contains(Feature::GUEST_CSUM),
             mergeable: features.contains(Feature::MRG_RXBUF),
             guest_tso: GuestTso::new(features),
+            recorded,
         }
     }
 
@@ -143,6 +147,7 @@ impl RxQueue {
         };
         stats.rx_gso += u64::from(gso.segs > 0);
         skb.gso = gso;
+        skb.rx_queue = self.recorded;
         Ok(Some(skb))
     }
 

@@ -85,6 +85,10 @@ stats! {
     tx_kicks,
     /// Flushes after which the device wanted no doorbell.
     tx_kicks_suppressed,
+    /// Commands over the control queue.
+    ctrl_commands,
+    /// Commands that the device answered with VIRTIO_NET_ERR.
+    ctrl_refused,
     /// Calls of `handle_irq`.
     interrupts,
     /// Interrupts for which there was nothing to do.

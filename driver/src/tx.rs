@@ -1,5 +1,7 @@
 //! The transmit queue.
 
+use std::rc::Rc;
+
 use stack::netdev::NetFeatures;
 use stack::page_pool::PagePool;
 use stack::skb::{CsumState, GsoType, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff};
@@ -30,10 +32,9 @@ pub struct TxQueue {
     pub vq: Virtqueue<SkBuff>,
     /// Where its doorbell is.
     pub doorbell: Option<Doorbell>,
-    /// Buffers that the device can reach, for the stack's packets and for copies.
-    pub pool: PagePool,
-    /// Buffers of the same device that arrive here when packets are forwarded or answered.
-    rx_pool: PagePool,
+    /// Buffers that the device can reach: first those for the stack's packets and for copies, then the
+    /// receive queues', which arrive here when packets are forwarded or answered.
+    pools: Rc<[PagePool]>,
     /// Headers of frames without headroom, one place per buffer id.
     headers: DmaRegion,
     /// What is left to the device.
@@ -47,11 +48,10 @@ pub struct TxQueue {
 }
 
 impl TxQueue {
-    /// `headers`: [`HEADER_STRIDE`] bytes for each descriptor of `vq`.
+    /// `pools`: all of this device's, the transmit pool first. `headers`: [`HEADER_STRIDE`] bytes for each descriptor of `vq`.
     pub fn new(
         vq: Virtqueue<SkBuff>,
-        pool: PagePool,
-        rx_pool: PagePool,
+        pools: Rc<[PagePool]>,
         headers: DmaRegion,
         features: Feature,
     ) -> Self {
@@ -61,8 +61,7 @@ impl TxQueue {
         Self {
             vq,
             doorbell: None,
-            pool,
-            rx_pool,
+            pools,
             headers,
             offloads: gso::net_features(features, sg),
             stopped: false,
@@ -75,6 +74,11 @@ impl TxQueue {
     /// the stack makes.
     pub fn offloads(&self) -> NetFeatures {
         self.offloads
+    }
+
+    /// Buffers for the stack's packets.
+    pub fn pool(&self) -> &PagePool {
+        &self.pools[0]
     }
 
     /// Stops the queue until there is room for `skb`.
@@ -108,12 +112,6 @@ impl TxQueue {
             stats.tx_woken += 1;
         }
         Ok(())
-    }
-
-    /// Whether the queue goes on: there is room for a frame in one piece, or for the one that stopped it.
-    #[inline]
-    pub fn has_room(&self) -> bool {
-        !self.stopped && self.vq.num_free() >= MAX_CHAIN
     }
 
     /// Whether `skb` can be taken now.
@@ -187,13 +185,13 @@ impl TxQueue {
     fn reachable(&self, skb: SkBuff, stats: &mut Stats) -> Option<SkBuff> {
         let sg = self.offloads.sg;
         let few = skb.nr_frags() <= if sg { MAX_SKB_FRAGS } else { 0 };
-        if few && skb.is_in_any(&[&self.pool, &self.rx_pool]) {
+        if few && skb.is_in_any(&self.pools) {
             return Some(skb);
         }
         let copy = if sg {
-            skb.copy_into_pages(&self.pool, NET_SKB_PAD)
+            skb.copy_into_pages(self.pool(), NET_SKB_PAD)
         } else {
-            skb.copy_into(&self.pool, NET_SKB_PAD)
+            skb.copy_into(self.pool(), NET_SKB_PAD)
         };
         match copy {
             Some(_) => stats.tx_bounce += 1,

@@ -208,7 +208,7 @@ fn a_device_with_fewer_features_after_a_reset_is_refused() {
 #[test]
 fn single_queues_are_reset() {
     let mut bench = Bench::new(Options::default());
-    for queue in [Queue::Receive, Queue::Transmit, Queue::Receive] {
+    for queue in [Queue::Receive(0), Queue::Transmit(0), Queue::Receive(0)] {
         let skb = bench.skb(64, 0);
         bench.net.start_xmit(skb).unwrap();
         assert!(bench.dev.borrow_mut().receive(HDR_PLAIN, &frame(64, 0)));
@@ -224,7 +224,7 @@ fn single_queues_are_reset() {
         features: !Feature::RING_RESET,
         ..Options::default()
     });
-    let refused = bench.net.borrow_mut().reset_queue(Queue::Receive);
+    let refused = bench.net.borrow_mut().reset_queue(Queue::Receive(0));
     assert!(matches!(refused, Err(Error::NoQueueReset)));
 }
 
@@ -283,7 +283,7 @@ fn queue_sizes_are_what_both_can() {
         tx_queue_size: 1000,
         ..Options::default()
     };
-    let mut bench = Bench::with(options, |f| f.queue_max = [256, 100]);
+    let mut bench = Bench::with(options, |f| f.queue_max[1] = 100);
     assert_eq!(bench.net.borrow().queue_sizes(), (7, 100));
     for _ in 0..50 {
         works(&mut bench);

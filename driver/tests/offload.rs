@@ -18,7 +18,8 @@ fn bench(off: Feature) -> Bench {
         features: !off,
         ..Options::default()
     };
-    Bench::with(options, |f| f.offered = Feature::SUPPORTED.bits())
+    let offered = Feature::SUPPORTED.without(Feature::CTRL_VQ | Feature::CONTROLLED);
+    Bench::with(options, |f| f.offered = offered.bits())
 }
 
 /// The header of a packet that is cut into segments of `size` bytes behind `hdr_len` of headers; the

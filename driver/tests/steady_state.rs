@@ -35,7 +35,7 @@ fn no_allocation_per_packet() {
         while let Some(message) = { dev.borrow_mut().messages.pop_front() } {
             let before = allocations();
             let mut softirq = || {
-                if !net.handle_irq(vector_of(message)).schedule_napi {
+                if net.handle_irq(vector_of(message)).schedule_napi == 0 {
                     return;
                 }
                 loop {

@@ -30,18 +30,24 @@ const ETH_P_802_3_MIN: u16 = 0x0600;
 const ETH_P_802_2: u16 = 0x0004;
 
 impl Stack {
-    /// The device's interrupt came (and the driver masked it): puts it on the poll list.
+    /// The device's interrupt came (and the driver masked it): puts it on the poll list, with its first queue pair if it has several.
     pub fn napi_schedule(&mut self, ifindex: IfIndex) {
-        let Some(device) = self.device_mut(ifindex) else {
+        self.napi_schedule_queue(ifindex, 0);
+    }
+
+    /// [`napi_schedule`](Self::napi_schedule) of the NAPI instance of queue pair `queue`; one that the device does not have is passed over.
+    pub fn napi_schedule_queue(&mut self, ifindex: IfIndex, queue: u16) {
+        let device = self.device_mut(ifindex);
+        let Some(napi) = device.and_then(|device| device.napi.get_mut(usize::from(queue))) else {
             return;
         };
-        match device.napi {
+        match napi {
             NapiState::Idle => {
-                device.napi = NapiState::Scheduled;
-                self.poll_list.push_back(ifindex);
+                *napi = NapiState::Scheduled;
+                self.poll_list.push_back((ifindex, queue));
             }
             // The end of the poll that is going on must not forget it.
-            NapiState::Polling => device.napi = NapiState::Missed,
+            NapiState::Polling => *napi = NapiState::Missed,
             NapiState::Scheduled | NapiState::Missed => {}
         }
     }
@@ -54,10 +60,10 @@ impl Stack {
         let mut budget = self.config.netdev_budget;
         // Devices that want another poll go to the end of the list for the next round, as in Linux's repoll list.
         for _ in 0..self.poll_list.len() {
-            let Some(dev) = self.poll_list.pop_front() else {
+            let Some((dev, queue)) = self.poll_list.pop_front() else {
                 break;
             };
-            let work = self.napi_poll(dev);
+            let work = self.napi_poll(dev, queue);
             budget = budget.saturating_sub(work);
             if budget == 0 && !self.poll_list.is_empty() {
                 self.stats.time_squeeze += 1;
@@ -74,15 +80,18 @@ impl Stack {
         !self.poll_list.is_empty()
     }
 
-    /// `__napi_poll()` of one device; returns the frames received.
-    fn napi_poll(&mut self, dev: IfIndex) -> usize {
+    /// `__napi_poll()` of one NAPI instance; returns the frames received.
+    fn napi_poll(&mut self, dev: IfIndex, queue: u16) -> usize {
+        let instance = usize::from(queue);
         let mut rx_list = std::mem::take(&mut self.rx_list);
         let Some(device) = self.device_mut(dev) else {
             self.rx_list = rx_list;
             return 0;
         };
-        device.napi = NapiState::Polling;
-        let work = device.ops.poll(NAPI_POLL_WEIGHT, &mut rx_list);
+        if let Some(napi) = device.napi.get_mut(instance) {
+            *napi = NapiState::Polling;
+        }
+        let work = device.ops.poll_queue(queue, NAPI_POLL_WEIGHT, &mut rx_list);
         // The poll took transmitted frames back: the queue may go on.
         device.tx_stopped = false;
         device.no_page = false;
@@ -105,12 +114,18 @@ impl Stack {
         let Some(device) = self.device_mut(dev) else {
             return work;
         };
+        let Some(napi) = device.napi.get_mut(instance) else {
+            return work;
+        };
         // With work missed, interrupts stay off.
-        if work < NAPI_POLL_WEIGHT && device.napi == NapiState::Polling && device.ops.complete() {
-            device.napi = NapiState::Idle;
+        if work < NAPI_POLL_WEIGHT
+            && *napi == NapiState::Polling
+            && device.ops.complete_queue(queue)
+        {
+            *napi = NapiState::Idle;
         } else {
-            device.napi = NapiState::Scheduled;
-            self.poll_list.push_back(dev);
+            *napi = NapiState::Scheduled;
+            self.poll_list.push_back((dev, queue));
         }
         work
     }

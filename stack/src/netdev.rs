@@ -116,6 +116,24 @@ pub trait NetDeviceOps {
     /// again.
     fn complete(&mut self) -> bool;
 
+    /// Pairs of a receive and a transmit queue that are in use, 1 to 64; asked once, when the device is added. With several, each has a NAPI
+    /// instance of its own, and [`queue_mapping`](crate::skb::SkBuffFields::queue_mapping) says through which a packet is to leave.
+    fn num_queues(&self) -> u16 {
+        1
+    }
+
+    /// [`poll`](Self::poll) of the NAPI instance of queue pair `queue`, below [`num_queues`](Self::num_queues).
+    fn poll_queue(&mut self, queue: u16, budget: usize, rx: &mut Vec<SkBuff>) -> usize {
+        let _ = queue;
+        self.poll(budget, rx)
+    }
+
+    /// [`complete`](Self::complete) of the NAPI instance of queue pair `queue`.
+    fn complete_queue(&mut self, queue: u16) -> bool {
+        let _ = queue;
+        self.complete()
+    }
+
     /// After [`start_xmit`](Self::start_xmit) said busy: whether there is room again although no interrupt may come to say so
     /// (`netif_tx_wake_queue()`), e.g. because [`flush`](Self::flush) took sent frames back. Asked after each batch; the stack polls
     /// the device then.
@@ -155,6 +173,15 @@ impl<T: NetDeviceOps + ?Sized> NetDeviceOps for Rc<RefCell<T>> {
     fn complete(&mut self) -> bool {
         self.borrow_mut().complete()
     }
+    fn num_queues(&self) -> u16 {
+        self.borrow().num_queues()
+    }
+    fn poll_queue(&mut self, queue: u16, budget: usize, rx: &mut Vec<SkBuff>) -> usize {
+        self.borrow_mut().poll_queue(queue, budget, rx)
+    }
+    fn complete_queue(&mut self, queue: u16) -> bool {
+        self.borrow_mut().complete_queue(queue)
+    }
     fn tx_ready(&self) -> bool {
         self.borrow().tx_ready()
     }
@@ -175,7 +202,10 @@ impl<T: NetDeviceOps + ?Sized> NetDeviceOps for Rc<RefCell<T>> {
     }
 }
 
-/// Where a device is between its interrupt and the end of its poll (`NAPI_STATE_*`).
+/// Queue pairs that a device may have.
+const MAX_QUEUES: usize = 64;
+
+/// Where a NAPI instance is between its interrupt and the end of its poll (`NAPI_STATE_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NapiState {
     /// Interrupts are on.
@@ -217,11 +247,16 @@ pub(crate) struct NetDevice {
     pub needs_flush: bool,
     /// The program that sees received frames first.
     pub xdp: Option<Box<XdpProgram>>,
-    /// Its part in the receive softirq.
-    pub napi: NapiState,
+    /// Its NAPI instances' parts in the receive softirq, by queue pair; one at least.
+    pub napi: Box<[NapiState]>,
 }
 
 impl NetDevice {
+    /// Pairs of queues (`real_num_tx_queues`).
+    pub fn num_queues(&self) -> u16 {
+        self.napi.len() as u16
+    }
+
     /// Up, and with carrier: frames can be sent.
     pub fn is_running(&self) -> bool {
         self.up && self.ops.link_up()
@@ -237,6 +272,7 @@ impl NetDevice {
 
     pub fn new(name: String, index: IfIndex, ops: Box<dyn NetDeviceOps>, qdisc: TxQueue) -> Self {
         let (mac, features, pool) = (ops.mac(), ops.features(), ops.tx_pool());
+        let queues = usize::from(ops.num_queues()).clamp(1, MAX_QUEUES);
         Self {
             name,
             index,
@@ -255,7 +291,7 @@ impl NetDevice {
             tx_retry: None,
             needs_flush: false,
             xdp: None,
-            napi: NapiState::Idle,
+            napi: vec![NapiState::Idle; queues].into(),
         }
     }
 }

@@ -149,7 +149,7 @@ pub struct Stack {
     /// Last IPv4 identification used.
     pub(crate) ip_id: u16,
     pub(crate) stats: StackStats,
-    pub(crate) poll_list: VecDeque<IfIndex>,
+    pub(crate) poll_list: VecDeque<(IfIndex, u16)>,
     pub(crate) rx_list: Vec<SkBuff>,
     pub(crate) xsk: XskSockets,
     /// Receive offload of the poll that is going on; empty between polls.

@@ -3,6 +3,7 @@
 use crate::drop_reason::DropReason;
 use crate::hook::{Family, Hook};
 use crate::netdev::NapiState;
+use crate::sched::{reciprocal_scale, skb_get_hash};
 use crate::skb::{IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
 use crate::timer::TimerKey;
@@ -73,6 +74,7 @@ impl Stack {
         }
         self.trace(&skb, Stage::Xmit);
         let mut skb = skb;
+        self.netdev_core_pick_tx(&mut skb);
         if !is_virtual {
             // The packet ends with its transmission; nothing behind this asks for its connection.
             self.conntrack.put(skb.nfct.take());
@@ -96,6 +98,23 @@ impl Stack {
                 Some(skb)
             }
         }
+    }
+
+    /// `netdev_core_pick_tx()`: with several transmit queues, the one for the packet's flow. What was received keeps to the queue that it
+    /// came from (`skb_tx_hash()`).
+    #[inline]
+    fn netdev_core_pick_tx(&self, skb: &mut SkBuff) {
+        let Some(device) = self.device(skb.dev).filter(|d| d.num_queues() > 1) else {
+            return;
+        };
+        let queues = device.num_queues();
+        skb.queue_mapping = match skb.rx_queue.checked_sub(1) {
+            Some(queue) => queue % queues,
+            None => {
+                let hash = skb_get_hash(skb, device.qdisc.hash_seed);
+                reciprocal_scale(hash, queues.into()) as u16
+            }
+        };
     }
 
     /// A packet in a buffer that is not of the device's pool (heap, or received by another device, so that its bus address means nothing
@@ -123,7 +142,7 @@ impl Stack {
             device.no_page = true;
             device.stats.tx_busy += 1;
             // A poll that is going on has taken back what there was.
-            let poll = device.napi != NapiState::Polling;
+            let poll = !device.napi.contains(&NapiState::Polling);
             if device.tx_retry.is_none() {
                 let at = now + TX_RETRY;
                 device.tx_retry = Some(at);

@@ -42,6 +42,20 @@ impl<D: Device> NetDeviceOps for DriverEntry<D> {
         self.net.complete()
     }
 
+    fn num_queues(&self) -> u16 {
+        self.net.num_queues()
+    }
+
+    fn poll_queue(&mut self, queue: u16, budget: usize, rx: &mut Vec<SkBuff>) -> usize {
+        self.catch_up();
+        self.net.poll_queue(queue, budget, rx)
+    }
+
+    fn complete_queue(&mut self, queue: u16) -> bool {
+        self.catch_up();
+        self.net.complete_queue(queue)
+    }
+
     fn tx_ready(&self) -> bool {
         self.net.tx_ready()
     }

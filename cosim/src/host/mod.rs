@@ -326,6 +326,11 @@ impl<D: Device + 'static> Host<D> {
         *self.net.borrow().stats()
     }
 
+    /// Those of one queue pair.
+    pub fn queue_stats(&self, pair: u16) -> driver::QueueStats {
+        self.net.borrow().queue_stats(pair)
+    }
+
     /// What the driver negotiated.
     pub fn negotiated(&self) -> Feature {
         self.net.borrow().negotiated()
@@ -415,20 +420,24 @@ impl<D: Device + 'static> Host<D> {
             machine.access(cost);
         }
         let action = self.net.borrow_mut().handle_irq(vector);
-        if action.schedule_napi {
-            self.stack.napi_schedule(self.ifindex);
-            self.softirq = true;
-        }
+        self.schedule(action.schedule_napi);
         if action.needs_reset {
             self.recoveries += 1;
             self.net.borrow_mut().reset_and_recover().map_err(|e| {
                 Error::machine("the NIC asked for a reset and did not come back", e)
             })?;
             // What the kernel path holds back for want of ring space goes on after a poll.
-            self.stack.napi_schedule(self.ifindex);
-            self.softirq = true;
+            self.schedule(u32::MAX);
         }
         Ok(())
+    }
+
+    /// Puts the NAPI instances of these queue pairs on the poll list; bit n is pair n.
+    fn schedule(&mut self, pairs: u32) {
+        for queue in (0..32).filter(|queue| pairs & 1 << queue != 0) {
+            self.stack.napi_schedule_queue(self.ifindex, queue);
+            self.softirq = true;
+        }
     }
 
     /// What the kernel path left to be done: polls that it scheduled itself (loopback, a queue that

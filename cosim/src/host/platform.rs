@@ -17,8 +17,8 @@ const PAGE: usize = 4096;
 const MSI_ADDRESS: u64 = 0xfee0_0000;
 /// First interrupt number of the NIC; `data` of its message for vector 0.
 const MSI_FIRST: u32 = 0x40;
-/// Vectors that this platform hands out.
-const VECTORS: u16 = 8;
+/// Vectors that this platform hands out: one for each queue of eight pairs, and some more.
+const VECTORS: u16 = 32;
 /// Where doorbells are in BAR0; only the trace wants to know.
 const NOTIFY: std::ops::Range<u32> = BAR_NOTIFY..BAR_NOTIFY + NOTIFY_LEN;
 

@@ -43,7 +43,8 @@ impl Bench {
                 .net
                 .borrow_mut()
                 .handle_irq(vector_of(message))
-                .schedule_napi;
+                .schedule_napi
+                != 0;
         }
         schedule
     }
@@ -79,7 +80,7 @@ pub fn probe(
     vectors: u16,
     prepare: impl FnOnce(&mut Function),
 ) -> (Rc<RefCell<Function>>, Result<Net, Error>) {
-    let (dma, mem) = memory::shared(16 << 20);
+    let (dma, mem) = memory::shared(64 << 20);
     let mut function = Function::new(mem, Feature::BASIC.bits() | 1 << 28, vectors);
     prepare(&mut function);
     let dev = Rc::new(RefCell::new(function));

@@ -1,4 +1,4 @@
-//! A virtio network PCI function: configuration space, registers, MSI-X, two queues.
+//! A virtio network PCI function: configuration space, registers, MSI-X, queue pairs, a control queue.
 //!
 //! It lies in BARs and at offsets of its own choice, so that a driver that does not follow the
 //! capabilities finds nothing; and it writes down whatever the specification forbids a driver.
@@ -23,6 +23,11 @@ pub const TABLE: u32 = 0x20;
 pub const MSIX_CAP: usize = 0x40;
 
 pub const HDR: usize = 12;
+/// Queues at the most: seven pairs and the control queue.
+const QUEUES: usize = 15;
+/// `rss_max_key_size`, `rss_max_indirection_table_length` and `supported_hash_types`.
+pub const RSS: (u8, u16, u32) = (40, 64, 0x3f);
+const F_CTRL_VQ: u64 = 1 << 17;
 const F_EVENT_IDX: u64 = 1 << 29;
 const F_RING_PACKED: u64 = 1 << 34;
 const F_IN_ORDER: u64 = 1 << 35;
@@ -52,7 +57,9 @@ pub struct Function {
     pub offered: u64,
     pub accepted: u64,
     pub num_queues: u16,
-    pub queue_max: [u16; 2],
+    /// `max_virtqueue_pairs`.
+    pub pairs: u16,
+    pub queue_max: [u16; QUEUES],
     pub mac: [u8; 6],
     pub net_status: u16,
     pub mtu: u16,
@@ -65,14 +72,18 @@ pub struct Function {
     reset_reads: u32,
     pub refuse_features: bool,
     pub refuse_vector: bool,
-    pub regs: [QueueRegs; 2],
-    pub queues: [Option<DeviceQueue>; 2],
+    pub regs: [QueueRegs; QUEUES],
+    pub queues: [Option<DeviceQueue>; QUEUES],
     config_vector: u16,
     feature_select: [u32; 2],
     queue_select: u16,
     pub table: Vec<u8>,
     pub messages: VecDeque<MsiMessage>,
-    pub doorbells: [u64; 2],
+    pub doorbells: [u64; QUEUES],
+    /// Commands that came over the control queue: class, number, data.
+    pub commands: Vec<(u8, u8, Vec<u8>)>,
+    /// What commands are answered with; nothing when it is `None`.
+    pub ack: Option<u8>,
     /// Frames that are sent before the transmit doorbell's write is over.
     pub transmit_at_doorbell: usize,
     pub sent: Vec<Sent>,
@@ -90,7 +101,8 @@ impl Function {
             offered,
             accepted: 0,
             num_queues: 2,
-            queue_max: [256, 256],
+            pairs: 1,
+            queue_max: [256; QUEUES],
             mac: [2, 0, 0, 0, 0, 0x0b],
             net_status: 1,
             mtu: 1500,
@@ -101,8 +113,8 @@ impl Function {
             reset_reads: 0,
             refuse_features: false,
             refuse_vector: false,
-            regs: [QueueRegs::default(); 2],
-            queues: [None, None],
+            regs: [QueueRegs::default(); QUEUES],
+            queues: [const { None }; QUEUES],
             config_vector: 0xffff,
             feature_select: [0; 2],
             queue_select: 0,
@@ -110,7 +122,9 @@ impl Function {
                 .map(|i| u8::from(i % 16 == 12))
                 .collect(),
             messages: VecDeque::new(),
-            doorbells: [0; 2],
+            doorbells: [0; QUEUES],
+            commands: Vec::new(),
+            ack: Some(0),
             transmit_at_doorbell: 0,
             sent: Vec::new(),
             lies: VecDeque::new(),
@@ -132,7 +146,7 @@ impl Function {
         self.accepted = 0;
         self.reset_reads = self.reset_takes;
         self.config_vector = 0xffff;
-        for i in 0..2 {
+        for i in 0..QUEUES {
             self.regs[i] = QueueRegs {
                 size: self.queue_max[i],
                 vector: 0xffff,
@@ -144,7 +158,7 @@ impl Function {
 
     fn read(&mut self, offset: u32, width: Width) -> u32 {
         let bytes = u32::from(width.bytes());
-        if (DEVICE..DEVICE + 20).contains(&offset) {
+        if (DEVICE..DEVICE + 24).contains(&offset) {
             return self.read_device(offset - DEVICE, bytes);
         }
         if offset == ISR {
@@ -152,12 +166,17 @@ impl Function {
             return 0;
         }
         let q = usize::from(self.queue_select);
-        let regs = self.regs.get(q).copied().unwrap_or_default();
+        let there = q < self.last_queue();
+        let regs = self.regs.get(q).copied().filter(|_| there);
+        let regs = regs.unwrap_or_default();
         match (offset.wrapping_sub(COMMON), bytes) {
             (0x04, 4) => half(self.offered, self.feature_select[0]),
             (0x0c, 4) => half(self.accepted, self.feature_select[1]),
             (0x10, 2) => self.config_vector.into(),
-            (0x12, 2) => self.num_queues.into(),
+            (0x12, 2) => match self.num_queues {
+                2 => self.last_queue() as u32,
+                lie => lie.into(),
+            },
             (0x14, 1) => {
                 if self.reset_reads > 0 {
                     self.reset_reads -= 1;
@@ -196,9 +215,13 @@ impl Function {
         match (field, bytes) {
             (0..6, 1) => self.mac[field as usize].into(),
             (6, 2) => self.net_status.into(),
+            (8, 2) => self.pairs.into(),
             (10, 2) => self.mtu.into(),
             (12, 4) => 10_000,
             (16, 1) => 1,
+            (17, 1) => RSS.0.into(),
+            (18, 2) => RSS.1.into(),
+            (20, 4) => RSS.2,
             _ => {
                 self.violation(format!(
                     "{bytes} bytes read at {field} of the configuration"
@@ -215,7 +238,7 @@ impl Function {
         }
         let q = usize::from(self.queue_select);
         let field = offset.wrapping_sub(COMMON);
-        if (0x18..0x3c).contains(&field) && q >= 2 {
+        if (0x18..0x3c).contains(&field) && q >= self.last_queue() {
             return self.violation(format!("write to queue {q}"));
         }
         if matches!(field, 0x18 | 0x20..0x38) && self.regs[q].enable != 0 {
@@ -322,7 +345,7 @@ impl Function {
         };
         let (size, event_idx) = (regs.size, self.accepted & F_EVENT_IDX != 0);
         match self.mem.read(at.desc, usize::from(size) * 16) {
-            Ok(ring) if ring.iter().any(|&b| b != 0) && q == 1 => {
+            Ok(ring) if ring.iter().any(|&b| b != 0) && q % 2 == 1 => {
                 self.violation("transmit ring not zeroed");
             }
             Ok(_) => {}
@@ -335,16 +358,43 @@ impl Function {
         if self.status & 4 == 0 {
             self.violation("doorbell before DRIVER_OK");
         }
-        // queue_notify_off is 1 for queue 0 and 3 for queue 1.
-        match (offset, bytes, value) {
-            (8, 2, 0) => self.doorbells[0] += 1,
-            (24, 2, 1) => {
-                self.doorbells[1] += 1;
-                if self.transmit_at_doorbell > 0 {
-                    self.transmit_up_to(self.transmit_at_doorbell);
-                }
+        // queue_notify_off is 1 for queue 0, 3 for queue 1, and so on.
+        let queue = value as usize;
+        if bytes != 2 || offset != 8 * (1 + 2 * value) || queue >= self.last_queue() {
+            return self.violation(format!("doorbell: {bytes} bytes at {offset}: {value}"));
+        }
+        self.doorbells[queue] += 1;
+        if queue == 1 && self.transmit_at_doorbell > 0 {
+            self.transmit_up_to(self.transmit_at_doorbell);
+        }
+        if self.negotiated(F_CTRL_VQ) && queue + 1 == self.last_queue() {
+            self.control(queue);
+        }
+    }
+
+    /// Number of queues: the pairs, and the control queue behind all of them (5.1.2).
+    fn last_queue(&self) -> usize {
+        2 * usize::from(self.pairs) + usize::from(self.offered & F_CTRL_VQ != 0)
+    }
+
+    /// Takes the commands of the control queue (5.1.6.5) and answers them.
+    fn control(&mut self, queue: usize) {
+        let Some(ack) = self.ack else { return };
+        while let Some(chain) = self.take(queue) {
+            let mut bytes = Vec::new();
+            for element in chain.elements.iter().filter(|e| !e.writable) {
+                let part = self.mem.read(element.addr, element.len as usize);
+                bytes.extend(part.unwrap());
             }
-            _ => self.violation(format!("doorbell: {bytes} bytes at {offset}: {value}")),
+            let (class, number) = (bytes.remove(0), bytes.remove(0));
+            self.commands.push((class, number, bytes));
+            match &chain.elements[..] {
+                [.., last] if last.writable && last.len == 1 => {
+                    self.mem.write(last.addr, &[ack]).unwrap();
+                }
+                _ => self.violation("no room for an answer"),
+            }
+            self.put_used(queue, chain.id, 1, chain.elements.len());
         }
     }
 
@@ -416,7 +466,12 @@ impl Function {
     /// Puts a frame with its header into the next receive buffer and announces it; false when
     /// there is no buffer or it is too short.
     pub fn receive(&mut self, hdr: [u8; HDR], frame: &[u8]) -> bool {
-        let Some(chain) = self.take(0) else {
+        self.receive_at(0, hdr, frame)
+    }
+
+    /// The same into the receive queue of `pair`.
+    pub fn receive_at(&mut self, pair: usize, hdr: [u8; HDR], frame: &[u8]) -> bool {
+        let Some(chain) = self.take(2 * pair) else {
             return false;
         };
         let bytes = [&hdr[..], frame].concat();
@@ -433,8 +488,8 @@ impl Function {
         }
         let fits = rest.is_empty();
         let len = if fits { bytes.len() as u32 } else { 0 };
-        self.put_used(0, chain.id, len, chain.elements.len());
-        self.used(0);
+        self.put_used(2 * pair, chain.id, len, chain.elements.len());
+        self.used(2 * pair);
         fits
     }
 
@@ -475,10 +530,16 @@ impl Function {
 
     /// Sends up to `limit` frames. With IN_ORDER one used descriptor stands for all.
     pub fn transmit_up_to(&mut self, limit: usize) {
+        self.transmit_at(0, limit);
+    }
+
+    /// The same of the transmit queue of `pair`.
+    pub fn transmit_at(&mut self, pair: usize, limit: usize) {
+        let q = 2 * pair + 1;
         let mut ndesc = 0;
         let mut last = None;
         for _ in 0..limit {
-            let Some(chain) = self.take(1) else { break };
+            let Some(chain) = self.take(q) else { break };
             let mut bytes = Vec::new();
             for element in &chain.elements {
                 if element.writable {
@@ -504,13 +565,13 @@ impl Function {
                 ndesc += chain.elements.len();
                 last = Some(chain.id);
             } else {
-                self.put_used(1, chain.id, 0, chain.elements.len());
+                self.put_used(q, chain.id, 0, chain.elements.len());
             }
         }
         if let Some(id) = last {
-            self.put_used(1, id, 0, ndesc);
+            self.put_used(q, id, 0, ndesc);
         }
-        self.used(1);
+        self.used(q);
     }
 }
 
@@ -552,7 +613,7 @@ pub fn config_space(vectors: u16) -> [u8; 256] {
     virtio(0x80, 0x90, 16, 1, REGISTER_BAR, COMMON, 64);
     virtio(0x90, 0xb0, 24, 2, REGISTER_BAR, NOTIFY, 0x100);
     virtio(0xb0, 0xc0, 16, 3, REGISTER_BAR, ISR, 1);
-    virtio(0xc0, 0xd0, 16, 4, REGISTER_BAR, DEVICE, 20);
+    virtio(0xc0, 0xd0, 16, 4, REGISTER_BAR, DEVICE, 24);
     virtio(0xd0, 0xe0, 16, 1, REGISTER_BAR, 0x700, 64); // second choice
     virtio(0xe0, 0x00, 20, 5, 0, 0, 0);
     config[0xa0..0xa4].copy_from_slice(&NOTIFY_MULTIPLIER.to_le_bytes());

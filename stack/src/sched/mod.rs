@@ -39,6 +39,7 @@ mod testing;
 
 pub use cls::bpf::{BpfVerdict, TcProgram};
 pub(crate) use default::DEFAULT_QDISC;
+pub(crate) use flow_hash::{reciprocal_scale, skb_get_hash};
 pub(crate) use generic::TxQueue;
 pub(crate) use ifb::TX_QUEUE_LEN as IFB_TX_QUEUE_LEN;
 pub(crate) use ingress::Clsact;

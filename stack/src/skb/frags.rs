@@ -138,12 +138,12 @@ impl SkBuff {
 
     /// Whether all of the packet is in pages of `pool`.
     pub fn is_in(&self, pool: &PagePool) -> bool {
-        self.is_in_any(&[pool])
+        self.is_in_any(std::slice::from_ref(pool))
     }
 
     /// Whether each piece of the packet is in a page of one of `pools`.
     #[inline]
-    pub fn is_in_any(&self, pools: &[&PagePool]) -> bool {
+    pub fn is_in_any(&self, pools: &[PagePool]) -> bool {
         let owned = |buf: &Buf| pools.iter().any(|pool| buf.is_in(pool));
         owned(&self.head) && self.frags.iter().all(|frag| owned(&frag.buf))
     }

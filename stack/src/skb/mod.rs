@@ -72,6 +72,10 @@ pub struct SkBuffFields {
     pub priority: u32,
     /// Flow hash reported by the device; 0 = none.
     pub hash: u32,
+    /// Receive queue that it came from, counted from 1 (`skb_record_rx_queue()`); 0 = not recorded.
+    pub rx_queue: u16,
+    /// Transmit queue that was chosen for it (`skb_get_queue_mapping()`), counted from 0.
+    pub queue_mapping: u16,
     /// What is known of the transport checksum.
     pub csum: CsumState,
     /// With [`CsumState::Unnecessary`]: checksums that were verified besides the first, 0 to 3 (`csum_level`).
@@ -124,6 +128,8 @@ impl SkBuffFields {
         mark: 0,
         priority: 0,
         hash: 0,
+        rx_queue: 0,
+        queue_mapping: 0,
         csum: CsumState::None,
         csum_level: 0,
         csum_valid: false,
@@ -313,6 +319,8 @@ impl SkBuff {
         self.mark = from.mark;
         self.priority = from.priority;
         self.hash = from.hash;
+        self.rx_queue = from.rx_queue;
+        self.queue_mapping = from.queue_mapping;
         self.csum = from.csum;
         self.csum_level = from.csum_level;
         self.csum_valid = from.csum_valid;
