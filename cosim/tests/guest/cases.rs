@@ -22,8 +22,8 @@ pub const ALL: &[Named] = &[
     (BINDS, binds),
     ("100 pings of 0, 56 and 1472 bytes", pings),
     ("100 IPv6 pings of 0, 56 and 1452 bytes", pings6),
-    ("10 MB to the guest by HTTP", download),
-    ("10 MB from the guest by HTTP", upload),
+    ("a file to the guest by HTTP", download),
+    ("a file from the guest by HTTP", upload),
     ("checksums are the card's work", checksums),
     ("segments are cut and joined by the card", segments),
     ("the clock stands while nothing happens", idle),
@@ -40,8 +40,17 @@ pub const DATA: &[Named] = &[
     (BINDS, binds),
     ("100 pings of 0, 56 and 1472 bytes", pings),
     ("100 IPv6 pings of 0, 56 and 1452 bytes", pings6),
-    ("10 MB to the guest by HTTP", download),
-    ("10 MB from the guest by HTTP", upload),
+    ("a file to the guest by HTTP", download),
+    ("a file from the guest by HTTP", upload),
+    ("rmmod, insmod virtio_net 20 times, with traffic", reload),
+];
+
+/// Those in which several queues take part.
+pub const QUEUES: &[Named] = &[
+    (BINDS, binds),
+    ("a file to the guest by HTTP", download),
+    ("a file from the guest by HTTP", upload),
+    ("32 connections on four queue pairs", queues),
     ("rmmod, insmod virtio_net 20 times, with traffic", reload),
 ];
 
@@ -49,15 +58,19 @@ pub const DATA: &[Named] = &[
 pub const IOMMU: &[Named] = &[
     (BINDS, binds),
     ("100 pings of 0, 56 and 1472 bytes", pings),
-    ("10 MB to the guest by HTTP", download),
-    ("10 MB from the guest by HTTP", upload),
+    ("a file to the guest by HTTP", download),
+    ("a file from the guest by HTTP", upload),
     ("the card keeps to what the guest mapped", mapped),
     ("memory taken away: DEVICE_NEEDS_RESET", dma_fault),
 ];
 
-const MEGABYTES: usize = 10_000_000;
 /// Payload bytes of a full TCP segment with timestamps.
 const MSS: u64 = 1448;
+
+/// Bytes that go each way.
+fn transfer() -> usize {
+    crate::machine::megabytes() * 1_000_000
+}
 
 const VIRTIO: &str = "/sys/bus/virtio/devices/virtio0";
 const ETH: &str = "/sys/class/net/eth0";
@@ -128,11 +141,12 @@ fn binds(m: &mut Machine) -> Outcome {
         m.wait_for(&format!("cat {ETH}/{field}"), value)?;
     }
     let vectors = m.run("grep -c MSI.*virtio0 /proc/interrupts")?;
-    if vectors.trim() != "3" {
+    let vectors = vectors.trim();
+    if vectors != (1 + 2 * m.setup.pairs).to_string() {
         return Err(format!("{vectors} MSI-X vectors"));
     }
     Ok(format!(
-        "packed ring, 3 MSI-X vectors, speed {speed}, duplex {duplex}"
+        "packed ring, {vectors} MSI-X vectors, speed {speed}, duplex {duplex}"
     ))
 }
 
@@ -167,20 +181,24 @@ fn payload(len: usize) -> Vec<u8> {
     bytes
 }
 
-fn download(m: &mut Machine) -> Outcome {
-    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let file = dir.path().join("file");
-    std::fs::write(&file, payload(MEGABYTES)).map_err(|e| e.to_string())?;
+/// This end's web server, with `file` of so many bytes below `dir`.
+fn httpd(m: &mut Machine, dir: &std::path::Path, len: usize) -> Result<Background, String> {
+    std::fs::write(dir.join("file"), payload(len)).map_err(|e| e.to_string())?;
     let mut httpd = m.network.command(&m.busybox);
-    httpd
-        .args(["httpd", "-f", "-p", "80", "-h"])
-        .arg(dir.path());
-    let _httpd = Background(httpd.spawn().map_err(|e| e.to_string())?);
+    httpd.args(["httpd", "-f", "-p", "80", "-h"]).arg(dir);
+    let httpd = Background(httpd.spawn().map_err(|e| e.to_string())?);
     let wait = "for i in 1 2 3 4 5 6 7 8 9; do nc -z";
     m.run(&format!(
         "{wait} {} 80 && break; usleep 200000; done",
         HOST.0
     ))?;
+    Ok(httpd)
+}
+
+fn download(m: &mut Machine) -> Outcome {
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let file = dir.path().join("file");
+    let _httpd = httpd(m, dir.path(), transfer())?;
 
     let started = Instant::now();
     m.run(&format!("wget -q -O /tmp/file http://{}/file", HOST.0))?;
@@ -204,7 +222,7 @@ fn upload(m: &mut Machine) -> Outcome {
     let mut wget = m.network.command(&m.busybox);
     crate::network::run(wget.args(["wget", "-q", "-O"]).arg(&file).arg(url))?;
     let took = started.elapsed();
-    if std::fs::read(&file).map_err(|e| e.to_string())? != payload(MEGABYTES) {
+    if std::fs::read(&file).map_err(|e| e.to_string())? != payload(transfer()) {
         return Err("other bytes than were sent".into());
     }
     let here = crate::network::run(
@@ -221,7 +239,7 @@ fn same_sum(here: &str, there: &str, took: Duration) -> Outcome {
     if here.len() != 64 || here != there {
         return Err(format!("SHA-256 is {here} here and {there} in the guest"));
     }
-    let rate = MEGABYTES as f64 / 1e6 / took.as_secs_f64();
+    let rate = transfer() as f64 / 1e6 / took.as_secs_f64();
     Ok(format!("SHA-256 {}…, {rate:.1} MB/s", &here[..8]))
 }
 
@@ -231,7 +249,7 @@ fn checksums(m: &mut Machine) -> Outcome {
     let filled = m.stat("/nic/tx_csum")?;
     // What is joined was verified before, and says so once only.
     let verified = m.stat("/nic/rx_csum_valid")? + m.stat("/nic/rx_coalesced")?;
-    let segments = MEGABYTES as u64 / MSS;
+    let segments = transfer() as u64 / MSS;
     if filled < segments || verified < segments {
         return Err(format!(
             "{filled} filled in, {verified} verified; sent {segments} each way"
@@ -259,6 +277,62 @@ fn segments(m: &mut Machine) -> Outcome {
     }
     Ok(format!(
         "{cut} segments cut from {chains} chains, {joined} joined into {frames} frames"
+    ))
+}
+
+/// Each queue pair is at work: the card steers by the table that the driver gave it, and the driver sends on
+/// the queue of the CPU that it is on.
+fn queues(m: &mut Machine) -> Outcome {
+    let pairs = m.setup.pairs;
+    let several = Feature::CTRL_VQ | Feature::MQ | Feature::RSS | Feature::MRG_RXBUF;
+    let several = several | Feature::CTRL_RX | Feature::CTRL_VLAN | Feature::CTRL_MAC_ADDR;
+    let bits = m.stats()?["feature_bits"][1].as_u64().unwrap_or(0);
+    let acknowledged = Feature::from_bits(bits);
+    if !acknowledged.contains(several) {
+        return Err(format!(
+            "acknowledged: {acknowledged}, not all of {several}"
+        ));
+    }
+    for kind in ["rx", "tx"] {
+        let queues = m.run(&format!("ls -d {ETH}/queues/{kind}-* | wc -l"))?;
+        if queues.trim() != pairs.to_string() {
+            return Err(format!("{} {kind} queues", queues.trim()));
+        }
+    }
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let len = 100_000;
+    let _httpd = httpd(m, dir.path(), len)?;
+    m.run(&format!(
+        "for i in $(seq 32); do wget -q -O /tmp/part$i http://{}/file & done; wait",
+        HOST.0
+    ))?;
+    let good = m.run("cat /tmp/part* | sha256sum; rm /tmp/part*")?;
+    let expected = dir.path().join("all");
+    std::fs::write(&expected, payload(len).repeat(32)).map_err(|e| e.to_string())?;
+    let sum = crate::network::run(
+        std::process::Command::new(&m.busybox)
+            .arg("sha256sum")
+            .arg(&expected),
+    )?;
+    if good.split_whitespace().next() != sum.split_whitespace().next() {
+        return Err("other bytes than were sent".into());
+    }
+    let mut interrupts = Vec::new();
+    for pair in 0..pairs {
+        let line = m.run(&format!("grep virtio0-input.{pair} /proc/interrupts"))?;
+        let counts = line.split_whitespace().skip(1);
+        let count: u64 = counts.map_while(|word| word.parse::<u64>().ok()).sum();
+        if count == 0 {
+            return Err(format!("receive queue {pair} never interrupted: {line}"));
+        }
+        interrupts.push(count);
+    }
+    let (commands, refused) = (m.stat("/nic/ctrl_ok")?, m.stat("/nic/ctrl_err")?);
+    if commands == 0 || refused != 0 {
+        return Err(format!("{commands} commands, {refused} refused"));
+    }
+    Ok(format!(
+        "receive interrupts {interrupts:?}, {commands} control commands, 0 refused"
     ))
 }
 

@@ -15,8 +15,16 @@ use crate::network::{Background, GUEST, Network, TAP, run};
 
 /// Most that a boot may take under emulation.
 const BOOT: Duration = Duration::from_secs(180);
-/// Most that a command in the guest may take.
+/// Most that a command in the guest may take, without data to transfer.
 const COMMAND: Duration = Duration::from_secs(120);
+/// Most that a megabyte may take.
+const MEGABYTE: Duration = Duration::from_secs(6);
+
+/// Megabytes that go each way: `WIREPATH_GUEST_MB`, or 10.
+pub fn megabytes() -> usize {
+    let said = std::env::var("WIREPATH_GUEST_MB").ok();
+    said.and_then(|mb| mb.parse().ok()).unwrap_or(10)
+}
 /// Kernel command line. The console is where commands go; a panic is an end.
 const APPEND: &str = "console=ttyS0 quiet net.ifnames=0 panic=0";
 /// An IOMMU that tells QEMU, and so the card, of every mapping that the guest makes.
@@ -32,6 +40,8 @@ pub struct Setup {
     pub serve: &'static [&'static str],
     /// The guest has an IOMMU.
     pub iommu: bool,
+    /// CPUs of the guest, and queue pairs that it is to use.
+    pub pairs: u16,
 }
 
 /// A kernel image, and where its modules are, if it has any.
@@ -76,6 +86,7 @@ impl Machine {
             .args(["-nographic", "-nodefaults", "-serial", "stdio"])
             .args(["-object", "memory-backend-memfd,id=mem,size=256M,share=on"])
             .args(["-numa", "node,memdev=mem"])
+            .args(["-smp", &setup.pairs.to_string()])
             .args(if setup.iommu { &IOMMU[..] } else { &[] })
             .arg("-device")
             .arg(format!(
@@ -151,7 +162,8 @@ impl Machine {
 
     /// Runs a shell command in the guest; what it printed.
     pub fn run(&mut self, command: &str) -> Result<String, String> {
-        self.console.run(command, COMMAND)
+        let data = MEGABYTE.saturating_mul(u32::try_from(megabytes()).unwrap_or(u32::MAX));
+        self.console.run(command, COMMAND.saturating_add(data))
     }
 
     /// Gives the guest a command that does not come back.
