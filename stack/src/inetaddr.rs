@@ -23,6 +23,8 @@ pub(crate) struct IfAddr {
     pub secondary: bool,
     /// IPv4: the broadcast address that was given with it.
     pub broadcast: Option<Ipv4Addr>,
+    /// No route to its network comes with it (`IFA_F_NOPREFIXROUTE`).
+    pub noprefixroute: bool,
     /// IPv6: whether it is this host's alone.
     pub dad: Dad,
     /// IPv6: it is used without asking (`IFA_F_NODAD`).
@@ -44,6 +46,7 @@ impl IfAddr {
             scope,
             secondary: false,
             broadcast: None,
+            noprefixroute: false,
             dad: Dad::Done,
             nodad: false,
         }
@@ -311,7 +314,7 @@ fn ifa_routes(ifa: &IfAddr, source: IpAddr) -> Vec<RouteSpec> {
     let mut routes = vec![route(host, RouteType::Local)];
     if !v4 {
         // ::1 has no network.
-        if dev != IfIndex::LO || cidr != host {
+        if !ifa.noprefixroute && (dev != IfIndex::LO || cidr != host) {
             routes.push(RouteSpec {
                 metric: IP6_RT_PRIO_ADDRCONF,
                 ..route(cidr.network(), RouteType::Unicast)
@@ -331,6 +334,9 @@ fn ifa_routes(ifa: &IfAddr, source: IpAddr) -> Vec<RouteSpec> {
     if !ifa.secondary && cidr != host {
         if let Some(last) = cidr.broadcast() {
             broadcast(last);
+        }
+        if ifa.noprefixroute {
+            return routes;
         }
         let kind = match dev {
             IfIndex::LO => RouteType::Local,

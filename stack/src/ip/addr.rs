@@ -83,8 +83,9 @@ impl Stack {
                 }
                 // For IPv4, iproute2 only warns.
                 "nodad" => ifa.nodad = cidr.address().is_ipv6(),
+                "noprefixroute" => ifa.noprefixroute = true,
                 // There are no lifetimes.
-                "noprefixroute" | "valid_lft" | "preferred_lft" | "peer" | "label" | "anycast" => {
+                "valid_lft" | "preferred_lft" | "peer" | "label" | "anycast" => {
                     return Err(word.error("is not supported here"));
                 }
                 _ => return Err(word.error("unknown word of an address")),
@@ -150,6 +151,9 @@ impl Stack {
                 if ifa.secondary {
                     out += "secondary ";
                 }
+                if ifa.noprefixroute {
+                    out += "noprefixroute ";
+                }
                 let _ = writeln!(out, "{}", device.name);
                 out += LIFETIME;
             }
@@ -169,6 +173,7 @@ impl Stack {
                     (ifa.nodad, "nodad "),
                     (ifa.dad == Dad::Failed, "dadfailed "),
                     (ifa.dad.is_tentative(), "tentative "),
+                    (ifa.noprefixroute, "noprefixroute "),
                 ] {
                     out += if is { flag } else { "" };
                 }

@@ -95,3 +95,32 @@ fn what_comes_in_while_it_is_down_is_lost() {
     host.receive([crate::ping4(b"x")]);
     assert_eq!(host.sent().len(), 1);
 }
+
+/// What iproute2 6.1 printed of a 6.18 kernel, over the same commands.
+#[test]
+fn addresses_come_without_a_route_when_asked() {
+    let mut stack = two_links();
+    for line in [
+        "addr add 10.0.1.1/24 dev eth0 noprefixroute",
+        "addr add 10.0.1.2/24 dev eth0 noprefixroute",
+        "addr add fd00::1/64 dev eth0 noprefixroute",
+    ] {
+        stack.ip(line).unwrap();
+    }
+    assert_eq!(stack.ip("route show").unwrap(), "");
+    assert_eq!(
+        stack.ip("route show table local dev eth0").unwrap(),
+        "local 10.0.1.1 proto kernel scope host src 10.0.1.1 \n\
+         local 10.0.1.2 proto kernel scope host src 10.0.1.1 \n\
+         broadcast 10.0.1.255 proto kernel scope link src 10.0.1.1 \n"
+    );
+    assert!(!stack.ip("-6 route show").unwrap().contains("fd00::/64"));
+    let shown = stack.ip("addr show dev eth0").unwrap();
+    for line in [
+        "inet 10.0.1.1/24 scope global noprefixroute eth0\n",
+        "inet 10.0.1.2/24 scope global secondary noprefixroute eth0\n",
+        "inet6 fd00::1/64 scope global noprefixroute \n",
+    ] {
+        assert!(shown.contains(line), "{line}{shown}");
+    }
+}
