@@ -302,11 +302,11 @@ fn queues(m: &mut Machine) -> Outcome {
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let len = 100_000;
     let _httpd = httpd(m, dir.path(), len)?;
-    m.run(&format!(
-        "for i in $(seq 32); do wget -q -O /tmp/part$i http://{}/file & done; wait",
+    let said = m.run(&format!(
+        "for i in $(seq 32); do wget -q -O /tmp/part$i http://{}/file 2>&1 & done; wait",
         HOST.0
     ))?;
-    let good = m.run("cat /tmp/part* | sha256sum; rm /tmp/part*")?;
+    let good = m.run("cat /tmp/part* | sha256sum")?;
     let expected = dir.path().join("all");
     std::fs::write(&expected, payload(len).repeat(32)).map_err(|e| e.to_string())?;
     let sum = crate::network::run(
@@ -315,8 +315,10 @@ fn queues(m: &mut Machine) -> Outcome {
             .arg(&expected),
     )?;
     if good.split_whitespace().next() != sum.split_whitespace().next() {
-        return Err("other bytes than were sent".into());
+        let parts = m.run("ls -l /tmp/part*; free; dmesg | tail -n 20")?;
+        return Err(format!("other bytes than were sent: {said}\n{parts}"));
     }
+    m.run("rm /tmp/part*")?;
     let mut interrupts = Vec::new();
     for pair in 0..pairs {
         let line = m.run(&format!("grep virtio0-input.{pair} /proc/interrupts"))?;
