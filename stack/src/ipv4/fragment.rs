@@ -37,17 +37,17 @@ impl Stack {
             fill_checksum(&mut skb, start, usize::from(offset));
             skb.csum = CsumState::None;
         }
-        skb.pieces = pieces;
+        let total = skb.len() - header_len;
+        // Pieces that do not fit are cut anew: the packet is traced as one that has none.
+        skb.pieces = pieces.filter(|p| p.fit(total, room));
         self.trace(&skb, Stage::Fragment);
-        let pieces = skb.pieces.take();
+        let same = skb.pieces.take();
         self.stats.fragmented += 1;
         let (base, more_after) = (frag_off & IP_OFFSET, frag_off & IP_MF);
-        let total = skb.len() - header_len;
-        let same = pieces.as_deref().filter(|p| p.fit(total, room));
         // ip_fraglist_prepare() has no don't-fragment bit, though the pieces came with it.
         let df = if same.is_some() { 0 } else { df };
         let mut at = 0;
-        for len in Pieces::cut(same, total, room) {
+        for len in Pieces::cut(same.as_deref(), total, room) {
             let more = if at + len < total { IP_MF } else { more_after };
             // at ≤ 65535, so at / 8 fits 13 bits; base + at / 8 does as the whole datagram is at most 65535 bytes.
             let field = base.wrapping_add((at / 8) as u16) & IP_OFFSET | more | df;
