@@ -300,6 +300,8 @@ fn queues(m: &mut Machine) -> Outcome {
         }
     }
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+    // The guest's files are in its memory, and a large one leaves no room for these.
+    m.run("rm -f /tmp/file /www/file")?;
     let len = 100_000;
     let _httpd = httpd(m, dir.path(), len)?;
     let said = m.run(&format!(
