@@ -166,18 +166,13 @@ module dma_port
     return id == ID_CTRL ? 8'(NumQueues - 1) : 8'(id);
   endfunction
 
-  logic clk_r, clk_b;
-  clock_gate u_gate_r (
+  logic clk_responses;
+  clock_gate u_gate_responses (
     .clk_i,
-    .en_i (!rst_ni || m_axi_rvalid_i || r_valid_o != '0),
-    .clk_o(clk_r)
+    .en_i (!rst_ni || m_axi_rvalid_i || m_axi_bvalid_i || shown),
+    .clk_o(clk_responses)
   );
-  clock_gate u_gate_b (
-    .clk_i,
-    .en_i (!rst_ni || m_axi_bvalid_i || b_shown),
-    .clk_o(clk_b)
-  );
-  always_ff @(posedge clk_r) begin
+  always_ff @(posedge clk_responses) begin
     automatic logic [7:0] first = m_axi_rid_i[7:5] == ID_DESC ? 8'd0 :
                                   m_axi_rid_i[7:5] == ID_RING ? 8'(NumQueues) : 8'(2 * NumQueues);
     r_valid_o <= rst_ni && m_axi_rvalid_i ? Readers'(1) << (first + queue_of(m_axi_rid_i[4:0])) : '0;
@@ -188,7 +183,7 @@ module dma_port
     end
   end
 
-  always_ff @(posedge clk_b) begin
+  always_ff @(posedge clk_responses) begin
     word_done_o  <= '0;
     burst_done_o <= '0;
     if (rst_ni && m_axi_bvalid_i) begin

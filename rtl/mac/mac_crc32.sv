@@ -29,10 +29,7 @@ module mac_crc32
 
   assign x = word_i ^ {32'd0, crc_q};
 
-  always_comb begin
-    tree = '0;
-    if (tail_q || word_valid_i) tree = crc32_word(tail_q ? tail_x_q : x);
-  end
+  assign tree = crc32_word(tail_q ? tail_x_q : x);
 
   always_ff @(posedge clk_i) begin
     if (init_i) crc_q <= CRC32_INIT;

@@ -166,6 +166,9 @@ impl Model {
             .flag("-w")
             .include(&self.dir)
             .includes(headers);
+        for flag in toolchain.model_flags() {
+            build.flag(flag);
+        }
         let mut dependencies = files_ending(&self.dir, ".h")?;
         dependencies.extend(files);
         dependencies.push(crate::cpp_dir().join("triggers.h"));

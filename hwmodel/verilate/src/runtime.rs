@@ -33,7 +33,7 @@ pub fn compile(toolchain: &Toolchain, headers: &[PathBuf], out: &Path) -> Result
     )?;
     println!("cargo::rustc-link-lib=pthread");
     // clang++ calls libatomic for some of the runtime's atomics.
-    if toolchain.compiler.to_string_lossy().contains("clang") {
+    if toolchain.is_clang() {
         println!("cargo::rustc-link-lib=atomic");
     }
     Ok(())
