@@ -98,49 +98,34 @@ module nic
 
   import virtio_pkg::*;
 
-  localparam int unsigned NumQueues   = 2 * QueuePairs + 1;
-  localparam int unsigned CTRL        = NumQueues - 1;
-  localparam int unsigned HeaderBytes = 18;            // Ethernet header with one VLAN tag
-  localparam int unsigned FcsBytes    = 4;
+  localparam int unsigned NumQueues = 2 * QueuePairs + 1;
+  localparam int unsigned CTRL      = NumQueues - 1;
+  localparam int unsigned FcsBytes  = 4;
 
-  // What this RTL can do; Features chooses from it what is built, and cfg_features_i what is offered.
-  localparam logic [63:0] SUPPORTED =
-      (64'd1 << F_VERSION_1) | (64'd1 << F_RING_PACKED) | (64'd1 << F_ACCESS_PLATFORM) |
-      (64'd1 << F_EVENT_IDX) | (64'd1 << F_IN_ORDER) | (64'd1 << F_RING_RESET) |
-      (64'd1 << F_INDIRECT_DESC) | (64'd1 << F_NET_MRG_RXBUF) | (64'd1 << F_NET_HASH_REPORT) |
-      (64'd1 << F_NET_CSUM) | (64'd1 << F_NET_GUEST_CSUM) | (64'd1 << F_NET_MTU) |
-      (64'd1 << F_NET_HOST_TSO4) | (64'd1 << F_NET_HOST_TSO6) | (64'd1 << F_NET_HOST_ECN) |
-      (64'd1 << F_NET_HOST_USO) | (64'd1 << F_NET_GUEST_TSO4) | (64'd1 << F_NET_GUEST_TSO6) |
-      (64'd1 << F_NET_MAC) | (64'd1 << F_NET_STATUS) | (64'd1 << F_NET_SPEED_DUPLEX) |
-      (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_CTRL_RX) | (64'd1 << F_NET_CTRL_VLAN) |
-      (64'd1 << F_NET_CTRL_MAC_ADDR) | (64'd1 << F_NET_MQ) | (64'd1 << F_NET_RSS) |
-      (64'd1 << F_NET_NOTF_COAL);
+  // Features chooses from SUPPORTED what is built, and cfg_features_i what is offered.
   localparam logic [63:0] BUILT = with_requirements(with_requirements(SUPPORTED & Features));
 
   // ---- device options, taken during reset ---------------------------------------------------------
-  // Registers of a clock that stands from then on, so that nothing behind them is evaluated for them.
-  logic clk_options;
-  clock_gate u_gate_options (
+  logic [63:0] offered_features;
+  logic [3:0]  offered_pairs;
+  logic [47:0] mac;
+  logic [15:0] mtu, max_frame;  // max_frame: bytes without FCS
+  device_options #(
+    .QueuePairs(QueuePairs),
+    .Built     (BUILT)
+  ) u_options (
     .clk_i,
-    .en_i (!rst_ni),
-    .clk_o(clk_options)
+    .rst_ni,
+    .cfg_features_i,
+    .cfg_mac_i,
+    .cfg_queue_pairs_i,
+    .cfg_mtu_i,
+    .offered_o    (offered_features),
+    .queue_pairs_o(offered_pairs),
+    .mac_o        (mac),
+    .mtu_o        (mtu),
+    .max_frame_o  (max_frame)
   );
-  logic [63:0] offered_q;
-  logic [3:0]  pairs_q;
-  logic [47:0] mac_q;
-  logic [15:0] mtu_q, max_frame_q;  // max_frame_q: bytes without FCS
-  always_ff @(posedge clk_options) begin
-    if (!rst_ni) begin
-      // One pair has nothing to choose.
-      automatic logic [63:0] chosen = cfg_features_i & BUILT &
-                                      ~(cfg_queue_pairs_i == 4'd1 ? 64'd1 << F_NET_MQ : 64'd0);
-      offered_q   <= with_requirements(with_requirements(chosen));
-      pairs_q     <= cfg_queue_pairs_i;
-      mac_q       <= cfg_mac_i;
-      mtu_q       <= cfg_mtu_i;
-      max_frame_q <= cfg_mtu_i + 16'(HeaderBytes);
-    end
-  end
 
   // ---- control --------------------------------------------------------------------------------------
   vq_cfg_t              vq_cfg [NumQueues];
@@ -194,10 +179,10 @@ module nic
     .rresp_o          (s_axil_rresp_o),
     .rvalid_o         (s_axil_rvalid_o),
     .rready_i         (s_axil_rready_i),
-    .features_i       (offered_q),
-    .queue_pairs_i    (pairs_q),
+    .features_i       (offered_features),
+    .queue_pairs_i    (offered_pairs),
     .mac_i            (ctrl_cfg.mac),
-    .mtu_i            (mtu_q),
+    .mtu_i            (mtu),
     .bus_master_en_i,
     .msix_enable_i,
     .msix_mask_i,
@@ -415,8 +400,8 @@ module nic
       .enable_i     (vq_cfg[CTRL].enable),
       .clear_i      (device_reset),
       .features_i   (features),
-      .mac_i        (mac_q),
-      .queue_pairs_i(pairs_q),
+      .mac_i        (mac),
+      .queue_pairs_i(offered_pairs),
       .desc_i       (desc[CTRL]),
       .desc_valid_i (desc_valid[CTRL]),
       .desc_ready_o (desc_ready[CTRL]),
@@ -446,7 +431,7 @@ module nic
   end else begin : gen_no_ctrl_vq
     always_comb begin
       ctrl_cfg       = '0;
-      ctrl_cfg.mac   = mac_q;
+      ctrl_cfg.mac   = mac;
       ctrl_cfg.pairs = 4'd1;
     end
     assign rss_key                  = '0;
@@ -525,14 +510,13 @@ module nic
     .clk_i,
     .rst_ni,
     .enable_i    (rx_enable),
-    .forget_i    ('0),
     .size_i      (rx_size),
     .guest_csum_i(features[F_NET_GUEST_CSUM]),
     .mergeable_i  (BUILT[F_NET_MRG_RXBUF] && features[F_NET_MRG_RXBUF]),
     .hash_report_i(BUILT[F_NET_HASH_REPORT] && features[F_NET_HASH_REPORT]),
-    .max_frame_i (max_frame_q + 16'(FcsBytes)),
+    .max_frame_i (max_frame + 16'(FcsBytes)),
     .mac_control_i(mac_ctrl.rx_pause),
-    .station_i   (mac_q),
+    .station_i   (mac),
     .pause_o     (pause),
     .quanta_o    (quanta),
     .tx_pause_i  (mac_ctrl.tx_pause),
@@ -629,7 +613,7 @@ module nic
     .ecn_i       (features[F_NET_HOST_ECN]),
     .uso_i       (features[F_NET_HOST_USO]),
     .hash_hdr_i  (features[F_NET_HASH_REPORT]),
-    .max_frame_i (max_frame_q),
+    .max_frame_i (max_frame),
     .desc_i      (tx_desc),
     .desc_valid_i(tx_desc_valid),
     .desc_ready_o(tx_desc_ready),
@@ -644,7 +628,7 @@ module nic
     .r_error_i   (r_error),
     .r_valid_i   (tx_r_valid),
     .cycle_i,
-    .station_i   (mac_q),
+    .station_i   (mac),
     .pause_i     (pause),
     .quanta_i    (quanta),
     .xoff_i      (xoff),
@@ -703,12 +687,6 @@ module nic
                    tx_busy || ctrl_vq_busy || timers_busy;
 
 `ifndef SYNTHESIS
-  always_ff @(posedge clk_options) begin
-    if (!rst_ni) begin
-      assert (cfg_queue_pairs_i != '0 && 32'(cfg_queue_pairs_i) <= QueuePairs)
-      else $fatal(1, "nic: cfg_queue_pairs_i must be 1..QueuePairs");
-    end
-  end
   initial begin
     assert (QueuePairs >= 1 && QueuePairs <= MAX_QUEUE_PAIRS)
     else $fatal(1, "nic: QueuePairs must be 1..8");

@@ -18,7 +18,6 @@ module rx_path
   input  logic                       clk_i,
   input  logic                       rst_ni,
   input  logic [QueuePairs-1:0]      enable_i,        // receive queues enabled, device running
-  input  logic [QueuePairs-1:0]      forget_i,        // see rx_return
   input  logic [15:0]                size_i [QueuePairs],  // queue_size
   input  logic                       guest_csum_i,    // VIRTIO_NET_F_GUEST_CSUM negotiated
   input  logic                       mergeable_i,     // VIRTIO_NET_F_MRG_RXBUF negotiated
@@ -302,7 +301,6 @@ module rx_path
     .clk_i(clk),
     .rst_ni,
     .enable_i,
-    .forget_i,
     .size_i,
     .mergeable_i,
     .hash_report_i,

@@ -15,7 +15,7 @@
 // rx_return has no room because the queue's write responses do not come.
 // Queue disabled: frames are dropped and counted, a frame in progress ends with its current burst.
 // enable_i[p] = 0 and idle_o[p] = 1: nothing of the queue is outstanding on AXI or will be.
-// An error response pulses error_o[p]. forget_i: see rx_return.
+// An error response pulses error_o[p].
 module rx_dma
   import nic_pkg::*;
   import virtio_pkg::*;
@@ -29,7 +29,6 @@ module rx_dma
   input  logic                     clk_i,
   input  logic                     rst_ni,
   input  logic [QueuePairs-1:0]    enable_i,            // queue enabled and device running
-  input  logic [QueuePairs-1:0]    forget_i,
   input  logic [15:0]              size_i [QueuePairs], // queue_size, static while enabled
   input  logic                     mergeable_i,         // VIRTIO_NET_F_MRG_RXBUF negotiated
   input  logic                     hash_report_i,       // VIRTIO_NET_F_HASH_REPORT: 20-byte header
@@ -260,7 +259,6 @@ module rx_dma
     .clk_i,
     .rst_ni,
     .enable_i,
-    .forget_i,
     .pair_i       (pair_q),
     .chain_id_i   (state_q == WRITE || patching ? id_q : desc.id),
     .chain_len_i  (chain_from_q - (state_q == WRITE ? remaining_q - LenW'(n) : remaining_q)),

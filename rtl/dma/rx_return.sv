@@ -11,7 +11,6 @@
 // Responses are counted per queue: bursts of a queue are acknowledged in the order of their issue.
 // enable_i[p] = 0: what was acknowledged is discarded (drop_o pulses for each frame that was not
 // void); idle_o[p] = 1 when nothing is left and no response is missing.
-// forget_i[p] (only while disabled): the missing responses will never be shown; count them as there.
 module rx_return
   import nic_pkg::*;
 #(
@@ -24,7 +23,6 @@ module rx_return
   input  logic                  clk_i,
   input  logic                  rst_ni,
   input  logic [QueuePairs-1:0] enable_i,
-  input  logic [QueuePairs-1:0] forget_i,
 
   // All of one queue: that of the frame in progress
   input  logic [PairW-1:0]      pair_i,
@@ -169,8 +167,7 @@ module rx_return
     end else begin
       if (burst_valid_i) seq_q[pair_i] <= seq_q[pair_i] + SeqW'(1);
       for (int unsigned p = 0; p < QueuePairs; p++) begin
-        if (forget_i[p]) acked_q[p] <= seq_q[p];
-        else if (b_valid_i[p]) acked_q[p] <= acked_q[p] + SeqW'(1);
+        if (b_valid_i[p]) acked_q[p] <= acked_q[p] + SeqW'(1);
       end
 
       open_q <= frame_push ? '0 : open_next;
@@ -212,8 +209,6 @@ module rx_return
         assert (frame_wptr_q[p] - frame_rptr_q[p] <= (FrameW + 1)'(FrameDepth))
         else $fatal(1, "rx_return: frames overflow");
       end
-      assert ((forget_i & enable_i) == '0)
-      else $fatal(1, "rx_return: responses forgotten of a queue at work");
     end
   end
 `endif

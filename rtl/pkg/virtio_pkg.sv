@@ -45,6 +45,19 @@ package virtio_pkg;
   localparam int unsigned F_NET_RSS           = 60;
   localparam int unsigned F_NET_SPEED_DUPLEX  = 63;
 
+  // The features that this RTL can do.
+  localparam logic [63:0] SUPPORTED =
+      (64'd1 << F_VERSION_1) | (64'd1 << F_RING_PACKED) | (64'd1 << F_ACCESS_PLATFORM) |
+      (64'd1 << F_EVENT_IDX) | (64'd1 << F_IN_ORDER) | (64'd1 << F_RING_RESET) |
+      (64'd1 << F_INDIRECT_DESC) | (64'd1 << F_NET_MRG_RXBUF) | (64'd1 << F_NET_HASH_REPORT) |
+      (64'd1 << F_NET_CSUM) | (64'd1 << F_NET_GUEST_CSUM) | (64'd1 << F_NET_MTU) |
+      (64'd1 << F_NET_HOST_TSO4) | (64'd1 << F_NET_HOST_TSO6) | (64'd1 << F_NET_HOST_ECN) |
+      (64'd1 << F_NET_HOST_USO) | (64'd1 << F_NET_GUEST_TSO4) | (64'd1 << F_NET_GUEST_TSO6) |
+      (64'd1 << F_NET_MAC) | (64'd1 << F_NET_STATUS) | (64'd1 << F_NET_SPEED_DUPLEX) |
+      (64'd1 << F_NET_CTRL_VQ) | (64'd1 << F_NET_CTRL_RX) | (64'd1 << F_NET_CTRL_VLAN) |
+      (64'd1 << F_NET_CTRL_MAC_ADDR) | (64'd1 << F_NET_MQ) | (64'd1 << F_NET_RSS) |
+      (64'd1 << F_NET_NOTF_COAL);
+
   // 5.1.3.1: f without the features whose requirement it lacks. A requirement may be lost by that:
   // applied twice, nothing is left to take away (ECN needs TSO, which needs CSUM).
   function automatic logic [63:0] with_requirements(logic [63:0] f);
