@@ -386,7 +386,6 @@ fn rx_dma(name: &str, pairs: u32, width: u32) -> Block {
         .parameter("MaxQueueSize", "64")
         .parameter("StarveCycles", "200")
         .input("enable_i", pairs)
-        .input("forget_i", pairs)
         .input("mergeable_i", 1)
         .input("hash_report_i", 1)
         .input("frame_i", 148) // rx_frame_t

@@ -24,15 +24,15 @@ class Port {
           responses_{responses.data()},
           burst_count_{static_cast<std::uint32_t>(bursts.size())},
           response_count_{static_cast<std::uint32_t>(responses.size())},
-          end_{window.read_begun ? bursts_[0].end : 0},
-          answers_{!bursts.empty() || !responses.empty() || window.response_waits} {
+          end_{window.read_begun ? bursts_[0].end : 0} {
         w_.read_count = w_.read_done = w_.response_count = 0;
         w_.aw_count = w_.ar_count = w_.write_count = 0;
+        due_ = next_due();
     }
 
     // Before the edge of `cycle`. False when the window ends with it.
     bool handshake(std::uint32_t cycle) {
-        return !(answers_ | asks()) || channels(cycle);
+        return ((cycle < due_) & !asks()) || channels(cycle);
     }
 
     // Whether the edge left something on the outputs that may not be taken.
@@ -49,12 +49,11 @@ class Port {
     // Out of line: in most cycles nothing is on the channels, and the loop stays short.
     [[gnu::noinline]] bool channels(std::uint32_t cycle) {
         bool more = true;
-        if (answers_) {
+        if (cycle >= due_) {
             read_data(cycle);
             respond(cycle);
             if (w_.read_more && w_.read_done == burst_count_) more = false;
-            answers_ = t_.m_axi_rvalid_i | t_.m_axi_bvalid_i | (w_.read_done < burst_count_) |
-                       (w_.response_count < response_count_);
+            due_ = next_due();
         }
         if (asks()) {
             if (!read_address(cycle)) more = false;
@@ -62,6 +61,17 @@ class Port {
             write_data(cycle);
         }
         return more;
+    }
+
+    // The first cycle in which R or B changes: at once while something is on them.
+    std::uint32_t next_due() const {
+        if (t_.m_axi_rvalid_i | t_.m_axi_bvalid_i | (w_.read_count < end_)) return 0;
+        std::uint32_t due = UINT32_MAX;
+        if (w_.read_begun < burst_count_) due = bursts_[w_.read_begun].cycle;
+        if (w_.response_count < response_count_) {
+            due = std::min(due, responses_[w_.response_count].cycle);
+        }
+        return due;
     }
 
     void read_data(std::uint32_t cycle) {
@@ -136,8 +146,8 @@ class Port {
     const std::uint32_t burst_count_, response_count_;
     // Beats up to the end of the burst under way.
     std::uint32_t end_;
-    // Something is on R or B, or will be.
-    bool answers_;
+    // Before this cycle nothing happens on R and B.
+    std::uint32_t due_;
 };
 
 }  // namespace wirepath
