@@ -25,7 +25,7 @@ fn rx_dma() {
         "void chains",
         "errors",
         "disables",
-        "responses given up",
+        "responses held back",
         "cycles asleep",
     ] {
         assert!(report.count(what) > 10, "too little of: {what}");

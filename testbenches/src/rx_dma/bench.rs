@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 
 /// Cycles in which something must happen while everything is there.
 const DEADLINE: u64 = 20_000;
-/// Cycles after which a disabled queue whose responses do not come is told so.
+/// Cycles after which a disabled queue gets the responses that were held back.
 const GRACE: u64 = 4000;
 /// Cycles of silence after which a queue may be set up anew, as in `common_cfg`.
 const QUIET: u32 = 4;
@@ -259,7 +259,7 @@ impl<'a> Bench<'a> {
         i[p::DATA_VALID_I] =
             u64::from(!self.words.is_empty()) & chance(self.rng, self.scenario.data);
         i[p::DATA_I] = self.words.front().copied().unwrap_or(0);
-        for port in [p::ENABLE_I, p::DESC_VALID_I, p::USED_READY_I, p::FORGET_I] {
+        for port in [p::ENABLE_I, p::DESC_VALID_I, p::USED_READY_I] {
             i[port] = 0;
         }
         for pair in 0..self.variant.pairs {
@@ -294,32 +294,24 @@ impl<'a> Bench<'a> {
 
         i[p::B_VALID_I] = 0;
         i[p::B_ERROR_I] = self.rng.random_range(0..2); // counts with a response only
-        let due = |pair: &usize| {
-            let stuck = self.scenario.stuck == Some(*pair) && self.bursts[*pair] > 20;
-            !stuck
-                && self.responses[*pair]
+        let late = |pair: usize| matches!(self.life[pair], Life::Off { since, .. } if self.now > since + GRACE);
+        let stuck = |pair: usize| self.scenario.stuck == Some(pair) && self.bursts[pair] > 20;
+        let due = |&pair: &usize| {
+            (!stuck(pair) || late(pair))
+                && self.responses[pair]
                     .front()
                     .is_some_and(|r| r.0 <= self.now)
         };
         if let Some(pair) = (0..self.variant.pairs).filter(due).choose(self.rng)
             && let Some((_, touched)) = self.responses[pair].pop_front()
         {
+            self.report.add("responses held back", stuck(pair).into());
             let error = self.rng.random_bool(self.scenario.error);
             i[p::B_VALID_I] = 1 << pair;
             i[p::B_ERROR_I] = error.into();
             touched
                 .iter()
                 .for_each(|base| self.memory.pending(*base, -1));
-        }
-        for pair in 0..self.variant.pairs {
-            if let Life::Off { since, .. } = self.life[pair]
-                && self.now > since + GRACE
-                && !self.responses[pair].is_empty()
-            {
-                i[p::FORGET_I] |= 1 << pair;
-                self.responses[pair].clear();
-                self.report.add("responses given up", 1);
-            }
         }
     }
 
@@ -344,7 +336,7 @@ impl<'a> Bench<'a> {
 
     /// busy_o = 0: nothing changes until an input does.
     fn check_sleep(&mut self) -> Result<(), Failure> {
-        let b = self.inputs[p::B_VALID_I] != 0 || self.inputs[p::FORGET_I] != 0;
+        let b = self.inputs[p::B_VALID_I] != 0;
         if let Some((inputs, outputs)) = self.before.take()
             && inputs == self.inputs
             && outputs != self.outputs
