@@ -6,8 +6,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use common::function::{self, COMMON, DEVICE, NOTIFY, REGISTER_BAR};
+use common::function::{COMMON, DEVICE, NOTIFY, REGISTER_BAR};
 use common::memory::{self, BUS_BASE};
+use common::pci;
 use driver::{
     BarFile, Error, FdInterrupts, Feature, Interrupts, Options, PciRegisters, VirtioNet, Width,
 };
@@ -18,7 +19,7 @@ const BAR: &str = "resource2";
 fn function_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
-    let mut config = function::config_space(3);
+    let mut config = pci::config_space(3);
     config[0x10] = 1; // BAR 0 is in I/O space: its file cannot be mapped
     fs::write(path.join("config"), config).unwrap();
     fs::write(path.join("resource0"), [0; 64]).unwrap();

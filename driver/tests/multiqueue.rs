@@ -3,7 +3,8 @@
 mod common;
 
 use common::bench::{Bench, HDR_PLAIN, Net, frame, probe};
-use common::function::{Function, RSS, vector_of};
+use common::function::{Function, RSS};
+use common::pci::vector_of;
 use driver::{Coalesce, Error, Feature, Options, Queue, Rss, RxMode};
 use stack::{NetDeviceOps, SkBuff};
 

@@ -7,8 +7,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use common::bench::{Bench, HDR_PLAIN, frame, probe, works};
-use common::function::{DEVICE, Function, Msi, Pci, vector_of};
+use common::function::{DEVICE, Function};
 use common::memory;
+use common::pci::{Msi, Pci, vector_of};
 use driver::{Duplex, Error, Feature, Options, Queue, VirtioNet};
 use stack::{NetDeviceOps, SkBuff};
 

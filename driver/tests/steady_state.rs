@@ -7,8 +7,9 @@ mod counting;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use common::function::{Function, Msi, Pci, vector_of};
+use common::function::Function;
 use common::memory;
+use common::pci::{Msi, Pci, vector_of};
 use counting::allocations;
 use driver::{Feature, Options, VirtioNet};
 use stack::{NetDeviceOps, SkBuff};

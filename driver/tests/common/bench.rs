@@ -6,8 +6,9 @@ use std::rc::Rc;
 use driver::{Error, Feature, FileDma, NetDevHandle, Options, VirtioNet};
 use stack::{NetDeviceOps, SkBuff};
 
-use super::function::{Function, Msi, Pci, Sent, vector_of};
+use super::function::{Function, Sent};
 use super::memory;
+use super::pci::{Msi, Pci, vector_of};
 
 /// An ordinary received frame.
 pub const HDR_PLAIN: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];

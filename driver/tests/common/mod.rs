@@ -8,3 +8,4 @@ pub mod bench;
 pub mod function;
 pub mod memory;
 pub mod packed;
+pub mod pci;
