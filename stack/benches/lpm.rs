@@ -15,7 +15,7 @@ use std::time::Duration;
 fn table<K: Key>(routes: usize, spread: impl Fn(u64, u64) -> K) -> (Lpm<K>, Vec<K>) {
     let (prefixes, keys) = routes::table(routes, spread);
     let mut lpm = Lpm::default();
-    lpm.insert(K::default(), 0, u32::MAX - 1);
+    lpm.insert(K::default(), 0, routes as u32);
     for (value, (key, len)) in prefixes.into_iter().enumerate() {
         lpm.insert(key, len, value as u32);
     }

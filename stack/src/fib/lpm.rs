@@ -1,13 +1,13 @@
 //! Longest-prefix match: a [`Trie`], and shortcuts through it for large IPv4 tables and for those with few prefixes.
 
-use super::direct::{BUCKET_BITS, Direct, LOW_BITS};
+use super::direct::{Direct, NODE_BITS, SLOT_BITS, VALUES};
 use super::small::{SMALL_TO, Small};
 use super::trie::{Key, Trie};
 
-/// Prefixes from which on the shortcut pays for its memory (2.4 MB at least).
+/// Prefixes from which on the shortcut pays for its memory (4.5 MB at least).
 const DIRECT_FROM: usize = 512;
 
-/// Prefixes with numbers (less than `u32::MAX`) as values.
+/// Prefixes with numbers (less than 2^31 - 1) as values.
 #[derive(Clone, Debug)]
 pub struct Lpm<K> {
     trie: Trie<K>,
@@ -75,18 +75,16 @@ impl<K: Key> Lpm<K> {
 
     /// Adds a prefix; an existing one gets the new value, and the old one is returned.
     pub fn insert(&mut self, key: K, len: u8, value: u32) -> Option<u32> {
+        debug_assert!(value < VALUES);
         let key = key.prefix(len);
         let old = self.trie.insert(key, len, value);
         self.rebuild_small();
-        if self.direct.is_none() {
-            if K::BITS == 32 && self.trie.len() >= DIRECT_FROM {
-                self.build();
-            }
-        } else if let (Some(direct), Some(v4)) = (&mut self.direct, key.as_v4()) {
-            if len < BUCKET_BITS {
-                direct.insert_short(v4, len, value);
-            } else {
-                self.rebuild(key);
+        if self.direct.is_some() {
+            self.changed(key, len);
+        } else if K::BITS == 32 && self.trie.len() >= DIRECT_FROM {
+            self.direct = Some(Box::new(Direct::new()));
+            for (key, len, _) in self.trie.prefixes() {
+                self.changed(key, len);
             }
         }
         old
@@ -99,14 +97,8 @@ impl<K: Key> Lpm<K> {
         self.rebuild_small();
         if self.trie.len() < DIRECT_FROM / 2 {
             self.direct = None;
-        } else if let (Some(direct), Some(v4)) = (&mut self.direct, key.as_v4()) {
-            if len < BUCKET_BITS {
-                let next = len.checked_sub(1);
-                let next = next.and_then(|len| self.trie.longest_within(key, len));
-                direct.remove_short(v4, len, next);
-            } else {
-                self.rebuild(key);
-            }
+        } else {
+            self.changed(key, len);
         }
         Some(old)
     }
@@ -116,43 +108,30 @@ impl<K: Key> Lpm<K> {
         self.trie.prefixes()
     }
 
-    /// The bucket of `key` anew.
-    fn rebuild(&mut self, key: K) {
+    /// Tells the shortcut about a prefix that came, went or has another value.
+    fn changed(&mut self, key: K, len: u8) {
+        let (Some(direct), Some(v4)) = (&mut self.direct, key.as_v4()) else {
+            return;
+        };
+        if len < NODE_BITS {
+            direct.set_short(v4, len, self.trie.longest_within(key, len));
+            return;
+        }
+        let (outer, longest) = match len {
+            ..=SLOT_BITS => (NODE_BITS, SLOT_BITS),
+            _ => (SLOT_BITS, K::BITS),
+        };
         let mut prefixes = Vec::new();
-        let bucket = key.prefix(BUCKET_BITS);
-        for (key, len, value) in self.trie.prefixes_within(bucket, BUCKET_BITS) {
+        for (key, len, value) in self.trie.prefixes_within(key.prefix(outer), outer, longest) {
             prefixes.extend(key.as_v4().map(|key| (key, len, value)));
         }
-        prefixes.sort_unstable();
-        if let (Some(direct), Some(key)) = (&mut self.direct, key.as_v4()) {
-            direct.rebuild(key, &prefixes);
+        prefixes.sort_unstable_by_key(|&(_, len, _)| len);
+        if longest == SLOT_BITS {
+            direct.set_node(v4, &prefixes);
+        } else {
+            prefixes.retain(|&(_, len, _)| len > SLOT_BITS);
+            direct.set_slot(v4, &prefixes);
         }
-    }
-
-    fn build(&mut self) {
-        let mut direct = Box::new(Direct::new());
-        let mut prefixes: Vec<_> = self.trie.prefixes();
-        prefixes.sort_unstable_by_key(|&(key, len, _)| (key, len));
-        let mut long: Vec<(u32, u8, u32)> = Vec::new();
-        for (key, len, value) in prefixes {
-            let Some(key) = key.as_v4() else { return };
-            if len < BUCKET_BITS {
-                direct.insert_short(key, len, value);
-                continue;
-            }
-            if let Some(&(last, ..)) = long
-                .last()
-                .filter(|last| last.0 >> LOW_BITS != key >> LOW_BITS)
-            {
-                direct.rebuild(last, &long);
-                long.clear();
-            }
-            long.push((key, len, value));
-        }
-        if let Some(&(last, ..)) = long.last() {
-            direct.rebuild(last, &long);
-        }
-        self.direct = Some(direct);
     }
 }
 
@@ -172,33 +151,39 @@ mod tests {
         #[test]
         fn the_shortcut_says_what_the_trie_says(
             fill in prop::collection::vec((any::<u32>(), 9u8..=32), DIRECT_FROM),
-            steps in prop::collection::vec((0u32..1 << 14, 0u8..=32, any::<bool>()), 1..200),
-            keys in prop::collection::vec(0u32..1 << 14, 50),
+            // Few places, so that prefixes nest and are removed again: three nodes and what is before and behind them.
+            steps in prop::collection::vec((0x09ff_ff00u32..0x0a00_8100, 0u8..=32, any::<bool>()), 1..200),
         ) {
             let mut lpm = Lpm::default();
             for (i, &(key, len)) in fill.iter().enumerate() {
                 lpm.insert(key, len, i as u32);
             }
-            for (i, &(spot, len, add)) in steps.iter().enumerate() {
-                // Few places, so that prefixes nest and are removed again.
-                let key = 0x0a00_0000 | spot << 7;
+            for (i, &(key, len, add)) in steps.iter().enumerate() {
+                let nested = steps[i / 2].0.prefix(len);
                 if add {
                     lpm.insert(key, len, 10_000 + i as u32);
+                    lpm.insert(nested, len, 20_000 + i as u32);
                 } else {
-                    lpm.remove(key, len);
+                    lpm.remove(nested, len);
                 }
             }
+            prop_assert!(lpm.direct.is_some());
             for &(key, _) in &fill {
                 prop_assert_eq!(lpm.longest(key), lpm.trie.longest(key));
             }
-            for spot in keys {
-                for key in [0x0a00_0000 | spot << 7, 0x0a00_0000 | spot << 7 | 127] {
+            // Both ends of what came and went, and the places around them.
+            for &(key, len, _) in &steps {
+                let (first, last) = (key.prefix(len), key.last(len));
+                for key in [key, first, last, first.wrapping_sub(1), last.wrapping_add(1)] {
                     prop_assert_eq!(lpm.longest(key), lpm.trie.longest(key));
                 }
             }
             for (key, len) in fill {
                 lpm.remove(key, len);
                 prop_assert_eq!(lpm.longest(key), lpm.trie.longest(key));
+            }
+            for (key, len, _) in lpm.prefixes() {
+                lpm.remove(key, len);
             }
             prop_assert!(lpm.direct.is_none());
         }

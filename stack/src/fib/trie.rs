@@ -311,12 +311,12 @@ impl<K: Key> Trie<K> {
     /// All prefixes with their values, by no order that means anything.
     pub fn prefixes(&self) -> Vec<(K, u8, u32)> {
         let mut found = Vec::with_capacity(self.len);
-        self.collect(&self.root, &mut found);
+        self.collect(&self.root, K::BITS, &mut found);
         found
     }
 
-    /// All prefixes in the network `key/len`, itself included.
-    pub fn prefixes_within(&self, key: K, len: u8) -> Vec<(K, u8, u32)> {
+    /// All prefixes of at most `max_len` bits in the network `key/len`, itself included.
+    pub fn prefixes_within(&self, key: K, len: u8, max_len: u8) -> Vec<(K, u8, u32)> {
         let (last, _) = place(len);
         let mut node = &self.root;
         while node.level < last {
@@ -327,13 +327,18 @@ impl<K: Key> Trie<K> {
         }
         let mut found = Vec::new();
         if node.key.common(key) >= len.min(above(node.level)) {
-            self.collect(node, &mut found);
-            found.retain(|&(k, l, _)| l >= len && k.prefix(len) == key.prefix(len));
+            self.collect(node, max_len, &mut found);
+            let within = |l| (len..=max_len).contains(&l);
+            found.retain(|&(k, l, _)| within(l) && k.prefix(len) == key.prefix(len));
         }
         found
     }
 
-    fn collect(&self, node: &Node<K>, found: &mut Vec<(K, u8, u32)>) {
+    /// The prefixes that end in `node` and in those below it where prefixes of `max_len` bits end, or shorter ones.
+    fn collect(&self, node: &Node<K>, max_len: u8, found: &mut Vec<(K, u8, u32)>) {
+        if node.level > place(max_len).0 {
+            return;
+        }
         // Where the lowest bit of the node's chunk is in the key; it may be one beyond its end.
         let shift =
             i32::from(K::BITS) + i32::from(LEAD) - i32::from(STRIDE) * (i32::from(node.level) + 1);
@@ -350,7 +355,7 @@ impl<K: Key> Trie<K> {
         }
         for child in 0..node.external.count_ones() {
             // At most as deep as there are levels.
-            self.collect(self.nodes.get(node.children + child), found);
+            self.collect(self.nodes.get(node.children + child), max_len, found);
         }
     }
 }

@@ -102,5 +102,7 @@ fn both_ends_of_the_key() {
     assert_eq!(trie.longest(u128::MAX - 1), Some(3));
     assert_eq!(trie.longest(7), Some(1));
     assert_eq!(trie.longest_within(u128::MAX, 126), Some((1, 0)));
-    assert_eq!(trie.prefixes_within(u128::MAX, 100).len(), 2);
+    assert_eq!(trie.prefixes_within(u128::MAX, 100, 128).len(), 2);
+    assert_eq!(trie.prefixes_within(u128::MAX, 100, 127).len(), 1);
+    assert_eq!(trie.prefixes_within(u128::MAX, 100, 126).len(), 0);
 }
