@@ -298,7 +298,10 @@ mod tests {
     fn a_slot_with_longer_prefixes_keeps_what_is_around_them() {
         let mut direct = Direct::new();
         direct.set_slot(0x100, &[(0x180, 25, 1)]);
-        assert_eq!([0x17f, 0x180].map(|key| direct.longest(key)), [None, Some(1)]);
+        assert_eq!(
+            [0x17f, 0x180].map(|key| direct.longest(key)),
+            [None, Some(1)]
+        );
         direct.set_node(0x100, &[(0x100, 24, 2)]);
         assert_eq!(
             [0xff, 0x100, 0x17f, 0x180].map(|key| direct.longest(key)),
