@@ -55,7 +55,7 @@ impl Stack {
     pub(crate) fn arp_rcv(&mut self, mut skb: SkBuff) {
         self.trace(&skb, Stage::ArpReceive);
         skb.skb_linearize();
-        if skb.pkt_type == PktType::OtherHost {
+        if skb.pkt_type == PktType::OtherHost || self.noarp(skb.dev).is_some() {
             // Linux ends these as consumed, not as dropped.
             return self.consume_skb(skb, Consume::Arp);
         }
@@ -188,7 +188,8 @@ impl Stack {
             return true;
         };
         let holds = |a: &IfAddr| {
-            a.cidr.contains(tip.into()) && (sip.is_unspecified() || a.cidr.contains(sip.into()))
+            a.network().contains(tip.into())
+                && (sip.is_unspecified() || a.network().contains(sip.into()))
         };
         !self.addrs.iter().any(|a| a.dev == own.dev && holds(a))
     }

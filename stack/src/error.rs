@@ -31,6 +31,9 @@ pub enum StackError {
     /// `ENETDOWN`: the device of a gateway, or of an IPv6 route, is down.
     #[error("device {0} of the next hop is down")]
     NexthopDown(IfIndex),
+    /// `EOPNOTSUPP`: the driver of the device cannot do that.
+    #[error("device {0} cannot do that")]
+    NotSupported(IfIndex),
     /// `EEXIST`: there is a device of this name.
     #[error("there is a device {0} already")]
     DeviceExists(String),

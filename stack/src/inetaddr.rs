@@ -1,5 +1,6 @@
 //! Addresses of devices, and the routes that come with them (net/ipv4/devinet.c, net/ipv6/addrconf.c).
 
+use crate::Ps;
 use crate::addr::{IpCidr, link_local};
 use crate::dad::Dad;
 use crate::error::StackError;
@@ -8,10 +9,18 @@ use crate::fib::{
 };
 use crate::skb::IfIndex;
 use crate::stack::Stack;
+use crate::timer::TimerKey;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// `IP6_RT_PRIO_ADDRCONF`: metric of the route to an IPv6 address's network.
 const IP6_RT_PRIO_ADDRCONF: u32 = 256;
+
+/// `IFA_CACHEINFO`: ends of an address's life, or `None` where it has none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lifetime {
+    pub valid: Option<Ps>,
+    pub preferred: Option<Ps>,
+}
 
 /// An address of a device (`struct in_ifaddr`, `struct inet6_ifaddr`).
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +34,14 @@ pub(crate) struct IfAddr {
     pub broadcast: Option<Ipv4Addr>,
     /// No route to its network comes with it (`IFA_F_NOPREFIXROUTE`).
     pub noprefixroute: bool,
+    /// IPv4: the other end, whose network is this address's (`IFA_ADDRESS` where it is not `IFA_LOCAL`). As long a prefix as `cidr`.
+    pub peer: Option<IpCidr>,
+    /// IPv4: name that it is listed under, padded with zeros (`IFA_LABEL`); `None`: the device's.
+    pub label: Option<[u8; 16]>,
+    /// Metric of the route to its network (`IFA_RT_PRIORITY`); 0: the family's default.
+    pub metric: u32,
+    /// IPv4: when it goes, and when it is used no longer for what is new; `None`: never.
+    pub lifetime: Lifetime,
     /// IPv6: whether it is this host's alone.
     pub dad: Dad,
     /// IPv6: it is used without asking (`IFA_F_NODAD`).
@@ -47,6 +64,10 @@ impl IfAddr {
             secondary: false,
             broadcast: None,
             noprefixroute: false,
+            peer: None,
+            label: None,
+            metric: 0,
+            lifetime: Lifetime::default(),
             dad: Dad::Done,
             nodad: false,
         }
@@ -60,10 +81,16 @@ impl IfAddr {
         }
     }
 
+    /// The network that it is in, by one of its addresses: the peer's, if it has one.
+    pub fn network(&self) -> IpCidr {
+        self.peer.unwrap_or(self.cidr)
+    }
+
+    /// `inet_ifa_match()`
     fn same_network(&self, other: &Self) -> bool {
         self.dev == other.dev
             && self.cidr.prefix_len() == other.cidr.prefix_len()
-            && self.cidr.contains(other.cidr.address())
+            && self.network().contains(other.network().address())
     }
 }
 
@@ -87,7 +114,7 @@ impl Stack {
         }
         let same = |a: &&IfAddr| match address {
             // The same address may be there with another network.
-            IpAddr::V4(_) => a.cidr == cidr,
+            IpAddr::V4(_) => a.cidr == cidr && a.network() == ifa.network(),
             IpAddr::V6(_) => a.cidr.address() == address,
         };
         if self.addrs.iter().any(|a| a.dev == dev && same(&a)) {
@@ -102,6 +129,9 @@ impl Stack {
         let mut ifa = ifa;
         ifa.secondary = ifa.v4().is_some() && self.addrs.iter().any(|a| a.same_network(&ifa));
         self.addrconf_dad_begin(&mut ifa);
+        if let Some(at) = ifa.lifetime.valid {
+            self.timers.start(at, TimerKey::Address(ifa.dev, ifa.cidr));
+        }
         self.link_ifa(ifa);
         self.install_ifa_routes(&ifa, |_| true);
     }
@@ -191,6 +221,9 @@ impl Stack {
             .ok_or(StackError::AddressNotAvailable(cidr.address()))?;
         let gone = self.addrs.remove(at);
         self.addrconf_dad_stop(&gone);
+        if let Some(at) = gone.lifetime.valid {
+            self.timers.stop(at, TimerKey::Address(ifindex, cidr));
+        }
         let mut others = Vec::new();
         if gone.v4().is_some() && !gone.secondary {
             while let Some(at) = self
@@ -210,6 +243,20 @@ impl Stack {
             }
         }
         Ok(())
+    }
+
+    /// `check_lifetime()`: the address has lived long enough.
+    pub(crate) fn address_timer(&mut self, dev: IfIndex, cidr: IpCidr) {
+        let now = self.now;
+        let over = |a: &IfAddr| a.lifetime.valid.is_some_and(|at| at <= now);
+        if self
+            .addrs
+            .iter()
+            .any(|a| a.dev == dev && a.cidr == cidr && over(a))
+        {
+            // It is there.
+            let _ = self.del_addr(dev, cidr);
+        }
     }
 
     /// The first address of an address's network: itself, mostly.
@@ -255,7 +302,7 @@ impl Stack {
                 .filter(|a| a.cidr.address().is_ipv4() && !a.secondary && a.scope <= scope)
         };
         let of_dev = || primary().filter(|a| a.dev == dev);
-        let near = |a: &&IfAddr| target.is_unspecified() || a.cidr.contains(target.into());
+        let near = |a: &&IfAddr| target.is_unspecified() || a.network().contains(target.into());
         of_dev()
             .find(near)
             .or_else(|| of_dev().next())
@@ -265,10 +312,10 @@ impl Stack {
 
     /// `inet_addr_onlink()`: whether one network of the device holds both.
     pub(crate) fn inet_addr_onlink(&self, dev: IfIndex, a: Ipv4Addr, b: Ipv4Addr) -> bool {
-        let holds = |ifa: &&IfAddr| ifa.dev == dev && ifa.cidr.contains(a.into());
+        let holds = |ifa: &&IfAddr| ifa.dev == dev && ifa.network().contains(a.into());
         self.addrs
             .iter()
-            .any(|ifa| holds(&ifa) && (b.is_unspecified() || ifa.cidr.contains(b.into())))
+            .any(|ifa| holds(&ifa) && (b.is_unspecified() || ifa.network().contains(b.into())))
     }
 
     /// Whether `address` is one of `dev`'s own, and free to be used.
@@ -292,7 +339,7 @@ impl Stack {
 
 /// `fib_add_ifaddr()`, `addrconf_add_ifaddr()`: the routes that come with an address; `source`: the first address of its network.
 fn ifa_routes(ifa: &IfAddr, source: IpAddr) -> Vec<RouteSpec> {
-    let (dev, cidr, address) = (ifa.dev, ifa.cidr, ifa.cidr.address());
+    let (dev, cidr, address) = (ifa.dev, ifa.network(), ifa.cidr.address());
     let v4 = address.is_ipv4();
     let route = |dst: IpCidr, kind: RouteType| RouteSpec {
         kind,
@@ -316,7 +363,10 @@ fn ifa_routes(ifa: &IfAddr, source: IpAddr) -> Vec<RouteSpec> {
         // ::1 has no network.
         if !ifa.noprefixroute && (dev != IfIndex::LO || cidr != host) {
             routes.push(RouteSpec {
-                metric: IP6_RT_PRIO_ADDRCONF,
+                metric: match ifa.metric {
+                    0 => IP6_RT_PRIO_ADDRCONF,
+                    metric => metric,
+                },
                 ..route(cidr.network(), RouteType::Unicast)
             });
         }
@@ -346,6 +396,7 @@ fn ifa_routes(ifa: &IfAddr, source: IpAddr) -> Vec<RouteSpec> {
         let network = route(cidr.network(), kind);
         routes.push(RouteSpec {
             scope: scope.or(network.scope),
+            metric: ifa.metric,
             ..network
         });
     }

@@ -76,6 +76,7 @@ mod timer;
 pub mod trace;
 mod udp;
 mod validate_xmit;
+mod virtual_dev;
 pub mod xdp;
 mod xmit;
 

@@ -22,6 +22,27 @@ impl Stack {
             true => self.netdev_up(dev),
             false => self.netdev_down(dev),
         }
+        // vlan_device_event(): a VLAN is up and down with its device.
+        for vlan in self.vlans_of(dev) {
+            self.set_link(vlan, up)?;
+        }
+        Ok(())
+    }
+
+    /// `dev_set_mac_address()`: the device has another MAC address, and so have its VLANs that had the same; neighbours are forgotten
+    /// (`neigh_changeaddr()`). Errors with [`StackError::NotSupported`] when its driver cannot.
+    pub fn set_mac(&mut self, dev: IfIndex, mac: [u8; 6]) -> Result<(), StackError> {
+        let device = self.device_mut(dev).ok_or(StackError::NoDevice(dev))?;
+        if !device.ops.set_mac(mac) {
+            return Err(StackError::NotSupported(dev));
+        }
+        let old = std::mem::replace(&mut device.mac, mac);
+        self.neigh_flush_dev(dev);
+        for vlan in self.vlans_of(dev) {
+            if self.device(vlan).is_some_and(|device| device.mac == old) {
+                self.set_mac(vlan, mac)?;
+            }
+        }
         Ok(())
     }
 
@@ -52,7 +73,12 @@ impl Stack {
         }
         self.fib.remove_nexthops_of(dev);
         self.fib.sync_down_dev(dev);
-        // neigh_ifdown()
+        self.neigh_flush_dev(dev);
+        self.nf_nat_masq_device_down(dev);
+    }
+
+    /// `neigh_flush_dev()`: all neighbours that are reached through the device.
+    fn neigh_flush_dev(&mut self, dev: IfIndex) {
         let neighbours: Vec<IpAddr> = self
             .neighbours()
             .filter(|n| n.dev == dev)
@@ -61,6 +87,5 @@ impl Stack {
         for address in neighbours {
             self.del_neighbour(dev, address);
         }
-        self.nf_nat_masq_device_down(dev);
     }
 }

@@ -5,7 +5,7 @@ use crate::drop_reason::DropReason;
 use crate::gro::Gro;
 use crate::gso::Layout;
 use crate::hook::{Family, Hook};
-use crate::netdev::NapiState;
+use crate::netdev::{DeviceKind, NapiState, NetDevice};
 use crate::skb::{CsumState, IfIndex, PacketId, PktType, SkBuff, Vlan};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
@@ -21,9 +21,9 @@ pub const ETH_P_ARP: u16 = 0x0806;
 /// EtherType of IPv6.
 pub const ETH_P_IPV6: u16 = 0x86dd;
 /// EtherType of a customer VLAN tag (802.1Q).
-const ETH_P_8021Q: u16 = 0x8100;
+pub(crate) const ETH_P_8021Q: u16 = 0x8100;
 /// EtherType of a service VLAN tag (802.1ad).
-const ETH_P_8021AD: u16 = 0x88a8;
+pub(crate) const ETH_P_8021AD: u16 = 0x88a8;
 /// Smaller values of the type field are lengths of 802.3 frames.
 const ETH_P_802_3_MIN: u16 = 0x0600;
 /// What such frames are reported as (`ETH_P_802_2`).
@@ -98,7 +98,8 @@ impl Stack {
         self.stats.polls += 1;
         self.qdisc_run(dev);
         let mut gro = std::mem::take(&mut self.gro);
-        let is_ifb = self.device(dev).is_some_and(|device| device.is_ifb);
+        let is_ifb = |device: &NetDevice| device.kind == DeviceKind::Ifb;
+        let is_ifb = self.device(dev).is_some_and(is_ifb);
         for skb in rx_list.drain(..) {
             match is_ifb {
                 true => self.ifb_ri_tasklet(dev, skb),
@@ -195,9 +196,14 @@ impl Stack {
     /// The part of `__netif_receive_skb_core()` behind the classifiers, where packets from an ifb come in, too.
     pub(crate) fn deliver_skb(&mut self, mut skb: SkBuff) {
         let dev = skb.dev;
-        // No VLAN devices exist: a frame with a VLAN id is for somebody else. Id 0 is a priority tag only.
-        if skb.vlan.take().is_some_and(|vlan| vlan.id() != 0) {
-            skb.pkt_type = PktType::OtherHost;
+        if let Some(vlan) = skb.vlan.take() {
+            if let Some(vlan_dev) = self.vlan_find_dev(dev, vlan) {
+                return self.vlan_do_receive(vlan_dev, skb);
+            }
+            // A frame of a VLAN that nobody here is in is for somebody else. Id 0 is a priority tag only.
+            if vlan.id() != 0 {
+                skb.pkt_type = PktType::OtherHost;
+            }
         }
         if skb.pkt_type == PktType::OtherHost
             && let Some(device) = self.device_mut(dev)
@@ -266,7 +272,7 @@ impl Stack {
 }
 
 /// Takes the outer VLAN tag out of the frame: the MAC addresses move up by its 4 bytes.
-fn vlan_untag(skb: &mut SkBuff, header: &[u8; ETH_HLEN]) -> bool {
+pub(crate) fn vlan_untag(skb: &mut SkBuff, header: &[u8; ETH_HLEN]) -> bool {
     let Some(&[tci0, tci1, type0, type1]) = skb.data().first_chunk::<4>() else {
         return false;
     };

@@ -144,8 +144,19 @@ pub trait NetDeviceOps {
     /// Whether there is carrier.
     fn link_up(&self) -> bool;
 
-    /// Largest IP packet in bytes, Ethernet header not included.
+    /// Largest IP packet in bytes, Ethernet header not included, unless somebody sets another size.
     fn mtu(&self) -> u16;
+
+    /// Largest size that [`mtu`](Self::mtu) can be set to (`max_mtu`). Buffers of [`tx_pool`](Self::tx_pool) hold such a packet.
+    fn max_mtu(&self) -> u16 {
+        self.mtu()
+    }
+
+    /// `ndo_set_mac_address()`: takes another MAC address; `false` when it cannot.
+    fn set_mac(&mut self, mac: [u8; 6]) -> bool {
+        let _ = mac;
+        false
+    }
 
     /// The device's MAC address.
     fn mac(&self) -> [u8; 6];
@@ -191,6 +202,12 @@ impl<T: NetDeviceOps + ?Sized> NetDeviceOps for Rc<RefCell<T>> {
     fn mtu(&self) -> u16 {
         self.borrow().mtu()
     }
+    fn max_mtu(&self) -> u16 {
+        self.borrow().max_mtu()
+    }
+    fn set_mac(&mut self, mac: [u8; 6]) -> bool {
+        self.borrow_mut().set_mac(mac)
+    }
     fn mac(&self) -> [u8; 6] {
         self.borrow().mac()
     }
@@ -218,6 +235,39 @@ pub(crate) enum NapiState {
     Missed,
 }
 
+/// What is behind a device (`rtnl_link_ops`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceKind {
+    /// A driver, or `lo`.
+    Driver,
+    /// An ifb: frames come back from it and go on where they were redirected.
+    Ifb,
+    /// Takes everything and does nothing with it.
+    Dummy,
+    /// The frames of another device that have this tag.
+    Vlan {
+        /// That device.
+        lower: IfIndex,
+        /// Which tag: EtherType in host byte order.
+        proto: u16,
+        /// VLAN id, 0 to 4094.
+        id: u16,
+    },
+}
+
+/// `IFF_*` that are set by hand and change nothing but lists, if nothing is said of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LinkFlags {
+    /// `IFF_NOARP`: whom a packet is for need not be found out; ARP is neither sent nor read.
+    pub noarp: bool,
+    /// `IFF_MULTICAST`.
+    pub multicast: bool,
+    /// `IFF_PROMISC`: the stack looks at the address of each frame anyway.
+    pub promisc: bool,
+    /// `IFF_ALLMULTI`.
+    pub allmulti: bool,
+}
+
 /// A device as the stack sees it (`struct net_device`).
 pub(crate) struct NetDevice {
     pub name: String,
@@ -226,7 +276,7 @@ pub(crate) struct NetDevice {
     pub mac: [u8; 6],
     /// `IFF_UP`.
     pub up: bool,
-    /// What `ip link set mtu` made of the driver's MTU; not larger than that.
+    /// What `ip link set mtu` made of the driver's MTU; at most its largest.
     pub mtu: Option<u16>,
     pub features: NetFeatures,
     pub pool: PagePool,
@@ -235,8 +285,14 @@ pub(crate) struct NetDevice {
     pub qdisc: TxQueue,
     /// Filters where packets enter and leave.
     pub clsact: Option<Box<Clsact>>,
-    /// An ifb: frames come back from it and go on where they were redirected.
-    pub is_ifb: bool,
+    pub kind: DeviceKind,
+    pub flags: LinkFlags,
+    /// `ip link set group`; 0: default.
+    pub group: u32,
+    /// `ip link set alias`; empty: none.
+    pub alias: String,
+    /// `tx_queue_len`: packets.
+    pub tx_queue_len: usize,
     /// The driver said busy, or `no_page`; nothing is sent until its next poll.
     pub tx_stopped: bool,
     /// The queue stopped because the pool was empty: no interrupt of the device need come when it no longer is.
@@ -262,15 +318,13 @@ impl NetDevice {
         self.up && self.ops.link_up()
     }
 
-    /// `tx_queue_len`: packets.
-    pub fn tx_queue_len(&self) -> usize {
-        match self.is_ifb {
-            true => crate::sched::IFB_TX_QUEUE_LEN,
-            false => TX_QUEUE_LEN,
-        }
-    }
-
-    pub fn new(name: String, index: IfIndex, ops: Box<dyn NetDeviceOps>, qdisc: TxQueue) -> Self {
+    pub fn new(
+        name: String,
+        index: IfIndex,
+        kind: DeviceKind,
+        ops: Box<dyn NetDeviceOps>,
+        qdisc: TxQueue,
+    ) -> Self {
         let (mac, features, pool) = (ops.mac(), ops.features(), ops.tx_pool());
         let queues = usize::from(ops.num_queues()).clamp(1, MAX_QUEUES);
         Self {
@@ -278,14 +332,27 @@ impl NetDevice {
             index,
             ops,
             mac,
-            up: true,
+            // What a command makes is brought up by another one; an ifb comes up by itself.
+            up: matches!(kind, DeviceKind::Driver | DeviceKind::Ifb),
             mtu: None,
             features,
             pool,
             stats: LinkStats::default(),
             qdisc,
             clsact: None,
-            is_ifb: false,
+            kind,
+            flags: LinkFlags {
+                noarp: matches!(kind, DeviceKind::Ifb | DeviceKind::Dummy),
+                multicast: !matches!(kind, DeviceKind::Ifb | DeviceKind::Dummy),
+                promisc: false,
+                allmulti: false,
+            },
+            group: 0,
+            alias: String::new(),
+            tx_queue_len: match kind {
+                DeviceKind::Ifb => crate::sched::IFB_TX_QUEUE_LEN,
+                _ => TX_QUEUE_LEN,
+            },
             tx_stopped: false,
             no_page: false,
             tx_retry: None,

@@ -10,7 +10,7 @@ use crate::icmp_limit::IcmpLimiter;
 use crate::inetaddr::IfAddr;
 use crate::loopback::Loopback;
 use crate::neigh::{NeighConf, Neighbours};
-use crate::netdev::{NetDevice, NetDeviceOps};
+use crate::netdev::{DeviceKind, NetDevice, NetDeviceOps};
 use crate::netfilter::conntrack::Conntrack;
 use crate::netfilter::nft::{Nft, NftHooks};
 use crate::page_pool::PagePool;
@@ -213,7 +213,7 @@ impl Stack {
             config,
         };
         stack.init_devconf();
-        stack.register_device("lo", Box::new(Loopback::new()));
+        stack.register_device("lo", DeviceKind::Driver, Box::new(Loopback::new()));
         let mut loopback = vec![(IpAddr::V4(Ipv4Addr::LOCALHOST), 8)];
         if stack.config.ipv6 {
             loopback.push((IpAddr::V6(Ipv6Addr::LOCALHOST), 128));
@@ -229,7 +229,7 @@ impl Stack {
     /// Adds a device and brings it up. With IPv6 it gets its link-local address (EUI-64 of the MAC address), at once unless
     /// `net.ipv6.conf.default.accept_dad` was set: then it is tentative first. Routers are not solicited.
     pub fn add_device(&mut self, name: &str, ops: Box<dyn NetDeviceOps>) -> IfIndex {
-        let index = self.register_device(name, ops);
+        let index = self.register_device(name, DeviceKind::Driver, ops);
         if self.config.ipv6 {
             self.addrconf_dev_config(index);
         }
@@ -238,12 +238,17 @@ impl Stack {
     }
 
     /// `register_netdevice()`: the device, with the default settings.
-    pub(crate) fn register_device(&mut self, name: &str, ops: Box<dyn NetDeviceOps>) -> IfIndex {
+    pub(crate) fn register_device(
+        &mut self,
+        name: &str,
+        kind: DeviceKind,
+        ops: Box<dyn NetDeviceOps>,
+    ) -> IfIndex {
         let index = IfIndex(self.devices.len() as u32 + 1);
         let hash_seed = self.config.seed.rotate_left(32) ^ 0x5bd1_e995_9d1b_a1f7;
         let queue = TxQueue::noqueue(hash_seed);
         self.devices
-            .push(NetDevice::new(name.to_owned(), index, ops, queue));
+            .push(NetDevice::new(name.to_owned(), index, kind, ops, queue));
         self.ipv4_conf.add_device();
         self.ipv6_conf.add_device();
         self.neigh_conf.add_device();
@@ -335,6 +340,7 @@ impl Stack {
             match key {
                 TimerKey::Neighbour(dev, address) => self.neigh_timer(dev, address),
                 TimerKey::Dad(dev, address) => self.dad_timer(dev, address),
+                TimerKey::Address(dev, cidr) => self.address_timer(dev, cidr),
                 TimerKey::NeighGc => self.neigh_gc(),
                 TimerKey::Fragments(key) => self.frag_expire(key),
                 TimerKey::TxRetry(dev) => self.tx_retry_timer(dev),
@@ -359,8 +365,7 @@ impl Stack {
 
     pub(crate) fn mtu(&self, index: IfIndex) -> usize {
         self.device(index).map_or(0, |d| {
-            let most = d.ops.mtu();
-            usize::from(d.mtu.map_or(most, |mtu| mtu.min(most)))
+            usize::from(d.mtu.map_or(d.ops.mtu(), |mtu| mtu.min(d.ops.max_mtu())))
         })
     }
 

@@ -1,6 +1,7 @@
 //! Everything that is due at a later time, in one ordered set.
 
 use crate::Ps;
+use crate::addr::IpCidr;
 use crate::reassembly::FragKey;
 use crate::skb::IfIndex;
 use crate::tcp::{TcpSocketId, TcpTimer};
@@ -14,6 +15,8 @@ pub(crate) enum TimerKey {
     Neighbour(IfIndex, IpAddr),
     /// A tentative address is asked for, or becomes this host's.
     Dad(IfIndex, Ipv6Addr),
+    /// An address of a device has lived long enough.
+    Address(IfIndex, IpCidr),
     /// Neighbours that nobody needs are looked for.
     NeighGc,
     /// A datagram's fragments did not all come in time.

@@ -102,7 +102,7 @@ fn finish(skb: &mut SkBuff, features: NetFeatures) {
 }
 
 /// `__vlan_hwaccel_push_inside()`: the tag goes into the frame. `None`: there is no room for it.
-fn vlan_push_inside(skb: &mut SkBuff) -> Option<()> {
+pub(crate) fn vlan_push_inside(skb: &mut SkBuff) -> Option<()> {
     const VLAN_HLEN: usize = 4;
     let vlan = skb.vlan?;
     let mut addresses = [0; 12];

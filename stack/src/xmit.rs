@@ -2,9 +2,9 @@
 
 use crate::drop_reason::DropReason;
 use crate::hook::{Family, Hook};
-use crate::netdev::NapiState;
+use crate::netdev::{DeviceKind, NapiState};
 use crate::sched::{reciprocal_scale, skb_get_hash};
-use crate::skb::{IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff};
+use crate::skb::{IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, SkBuff, Vlan};
 use crate::stack::Stack;
 use crate::timer::TimerKey;
 use crate::trace::Stage;
@@ -64,7 +64,11 @@ impl Stack {
             self.kfree_skb(skb, DropReason::DevReady);
             return None;
         };
-        let is_virtual = dev == IfIndex::LO || device.is_ifb;
+        if let DeviceKind::Vlan { lower, proto, id } = device.kind {
+            self.vlan_dev_hard_start_xmit(skb, lower, Vlan { proto, tci: id });
+            return None;
+        }
+        let is_virtual = dev == IfIndex::LO || device.kind == DeviceKind::Ifb;
         if !is_virtual && !skb.is_in(&device.pool) {
             match self.copy_for_device(skb) {
                 Copied::Yes(copy) => skb = copy,

@@ -10,10 +10,13 @@ use stack::{
 
 use super::frame::{Check, ETH_HLEN, Ip, be16, check, check_offset};
 
-/// MTU of a veth device in bytes.
+/// MTU of a veth device in bytes, and the largest that can be set.
 const MTU: u16 = 1500;
-/// Longest frame that fits one buffer.
-const BUF_SIZE: usize = NET_SKB_PAD + 2048;
+const MAX_MTU: u16 = u16::MAX;
+/// Bytes of a buffer: a packet of the largest MTU fits.
+const BUF_SIZE: usize = NET_SKB_PAD + ETH_HLEN + MAX_MTU as usize;
+/// Buffers of a device. What left is in none.
+const BUFFERS: usize = 32;
 
 /// A frame that left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +55,7 @@ impl Wire {
         Rc::new(RefCell::new(Self {
             mac,
             veth,
-            pool: PagePool::heap(256, BUF_SIZE),
+            pool: PagePool::heap(BUFFERS, BUF_SIZE),
             incoming: VecDeque::new(),
             outgoing: Vec::new(),
         }))
@@ -118,6 +121,15 @@ impl NetDeviceOps for Wire {
 
     fn mtu(&self) -> u16 {
         MTU
+    }
+
+    fn max_mtu(&self) -> u16 {
+        MAX_MTU
+    }
+
+    fn set_mac(&mut self, mac: [u8; 6]) -> bool {
+        self.mac = mac;
+        true
     }
 
     fn mac(&self) -> [u8; 6] {

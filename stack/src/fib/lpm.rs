@@ -150,7 +150,7 @@ mod tests {
         /// With enough prefixes for the shortcut, coming and going around the limit, it says what the trie says.
         #[test]
         fn the_shortcut_says_what_the_trie_says(
-            fill in prop::collection::vec((any::<u32>(), 9u8..=32), DIRECT_FROM),
+            fill in prop::collection::vec((any::<u32>(), 12u8..=32), 2 * DIRECT_FROM),
             // Few places, so that prefixes nest and are removed again: three nodes and what is before and behind them.
             steps in prop::collection::vec((0x09ff_ff00u32..0x0a00_8100, 0u8..=32, any::<bool>()), 1..200),
         ) {

@@ -3,12 +3,13 @@
 use super::parse::{mac, refusal};
 use super::{Family, Output, choose};
 use crate::addr::IpCidr;
-use crate::command::Words;
+use crate::command::{CommandError, Word, Words};
 use crate::dad::Dad;
 use crate::fib::{Scope, names};
-use crate::inetaddr::IfAddr;
+use crate::inetaddr::{IfAddr, Lifetime};
 use crate::skb::IfIndex;
 use crate::stack::Stack;
+use crate::{Ps, SEC};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -60,7 +61,7 @@ impl Stack {
         }
         let cidr = at.prefix(family)?;
         let mut ifa = IfAddr::new(IfIndex::NONE, cidr);
-        let mut dev = None;
+        let (mut dev, mut label, mut preferred) = (None, None, None);
         while let Some(word) = words.next() {
             match word.text {
                 "dev" => dev = Some(self.ip_device(&mut words)?),
@@ -84,14 +85,37 @@ impl Stack {
                 // For IPv4, iproute2 only warns.
                 "nodad" => ifa.nodad = cidr.address().is_ipv6(),
                 "noprefixroute" => ifa.noprefixroute = true,
-                // There are no lifetimes.
-                "valid_lft" | "preferred_lft" | "peer" | "label" | "anycast" => {
-                    return Err(word.error("is not supported here"));
+                "peer" | "remote" if cidr.address().is_ipv4() => {
+                    let peer = words
+                        .expect("the address of the other end")?
+                        .prefix(Family::V4)?;
+                    let own = IpCidr::new(cidr.address(), peer.prefix_len());
+                    ifa.cidr = own.map_err(|_| word.error("not a prefix"))?;
+                    ifa.peer = (peer.address() != cidr.address()).then_some(peer);
+                }
+                "label" if cidr.address().is_ipv4() => label = Some(words.expect("a label")?),
+                "metric" | "priority" | "preference" => ifa.metric = words.parse("a metric")?,
+                "valid_lft" => ifa.lifetime.valid = self.lifetime(&mut words, cidr)?,
+                "preferred_lft" => {
+                    preferred = Some(word);
+                    ifa.lifetime.preferred = self.lifetime(&mut words, cidr)?;
+                }
+                "peer" | "remote" | "label" | "anycast" => {
+                    return Err(word.error("is not supported for IPv6 here"));
                 }
                 _ => return Err(word.error("unknown word of an address")),
             }
         }
         ifa.dev = dev.ok_or_else(|| words.end_error("dev DEVICE is missing"))?;
+        let cidr = ifa.cidr;
+        if let Some(word) = label {
+            ifa.label = Some(self.label(ifa.dev, word)?);
+        }
+        if let (Some(word), Lifetime { valid, preferred }) = (preferred, ifa.lifetime)
+            && valid.is_some_and(|end| preferred.is_none_or(|earlier| earlier > end))
+        {
+            return Err(word.error("preferred_lft is greater than valid_lft"));
+        }
         let done = match verb {
             "delete" => self.del_addr(ifa.dev, cidr).map_err(|_| {
                 let family = if cidr.address().is_ipv4() {
@@ -110,6 +134,35 @@ impl Stack {
         done.map_err(|problem| at.error(problem))?;
         self.flush_devices();
         Ok(String::new())
+    }
+
+    /// Seconds from now on, or `forever`.
+    fn lifetime(&self, words: &mut Words<'_>, cidr: IpCidr) -> Result<Option<Ps>, CommandError> {
+        let word = words.expect("seconds or forever")?;
+        match word.text {
+            "forever" => Ok(None),
+            _ if cidr.address().is_ipv6() => Err(word.error("IPv6 addresses live forever here")),
+            _ => match word.parse::<u32>("seconds or forever")? {
+                0 => Err(word.error("valid_lft is zero")),
+                // INFINITY_LIFE_TIME
+                u32::MAX => Ok(None),
+                seconds => Ok(Some(self.now + Ps::from(seconds) * SEC)),
+            },
+        }
+    }
+
+    /// A name for an address: that of the device, and what one likes behind it.
+    fn label(&self, dev: IfIndex, word: Word<'_>) -> Result<[u8; 16], CommandError> {
+        let device = self.device_name(dev).unwrap_or_default();
+        if !word.text.starts_with(device) {
+            return Err(word.error(format!("\"dev\" ({device}) must match \"label\"")));
+        }
+        let mut label = [0; 16];
+        match label[..15].get_mut(..word.text.len()) {
+            Some(place) => place.copy_from_slice(word.text.as_bytes()),
+            None => return Err(word.error("a label has at most 15 bytes")),
+        }
+        Ok(label)
     }
 
     fn ip_addr_show(&self, family: Family, dev: Option<IfIndex>) -> String {
@@ -143,7 +196,13 @@ impl Stack {
                 .filter(of_dev)
                 .filter(|a| a.v4().is_some())
             {
-                let _ = write!(out, "    inet {} ", ifa.cidr);
+                let _ = match (ifa.peer, ifa.v4()) {
+                    (Some(peer), Some(own)) => write!(out, "    inet {own} peer {peer} "),
+                    _ => write!(out, "    inet {} ", ifa.cidr),
+                };
+                if ifa.metric != 0 {
+                    let _ = write!(out, "metric {} ", ifa.metric);
+                }
                 if let Some(broadcast) = ifa.broadcast {
                     let _ = write!(out, "brd {broadcast} ");
                 }
@@ -151,11 +210,32 @@ impl Stack {
                 if ifa.secondary {
                     out += "secondary ";
                 }
+                if ifa.lifetime.preferred.is_some_and(|at| at <= self.now) {
+                    out += "deprecated ";
+                }
+                if ifa.lifetime.valid.is_some() {
+                    out += "dynamic ";
+                }
                 if ifa.noprefixroute {
                     out += "noprefixroute ";
                 }
-                let _ = writeln!(out, "{}", device.name);
-                out += LIFETIME;
+                let label = ifa.label.unwrap_or_default();
+                let label = String::from_utf8_lossy(&label);
+                let _ = writeln!(
+                    out,
+                    "{}",
+                    match label.trim_end_matches('\0') {
+                        "" => &device.name,
+                        label => label,
+                    }
+                );
+                let left = |end: Option<Ps>| match end {
+                    None => "forever".to_owned(),
+                    Some(end) => format!("{}sec", end.saturating_sub(self.now).div_ceil(SEC)),
+                };
+                let Lifetime { valid, preferred } = ifa.lifetime;
+                let (valid, preferred) = (left(valid), left(preferred));
+                let _ = writeln!(out, "       valid_lft {valid} preferred_lft {preferred}");
             }
             for ifa in self
                 .addrs
@@ -167,7 +247,11 @@ impl Stack {
                     Scope::UNIVERSE => "global".into(),
                     scope => names::scope_name(scope),
                 };
-                let _ = write!(out, "    inet6 {} scope {scope} ", ifa.cidr);
+                let _ = write!(out, "    inet6 {} ", ifa.cidr);
+                if ifa.metric != 0 {
+                    let _ = write!(out, "metric {} ", ifa.metric);
+                }
+                let _ = write!(out, "scope {scope} ");
                 // iproute2's order.
                 for (is, flag) in [
                     (ifa.nodad, "nodad "),
@@ -185,5 +269,5 @@ impl Stack {
     }
 }
 
-/// Addresses do not expire here.
+/// IPv6 addresses do not expire here.
 const LIFETIME: &str = "       valid_lft forever preferred_lft forever\n";

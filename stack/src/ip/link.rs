@@ -1,57 +1,30 @@
 //! `ip link`.
 
-use super::parse::mac;
+use super::parse::{mac, parse_mac};
 use super::{Output, choose};
-use crate::command::Words;
-use crate::netdev::NetDevice;
+use crate::command::{CommandError, Word, Words};
+use crate::netdev::{DeviceKind, NetDevice};
 use crate::skb::IfIndex;
 use crate::stack::Stack;
+use crate::virtual_dev::VLAN_PROTOCOLS;
 use std::fmt::Write;
 
 /// `IFNAMSIZ` without the zero at the end: bytes of a device's name.
 const IFNAMSIZ_MAX: usize = 15;
 /// Least MTU of an Ethernet device in bytes.
 const ETH_MIN_MTU: u16 = 68;
+/// First number that is no VLAN id.
+const VLAN_VID_MASK: u16 = 0xfff;
 
 impl Stack {
-    /// `ip link [show|set|add] …`. Only devices of type ifb can be added. Their drivers say the MAC address and the largest MTU: only a smaller one
-    /// can be set.
+    /// `ip link [show|set|add] …`. Drivers say the largest MTU, and whether their MAC address can be set.
     pub(super) fn ip_link(&mut self, mut words: Words<'_>) -> Output {
         let Some(command) = words.next() else {
             return Ok(self.ip_link_show(None));
         };
         match choose(command, &["add", "set", "show", "lst", "list"]) {
             Some("add") => self.ip_link_add(words),
-            Some("set") => {
-                words.accept("dev");
-                let dev = self.ip_device(&mut words)?;
-                let mut up = None;
-                while let Some(word) = words.next() {
-                    match word.text {
-                        "up" | "down" => up = Some(word.text == "up"),
-                        "mtu" => {
-                            let word = words.expect("an MTU")?;
-                            let mtu = word.text.parse::<u16>();
-                            let most = self.device(dev).map_or(0, |d| d.ops.mtu());
-                            let mtu = mtu.ok().filter(|mtu| (ETH_MIN_MTU..=most).contains(mtu));
-                            let Some(mtu) = mtu else {
-                                let text = format!("an MTU is {ETH_MIN_MTU} to {most} here");
-                                return Err(word.error(text));
-                            };
-                            if let Some(device) = self.device_mut(dev) {
-                                device.mtu = Some(mtu);
-                            }
-                        }
-                        _ => return Err(word.error("only up, down and mtu can be set")),
-                    }
-                }
-                if let Some(up) = up {
-                    // The device is there.
-                    let _ = self.set_link(dev, up);
-                }
-                self.flush_devices();
-                Ok(String::new())
-            }
+            Some("set") => self.ip_link_set(words),
             Some(_) => {
                 words.accept("dev");
                 let name = match words.is_empty() {
@@ -68,27 +41,121 @@ impl Stack {
         }
     }
 
-    /// `ip link add [name] NAME type ifb`.
+    /// `ip link set [dev] NAME …`: a word after the other, as iproute2 reads them; carried out when all are understood.
+    fn ip_link_set(&mut self, mut words: Words<'_>) -> Output {
+        words.accept("dev");
+        let dev = self.ip_device(&mut words)?;
+        let mut up = None;
+        let Some(device) = self.device(dev) else {
+            return Ok(String::new());
+        };
+        let (mut flags, mut mtu, mut address) = (device.flags, device.mtu, None);
+        let (mut group, mut alias) = (device.group, device.alias.clone());
+        let mut tx_queue_len = device.tx_queue_len;
+        let most = device.ops.max_mtu();
+        while let Some(word) = words.next() {
+            match word.text {
+                "up" | "down" => up = Some(word.text == "up"),
+                "mtu" => mtu = Some(parse_mtu(&mut words, most)?),
+                "arp" => flags.noarp = !on_off(&mut words)?,
+                "multicast" => flags.multicast = on_off(&mut words)?,
+                "allmulticast" => flags.allmulti = on_off(&mut words)?,
+                "promisc" => flags.promisc = on_off(&mut words)?,
+                "txqueuelen" | "qlen" | "txqlen" => {
+                    tx_queue_len = words.parse::<u32>("a number of packets")? as usize;
+                }
+                "alias" => alias = words.expect("an alias")?.text.to_owned(),
+                "group" => {
+                    let word = words.expect("a group")?;
+                    group = match word.text {
+                        "default" => 0,
+                        _ => word.parse("a group")?,
+                    };
+                }
+                "address" | "addr" => {
+                    let word = words.expect("a MAC address")?;
+                    let mac = parse_mac(word.text).filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6]);
+                    let mac = mac.ok_or_else(|| word.error("not the MAC address of a device"))?;
+                    address = Some((word, mac));
+                }
+                _ => {
+                    let known = "up, down, mtu, address, arp, multicast, allmulticast, promisc, txqueuelen, alias and group";
+                    return Err(word.error(format!("only {known} can be set")));
+                }
+            }
+        }
+        if let Some((word, mac)) = address {
+            self.set_mac(dev, mac)
+                .map_err(|_| word.error("RTNETLINK answers: Operation not supported"))?;
+        }
+        if let Some(device) = self.device_mut(dev) {
+            (device.flags, device.mtu) = (flags, mtu);
+            (device.group, device.alias) = (group, alias);
+            device.tx_queue_len = tx_queue_len;
+        }
+        if let Some(up) = up {
+            // The device is there.
+            let _ = self.set_link(dev, up);
+        }
+        self.flush_devices();
+        Ok(String::new())
+    }
+
+    /// `ip link add [link DEV] [name] NAME [mtu MTU] [address MAC] [txqueuelen N] type ifb|dummy|vlan …`
     fn ip_link_add(&mut self, mut words: Words<'_>) -> Output {
+        let lower = match words.accept("link") {
+            true => Some(self.ip_device(&mut words)?),
+            false => None,
+        };
         let _ = words.accept("name") || words.accept("dev");
         let name = words.expect("a name")?;
         if name.text.is_empty() || name.text.len() > IFNAMSIZ_MAX || name.text.contains('/') {
             return Err(name.error("not a name for a device"));
         }
-        if !words.accept("type") {
-            return Err(match words.next() {
-                Some(word) => word.error("unknown option of ip link add"),
-                None => words.end_error("\"type\" is missing"),
-            });
+        // The same words as for a device that is there, but for those that the type has.
+        let mut settings = Vec::new();
+        let lower = match (lower, words.accept("link")) {
+            (None, true) => Some(self.ip_device(&mut words)?),
+            (lower, _) => lower,
+        };
+        while !words.accept("type") {
+            let word = words.next();
+            match word.map(|word| word.text) {
+                Some(
+                    "mtu" | "address" | "txqueuelen" | "arp" | "multicast" | "alias" | "group",
+                ) => {
+                    settings.extend(word.map(|word| word.text));
+                    settings.push(words.expect("a value")?.text);
+                }
+                Some("up") => settings.push("up"),
+                Some(_) => {
+                    let unknown = |word: Word<'_>| word.error("unknown option of ip link add");
+                    return Err(word.map(unknown).unwrap_or_else(|| words.end_error("")));
+                }
+                None => return Err(words.end_error("\"type\" is missing")),
+            }
         }
         let kind = words.expect("a type of device")?;
-        if kind.text != "ifb" {
-            return Err(kind.error("unknown device type: ifb"));
-        }
+        let added = match (kind.text, lower) {
+            ("ifb" | "dummy", Some(_)) => Err("has no other device below it".to_owned()),
+            ("ifb", _) => self.add_ifb(name.text).map_err(|e| e.to_string()),
+            ("dummy", _) => self.add_dummy(name.text).map_err(|e| e.to_string()),
+            ("vlan", None) => Err("\"link\" and the device below it are missing".to_owned()),
+            ("vlan", Some(lower)) => {
+                let (proto, id) = vlan_options(&mut words)?;
+                let added = self.add_vlan(lower, name.text, proto, id);
+                added.map_err(|e| e.to_string())
+            }
+            _ => return Err(kind.error("unknown device type: ifb, dummy, vlan")),
+        };
         words.finish()?;
-        match self.add_ifb(name.text) {
-            Ok(_) => Ok(String::new()),
-            Err(error) => Err(name.error(error.to_string())),
+        added.map_err(|problem| name.error(problem))?;
+        match settings.is_empty() {
+            true => Ok(String::new()),
+            false => {
+                let line = format!("{} {}", name.text, settings.join(" "));
+                self.ip_link_set(Words::new(&line)?)
+            }
         }
     }
 
@@ -109,6 +176,9 @@ impl Stack {
                 mac(address),
                 mac(broadcast)
             );
+            if !device.alias.is_empty() {
+                let _ = writeln!(out, "    alias {}", device.alias);
+            }
         }
         out
     }
@@ -117,33 +187,96 @@ impl Stack {
     pub(super) fn link_line(&self, device: &NetDevice, queue: bool, mode: bool) -> String {
         let loopback = device.index == IfIndex::LO;
         let carrier = loopback || device.ops.link_up();
-        let flags = match (loopback, carrier) {
-            (true, _) if !device.up => "LOOPBACK",
-            _ if !device.up && device.is_ifb => "BROADCAST,NOARP",
-            _ if !device.up => "BROADCAST,MULTICAST",
-            (true, _) => "LOOPBACK,UP,LOWER_UP",
-            _ if device.is_ifb => "BROADCAST,NOARP,UP,LOWER_UP",
-            (false, true) => "BROADCAST,MULTICAST,UP,LOWER_UP",
-            (false, false) => "NO-CARRIER,BROADCAST,MULTICAST,UP",
-        };
+        // print_link_flags()
+        let flags = [
+            (device.up && !carrier, "NO-CARRIER"),
+            (loopback, "LOOPBACK"),
+            (!loopback, "BROADCAST"),
+            (!loopback && device.flags.multicast, "MULTICAST"),
+            (device.flags.noarp, "NOARP"),
+            (device.flags.allmulti, "ALLMULTI"),
+            (device.flags.promisc, "PROMISC"),
+            (device.up, "UP"),
+            (device.up && carrier, "LOWER_UP"),
+        ];
+        let flags = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag);
+        let flags = flags.collect::<Vec<_>>().join(",");
         let state = match (loopback, carrier) {
             _ if !device.up => "DOWN",
             (true, _) => "UNKNOWN",
-            _ if device.is_ifb => "UNKNOWN",
+            _ if matches!(device.kind, DeviceKind::Ifb | DeviceKind::Dummy) => "UNKNOWN",
             (false, true) => "UP",
             (false, false) => "DOWN",
         };
-        let (index, name, mtu) = (device.index.0, &device.name, self.mtu(device.index));
+        let (index, mtu) = (device.index.0, self.mtu(device.index));
+        let name = match device.kind {
+            DeviceKind::Vlan { lower, .. } => {
+                format!(
+                    "{}@{}",
+                    device.name,
+                    self.device_name(lower).unwrap_or("NONE")
+                )
+            }
+            _ => device.name.clone(),
+        };
         let qdisc = match queue {
             true => format!("qdisc {} ", device.qdisc.kind()),
             false => String::new(),
         };
-        let qlen = device.tx_queue_len();
+        let qlen = device.tx_queue_len;
+        let of_group = match device.group {
+            0 => "group default ".to_owned(),
+            number => format!("group {number} "),
+        };
         let group = match (queue, mode) {
-            (false, _) => "",
-            (true, true) => "mode DEFAULT group default ",
-            (true, false) => "group default ",
+            (false, _) => String::new(),
+            (true, true) => format!("mode DEFAULT {of_group}"),
+            (true, false) => of_group,
         };
         format!("{index}: {name}: <{flags}> mtu {mtu} {qdisc}state {state} {group}qlen {qlen}\n")
+    }
+}
+
+fn on_off(words: &mut Words<'_>) -> Result<bool, CommandError> {
+    let word = words.expect("on or off")?;
+    match word.text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(word.error("not on or off")),
+    }
+}
+
+fn parse_mtu(words: &mut Words<'_>, most: u16) -> Result<u16, CommandError> {
+    let word = words.expect("an MTU")?;
+    let mtu = word.text.parse::<u16>().ok();
+    mtu.filter(|mtu| (ETH_MIN_MTU..=most).contains(mtu))
+        .ok_or_else(|| word.error(format!("an MTU is {ETH_MIN_MTU} to {most} here")))
+}
+
+/// `id ID [protocol PROTO]`: tag protocol and VLAN id.
+fn vlan_options(words: &mut Words<'_>) -> Result<(u16, u16), CommandError> {
+    let (mut proto, mut id) = (VLAN_PROTOCOLS[0].1, None);
+    while let Some(word) = words.next() {
+        match word.text {
+            "id" => {
+                let word = words.expect("a VLAN id")?;
+                let number = word.parse::<u16>("a VLAN id")?;
+                if number >= VLAN_VID_MASK {
+                    return Err(word.error("a VLAN id is 0 to 4094"));
+                }
+                id = Some(number);
+            }
+            "protocol" | "proto" => {
+                let word = words.expect("a protocol")?;
+                let named = |(name, _): &&(&str, u16)| name.eq_ignore_ascii_case(word.text);
+                let found = VLAN_PROTOCOLS.iter().find(named);
+                proto = found.ok_or_else(|| word.error("not 802.1Q or 802.1ad"))?.1;
+            }
+            _ => return Err(word.error("only id and protocol can be said of a VLAN")),
+        }
+    }
+    match id {
+        Some(id) => Ok((proto, id)),
+        None => Err(words.end_error("the id of the VLAN is missing")),
     }
 }

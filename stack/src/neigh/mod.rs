@@ -115,6 +115,8 @@ impl Stack {
         let broadcast = matches!(skb.dst, Some(r) if r.kind == RouteType::Broadcast);
         let mapped = match nexthop {
             _ if skb.dev == IfIndex::LO => Some([0; 6]),
+            // arp_constructor(), ndisc_constructor(): on a link without addresses everybody has the device's own.
+            _ if self.noarp(skb.dev).is_some() => self.noarp(skb.dev),
             IpAddr::V4(a) if broadcast || a.is_broadcast() => Some(MAC_BROADCAST),
             IpAddr::V4(a) if a.is_multicast() => Some(multicast_mac_v4(a)),
             IpAddr::V6(a) if a.is_multicast() => Some(multicast_mac_v6(a)),
@@ -124,6 +126,12 @@ impl Stack {
             Some(mac) => self.dev_hard_header_xmit(skb, mac),
             None => self.neigh_enqueue(skb, nexthop),
         }
+    }
+
+    /// The device's MAC address, if packets through it need no other (`IFF_NOARP`).
+    pub(crate) fn noarp(&self, dev: IfIndex) -> Option<[u8; 6]> {
+        let device = self.device(dev).filter(|device| device.flags.noarp)?;
+        Some(device.mac)
     }
 
     /// `neigh_event_send()` for a known neighbour: its MAC address if it may be used.

@@ -6,6 +6,7 @@ use super::store::{SkbList, SkbRef, SkbStore};
 use super::tc::QdiscConfig;
 use crate::Ps;
 use crate::drop_reason::DropReason;
+use crate::netdev::DeviceKind;
 use crate::skb::{GsoType, IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::timer::TimerKey;
@@ -279,7 +280,7 @@ impl Stack {
             return self.dev_requeue_skb(skb);
         }
         // An ifb takes packets as they are: it gives them back. Nearly all others stay one packet, too.
-        if device.is_ifb || validate_xmit_one(&mut skb, device.features) {
+        if device.kind == DeviceKind::Ifb || validate_xmit_one(&mut skb, device.features) {
             if let Some(skb) = self.dev_hard_start_xmit(skb) {
                 self.dev_requeue_skb(skb);
             }
@@ -368,9 +369,13 @@ impl Stack {
 
     /// `attach_default_qdiscs()`: `net.core.default_qdisc` for devices with a queue.
     pub(crate) fn attach_default_qdisc(&mut self, dev: IfIndex) {
-        let config = match dev {
-            IfIndex::LO => QdiscConfig::Noqueue,
-            _ => self.tc.default_qdisc.config(),
+        // IFF_NO_QUEUE
+        let kind = self.device(dev).map(|device| device.kind);
+        let no_queue =
+            dev == IfIndex::LO || matches!(kind, Some(DeviceKind::Dummy | DeviceKind::Vlan { .. }));
+        let config = match no_queue {
+            true => QdiscConfig::Noqueue,
+            false => self.tc.default_qdisc.config(),
         };
         // Default options are never refused.
         if let Ok(root) = self.qdisc_create(dev, &config, Handle::NONE, Handle::ROOT) {

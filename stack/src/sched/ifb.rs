@@ -3,7 +3,7 @@
 
 use crate::drop_reason::DropReason;
 use crate::error::StackError;
-use crate::netdev::{NetDeviceOps, NetFeatures};
+use crate::netdev::{DeviceKind, NetDeviceOps, NetFeatures};
 use crate::page_pool::PagePool;
 use crate::skb::{IfIndex, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
@@ -82,16 +82,11 @@ impl NetDeviceOps for Ifb {
 impl Stack {
     /// `ip link add NAME type ifb`. The device is up. Errors when there is a device of that name.
     pub fn add_ifb(&mut self, name: &str) -> Result<IfIndex, StackError> {
-        if self.devices.iter().any(|device| device.name == name) {
-            return Err(StackError::DeviceExists(name.to_owned()));
-        }
+        self.check_new_name(name)?;
         let [.., a, b, c, d] = (self.devices.len() as u32 + 1).to_be_bytes();
         // Locally administered.
-        let dev = self.register_device(name, Box::new(Ifb::new([0x02, 0xfb, a, b, c, d])));
-        if let Some(device) = self.device_mut(dev) {
-            device.is_ifb = true;
-        }
-        Ok(dev)
+        let ops = Box::new(Ifb::new([0x02, 0xfb, a, b, c, d]));
+        Ok(self.register_device(name, DeviceKind::Ifb, ops))
     }
 
     /// `ifb_ri_tasklet()`: the packet goes on where it was redirected.

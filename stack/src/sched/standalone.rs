@@ -3,6 +3,7 @@
 use super::ifb::Ifb;
 use crate::Ps;
 use crate::command::CommandError;
+use crate::netdev::DeviceKind;
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::{Stack, StackConfig};
 
@@ -35,7 +36,11 @@ impl StandaloneQdisc {
             seed,
             ..StackConfig::default()
         });
-        let dev = stack.register_device("q", Box::new(Ifb::new([2, 0, 0, 0, 0, 1])));
+        let dev = stack.register_device(
+            "q",
+            DeviceKind::Driver,
+            Box::new(Ifb::new([2, 0, 0, 0, 0, 1])),
+        );
         if let Some(device) = stack.device_mut(dev) {
             // Nobody but the owner takes packets out.
             device.tx_stopped = true;

@@ -4,6 +4,7 @@
 mod common;
 mod dad;
 mod datagrams;
+mod devices;
 mod forwarding;
 mod link;
 mod neighbours;

@@ -67,7 +67,7 @@ fn an_ifb_is_a_link() {
         ),
         (
             "ip link add x type veth",
-            r#"1:20: "veth": unknown device type: ifb"#,
+            r#"1:20: "veth": unknown device type: ifb, dummy, vlan"#,
         ),
         ("ip link add x", "1:14: end of line: \"type\" is missing"),
         (

@@ -339,7 +339,7 @@ impl<'a> Compiler<'a> {
             },
             Expr::Exthdr(e) => Load::Exthdr(*e),
             Expr::Fib(flags, result) => Load::Fib(*flags, *result),
-            Expr::RtMtu => Load::RtMtu,
+            Expr::Rt(key) => Load::Rt(*key),
             _ => return Err("is no field".to_owned()),
         })
     }

@@ -34,9 +34,10 @@ pub enum MetaKey {
     Time,
     Day,
     Hour,
+    Ipsec,
 }
 
-const META: [(&str, MetaKey, DataType); 25] = [
+const META: [(&str, MetaKey, DataType); 27] = [
     ("length", MetaKey::Length, T::HostInteger(32)),
     ("protocol", MetaKey::Protocol, T::EtherType),
     ("nfproto", MetaKey::NfProto, T::NfProto),
@@ -62,6 +63,9 @@ const META: [(&str, MetaKey, DataType); 25] = [
     ("time", MetaKey::Time, T::Date),
     ("day", MetaKey::Day, T::Day),
     ("hour", MetaKey::Hour, T::Hour),
+    ("ipsec", MetaKey::Ipsec, T::Boolean),
+    // An old name.
+    ("secpath", MetaKey::Ipsec, T::Boolean),
 ];
 
 impl MetaKey {
@@ -289,6 +293,47 @@ pub enum FibResult {
     Exists,
 }
 
+/// `rt KEY` (`NFT_RT_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RtKey {
+    /// `mtu`: the largest TCP segment that fits the packet's way, and the way back.
+    Mtu,
+    /// `classid`: the route's realm.
+    ClassId,
+    /// `ip nexthop`: whom the packet is sent to next.
+    IpNexthop,
+    /// `ip6 nexthop`
+    Ip6Nexthop,
+    /// `ipsec`: whether it goes through a transformation.
+    Ipsec,
+}
+
+impl RtKey {
+    /// Every key, by nft's words.
+    pub(crate) const ALL: [(&str, RtKey, DataType); 5] = [
+        ("mtu", RtKey::Mtu, T::HostInteger(16)),
+        ("classid", RtKey::ClassId, T::Realm),
+        ("ip nexthop", RtKey::IpNexthop, T::Ipv4Addr),
+        ("ip6 nexthop", RtKey::Ip6Nexthop, T::Ipv6Addr),
+        ("ipsec", RtKey::Ipsec, T::Boolean),
+    ];
+
+    fn entry(self) -> (&'static str, RtKey, DataType) {
+        let mut all = Self::ALL.into_iter();
+        all.find(|(_, key, _)| *key == self).unwrap_or(Self::ALL[0])
+    }
+
+    /// nft's word or words.
+    pub fn name(self) -> &'static str {
+        self.entry().0
+    }
+
+    /// Type of its value.
+    pub fn dtype(self) -> DataType {
+        self.entry().2
+    }
+}
+
 /// Arithmetic on bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BinOp {
@@ -363,8 +408,8 @@ pub enum Expr {
     Exthdr(Exthdr),
     /// Route lookup.
     Fib(FibFlags, FibResult),
-    /// `rt mtu`: the largest TCP segment that fits the packet's way, and the way back.
-    RtMtu,
+    /// The packet's route.
+    Rt(RtKey),
     /// Counting up.
     Numgen {
         /// Random instead of counting.
@@ -417,7 +462,7 @@ impl Expr {
                 FibResult::Type => T::FibAddrType,
                 FibResult::Exists => T::Boolean,
             },
-            Expr::RtMtu => T::HostInteger(16),
+            Expr::Rt(key) => key.dtype(),
             Expr::Numgen { .. } | Expr::Jhash { .. } | Expr::Symhash { .. } => T::HostInteger(32),
             Expr::Bin(_, left, _) => left.dtype(),
             Expr::Concat(parts) => parts.first().map_or(T::Integer(0), Expr::dtype),

@@ -1,6 +1,6 @@
 //! What rules ask of the rest of the stack.
 
-use super::expr::{CtDir, CtKey, FibFlags, FibResult};
+use super::expr::{CtDir, CtKey, FibFlags, FibResult, RtKey};
 use super::stmt::{Log, NatKind};
 use super::trace::NftEvent;
 use crate::hook::HookState;
@@ -96,9 +96,9 @@ pub trait NftHost {
         None
     }
 
-    /// `rt mtu`: see [`Expr::RtMtu`](super::expr::Expr::RtMtu). `None`: the packet has no way yet.
-    fn rt_mtu(&mut self, skb: &SkBuff, state: &HookState) -> Option<u128> {
-        let _ = (skb, state);
+    /// `rt KEY`. `None`: the packet has no route yet, or one of the other family.
+    fn rt(&mut self, skb: &SkBuff, state: &HookState, key: RtKey) -> Option<u128> {
+        let _ = (skb, state, key);
         None
     }
 
@@ -111,6 +111,12 @@ pub trait NftHost {
     /// `ARPHRD_*` of a device: Ethernet (1), or loopback (772) for `lo`.
     fn device_type(&self, dev: IfIndex) -> u16 {
         if dev == IfIndex::LO { 772 } else { 1 }
+    }
+
+    /// `ip link set group`: 0 is the default one.
+    fn device_group(&self, dev: IfIndex) -> u32 {
+        let _ = dev;
+        0
     }
 
     /// The next random number.

@@ -1,6 +1,6 @@
 //! Rules as the engine runs them: names resolved, dependencies written out.
 
-use super::expr::{CtDir, CtKey, Exthdr, FibFlags, FibResult, MetaKey};
+use super::expr::{CtDir, CtKey, Exthdr, FibFlags, FibResult, MetaKey, RtKey};
 use super::proto::Base;
 use super::set::Elements;
 use super::state::State;
@@ -23,8 +23,8 @@ pub(crate) enum Load {
     Exthdr(Exthdr),
     /// An address of the packet, looked up.
     Fib(FibFlags, FibResult),
-    /// The largest TCP segment for the packet's way.
-    RtMtu,
+    /// The packet's route.
+    Rt(RtKey),
 }
 
 /// The set that a rule looks into.

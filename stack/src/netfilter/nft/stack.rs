@@ -1,6 +1,6 @@
 //! The ruleset of a [`Stack`]: `Stack::nft`, its base chains on the hooks, and what its rules ask of the host.
 
-use super::expr::{CtDir, CtKey, Expr, FibFlags, FibResult};
+use super::expr::{CtDir, CtKey, Expr, FibFlags, FibResult, RtKey};
 use super::model::{ChainType, TableFamily};
 use super::stmt::{Log, NatKind, ObjKind, RejectKind, Stmt};
 use super::{
@@ -547,9 +547,19 @@ impl NftHost for Stack {
     }
 
     /// `nft_rt_get_eval()`, `get_tcpmss()`
-    fn rt_mtu(&mut self, skb: &SkBuff, state: &HookState) -> Option<u128> {
+    fn rt(&mut self, skb: &SkBuff, state: &HookState, key: RtKey) -> Option<u128> {
         let route = skb.dst?;
         let (src, dst) = addresses(skb.network_bytes(), state.family)?;
+        // rt_nexthop(), rt6_nexthop()
+        let nexthop = route.gateway.unwrap_or(dst);
+        match (key, nexthop) {
+            (RtKey::Mtu, _) => {}
+            // Routes have no realm, and are not transformed.
+            (RtKey::ClassId | RtKey::Ipsec, _) => return Some(0),
+            (RtKey::IpNexthop, IpAddr::V4(to)) => return Some(to.to_bits().into()),
+            (RtKey::Ip6Nexthop, IpAddr::V6(to)) => return Some(to.to_bits()),
+            (RtKey::IpNexthop | RtKey::Ip6Nexthop, _) => return None,
+        }
         let mut mtu = self.dst_mtu(&route, dst);
         let back = match src {
             IpAddr::V4(to) => self.ip_route_output_key(&OutputFlow::to(to)).map(|r| r.0),
@@ -567,6 +577,10 @@ impl NftHost for Stack {
 
     fn device_name(&self, dev: IfIndex) -> Option<&str> {
         Stack::device_name(self, dev)
+    }
+
+    fn device_group(&self, dev: IfIndex) -> u32 {
+        self.device(dev).map_or(0, |device| device.group)
     }
 
     fn random(&mut self) -> u32 {

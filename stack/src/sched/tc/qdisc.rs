@@ -142,7 +142,7 @@ impl Stack {
         parent: Handle,
     ) -> Result<Option<Qdisc>, Refusal> {
         let now = self.sched_now();
-        let limit = self.device(dev).map_or(TX_QUEUE_LEN, |d| d.tx_queue_len()) as u32;
+        let limit = self.device(dev).map_or(TX_QUEUE_LEN, |d| d.tx_queue_len) as u32;
         let mtu = (self.mtu(dev) + ETH_HLEN) as u32;
         let ops: Box<dyn QdiscOps> = match config {
             QdiscConfig::Noqueue => return Ok(None),

@@ -3,7 +3,7 @@
 
 use crate::hook::Hook;
 use crate::netfilter::nft::eval::JUMP_STACK_SIZE;
-use crate::netfilter::nft::expr::{Expr, FibResult, MetaKey};
+use crate::netfilter::nft::expr::{Expr, FibResult, MetaKey, RtKey};
 use crate::netfilter::nft::model::{BaseChain, ChainType, TableFamily};
 use crate::netfilter::nft::normal;
 use crate::netfilter::nft::program::{Op, SetSel};
@@ -155,13 +155,16 @@ impl Walk<'_> {
                     }
                 }
                 Expr::Ct(..) => !netdev,
-                Expr::RtMtu => at(&[Forward, LocalOut, PostRouting]),
+                Expr::Rt(RtKey::Mtu) => at(&[Forward, LocalOut, PostRouting]),
+                // nft_meta_get_validate()
+                Expr::Meta(MetaKey::Ipsec) => at(&[PreRouting, LocalIn, Forward, NetdevIngress]),
                 _ => true,
             };
             if !ok {
                 let what = match expr {
                     Expr::Ct(..) => "ct",
-                    Expr::RtMtu => "rt mtu",
+                    Expr::Rt(_) => "rt mtu",
+                    Expr::Meta(_) => "meta ipsec",
                     _ => "fib",
                 };
                 result = Err(format!(

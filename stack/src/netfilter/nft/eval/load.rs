@@ -25,7 +25,7 @@ impl Run<'_> {
             Load::Ct(key, dir) => self.host.ct_get(self.skb, key, dir),
             Load::Exthdr(e) => self.exthdr(e),
             Load::Fib(flags, result) => self.fib(flags, result),
-            Load::RtMtu => self.host.rt_mtu(self.skb, self.state),
+            Load::Rt(key) => self.host.rt(self.skb, self.state, key),
         }
     }
 
@@ -175,9 +175,8 @@ impl Run<'_> {
             MetaKey::OifName => self.device_name(oif),
             MetaKey::IifType => self.host.device_type(iif?).into(),
             MetaKey::OifType => self.host.device_type(oif?).into(),
-            // All devices are in the default group.
-            MetaKey::IifGroup => iif.map(|_| 0)?,
-            MetaKey::OifGroup => oif.map(|_| 0)?,
+            MetaKey::IifGroup => self.host.device_group(iif?).into(),
+            MetaKey::OifGroup => self.host.device_group(oif?).into(),
             MetaKey::SkUid => self.host.socket_owner(self.skb)?.0.into(),
             MetaKey::SkGid => self.host.socket_owner(self.skb)?.1.into(),
             MetaKey::NfTrace => self.skb.nf_trace.into(),
@@ -191,6 +190,8 @@ impl Run<'_> {
                 self.host.socket_owner(self.skb)?;
                 0
             }
+            // No packet was transformed.
+            MetaKey::Ipsec => 0,
             MetaKey::Random => self.host.random().into(),
             MetaKey::Time => u128::from(self.state.now / 1000),
             // 1970 began with a Thursday.

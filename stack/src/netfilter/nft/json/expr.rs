@@ -201,7 +201,14 @@ fn field(kind: &str, value: &Value) -> Written<String> {
             let result = bare(f.string("result")?.unwrap_or_default())?;
             format!("fib {} {result}", flags?.join(" . "))
         }
-        "rt" => format!("rt {}", bare(f.string("key")?.unwrap_or_default())?),
+        "rt" => {
+            let family = f.string("family")?.map(bare).transpose()?;
+            let key = bare(f.string("key")?.unwrap_or_default())?;
+            match family {
+                Some(family) => format!("rt {family} {key}"),
+                None => format!("rt {key}"),
+            }
+        }
         "numgen" => {
             let mode = bare(f.string("mode")?.unwrap_or_default())?;
             let modulus = f.number("mod")?.unwrap_or(0);

@@ -4,7 +4,7 @@ use super::Parser;
 use crate::netfilter::nft::DataType;
 use crate::netfilter::nft::error::NftError;
 use crate::netfilter::nft::expr::{
-    BinOp, CtDir, CtKey, Expr, FibFlags, FibResult, MetaKey, SetRef,
+    BinOp, CtDir, CtKey, Expr, FibFlags, FibResult, MetaKey, RtKey, SetRef,
 };
 use crate::netfilter::nft::exthdr;
 use crate::netfilter::nft::lex::Kind;
@@ -123,9 +123,11 @@ impl Parser<'_> {
                 let offset = self.offset(modulus)?;
                 Ok(Expr::Symhash { modulus, offset })
             }
-            "rt" if self.is_word("mtu") => {
-                self.next();
-                Ok(Expr::RtMtu)
+            "rt" if ["mtu", "classid", "nexthop", "ipsec", "ip", "ip6"]
+                .iter()
+                .any(|w| self.is_word(w)) =>
+            {
+                self.rt()
             }
             "exthdr" | "hbh" | "rt" | "frag" | "dst" | "mh" | "srh" => self.ip6_exthdr(&word),
             _ => {
@@ -140,6 +142,28 @@ impl Parser<'_> {
                     Some(proto) => self.payload(proto),
                     None => Err(pos.error("is no statement or expression")),
                 }
+            }
+        }
+    }
+
+    /// `rt [ip|ip6] KEY`
+    fn rt(&mut self) -> Result<Expr, NftError> {
+        let mut name = self.word("a key of rt")?;
+        match (name.as_str(), self.table.family) {
+            ("ip" | "ip6", _) => {
+                self.expect_word("nexthop")?;
+                name += " nexthop";
+            }
+            ("nexthop", TableFamily::Ip) => name = "ip nexthop".to_owned(),
+            ("nexthop", TableFamily::Ip6) => name = "ip6 nexthop".to_owned(),
+            _ => {}
+        }
+        let found = RtKey::ALL.into_iter().find(|(n, _, _)| *n == name);
+        match found {
+            Some((_, key, _)) => Ok(Expr::Rt(key)),
+            None => {
+                self.at -= 1;
+                self.error("say ip or ip6 before nexthop in this family")
             }
         }
     }

@@ -212,7 +212,9 @@ impl Printer<'_> {
                     put!(out, " {}", field.name);
                 }
             }
-            Expr::RtMtu => out.push_str("rt mtu"),
+            Expr::Rt(key) => {
+                put!(out, "rt {}", key.name());
+            }
             Expr::Fib(flags, result) => {
                 let words = [
                     (flags.saddr, "saddr"),
