@@ -56,6 +56,7 @@ fn nic(toolchain: &Toolchain) -> Result<(), Error> {
         .clone()
         .prefix("Vnic_thin")
         .parameter("Features", format!("64'h{THIN_FEATURES}"))
+        .small(true)
         .verilate(toolchain)?;
     let nic = nic.parameter("QueuePairs", QUEUE_PAIRS);
     let full = nic.clone().prefix("Vnic_full").verilate(toolchain)?;

@@ -6,8 +6,9 @@
 // been handed over. A chain without any byte gives no packet and pulses stat_bad_o.
 // Reads are bursts that end at BURST_BEATS boundaries; room for their data is reserved before they
 // are issued, so the R channel is never held back. They use one AXI ID: data comes in order.
-// share_i: beats that may be in flight; a single burst always may. What is asked for beyond what memory's
-// latency needs only stands in a row before it, and there holds up the descriptors of other queues.
+// share_i: beats that may be in flight; a single burst always may. It is looked at when a descriptor or
+// a burst has been taken. What is asked for beyond what memory's latency needs only stands in a row before
+// it, and there holds up the descriptors of other queues.
 // A descriptor longer than MAX_DESC_BYTES cannot be part of a legal frame, and it would keep the
 // device busy for long: nothing more is read of its chain, which is returned, pulses stat_bad_o and
 // gives no packet, or one that ends with an abort.
@@ -107,9 +108,10 @@ module tx_dma
   /* verilator lint_on UNUSEDSIGNAL */
   wire [3:0]      beats       = span[BeatW +: 4];  // minus 1
   logic [CountW-1:0] awaited_q;  // beats asked for and not yet arrived
+  logic [7:0]        share_q;    // a register: what other queues do is not looked at in every cycle
   wire [CountW-1:0] in_flight   = awaited_q + CountW'(beats) + CountW'(1);
   wire            room        = reserved_q <= CountW'(ReadBeats - BURST_BEATS) &&
-                                (awaited_q == '0 || in_flight <= CountW'(share_i));
+                                (awaited_q == '0 || in_flight <= CountW'(share_q));
   wire            desc_fire   = desc_valid_i && desc_ready_o;
   wire            too_long    = desc_i.len > 32'(MAX_DESC_BYTES);
   wire            skip        = bad_q || too_long || desc_i.len == '0;
@@ -306,6 +308,7 @@ module tx_dma
     end else begin
       drain_q <= !enable_i || (drain_q && !flush);
       if (out_valid && out_ready) sent_q <= !out_last;
+      if (desc_fire || (ar_valid_o && ar_ready_i)) share_q <= share_i;
       unique case (state_q)
         DESC: begin
           if (desc_fire) begin

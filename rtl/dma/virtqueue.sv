@@ -200,17 +200,10 @@ module virtqueue
   if (Indirect) begin : gen_indirect
     vq_desc_t table_desc;
     logic     table_valid, table_ready;
-    // Without the feature descriptors go past vq_indirect, which sleeps.
-    logic table_clk;
-    clock_gate u_table_gate (
-      .clk_i(clk),
-      .en_i (!rst_ni || indirect_i || table_busy),
-      .clk_o(table_clk)
-    );
     vq_indirect #(
       .Direction(Direction)
     ) u_indirect (
-      .clk_i       (table_clk),
+      .clk_i       (clk),
       .rst_ni,
       .enable_i    (cfg_i.enable && indirect_i),
       .stop_i      (fetch_error),

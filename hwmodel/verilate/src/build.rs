@@ -24,6 +24,7 @@ pub struct Build {
     parameters: Vec<(String, String)>,
     extra: Vec<PathBuf>,
     trace: bool,
+    small: bool,
 }
 
 impl Build {
@@ -38,6 +39,7 @@ impl Build {
             parameters: vec![],
             extra: vec![],
             trace: false,
+            small: false,
         }
     }
 
@@ -67,6 +69,14 @@ impl Build {
     #[must_use]
     pub fn trace(mut self, trace: bool) -> Self {
         self.trace = trace;
+        self
+    }
+
+    /// Whether the code of a cycle is small enough to be made for the instruction cache
+    /// ([`Toolchain::small_flags`]). Off by default.
+    #[must_use]
+    pub fn small(mut self, small: bool) -> Self {
+        self.small = small;
         self
     }
 
@@ -123,6 +133,7 @@ impl Build {
         Ok(Model {
             prefix: self.prefix,
             dir,
+            small: self.small,
         })
     }
 }
@@ -134,6 +145,7 @@ pub struct Model {
     pub prefix: String,
     /// The folder of the generated files.
     pub dir: PathBuf,
+    small: bool,
 }
 
 impl Model {
@@ -166,8 +178,8 @@ impl Model {
             .flag("-w")
             .include(&self.dir)
             .includes(headers);
-        for flag in toolchain.model_flags() {
-            build.flag(flag);
+        if self.small {
+            build.flags(toolchain.small_flags());
         }
         let mut dependencies = files_ending(&self.dir, ".h")?;
         dependencies.extend(files);

@@ -94,11 +94,12 @@ impl Toolchain {
         flags
     }
 
-    /// Flags for the generated C++, behind the common ones. One cycle runs through some 30 KiB of it
-    /// from beginning to end: what does not fit the instruction cache waits, so that short code wins
-    /// over clever code; and a vector load of what was just stored in pieces waits for all of them.
+    /// Flags for the generated C++ of a small model ([`Build::small`](crate::Build::small)), behind the common ones.
+    /// One cycle runs through some 30 KiB of it from beginning to end: what does not fit the
+    /// instruction cache waits, so that short code wins over clever code; and a vector load of what was
+    /// just stored in pieces waits for all of them. A large model fits in no case and gains nothing.
     #[must_use]
-    pub fn model_flags(&self) -> &'static [&'static str] {
+    pub fn small_flags(&self) -> &'static [&'static str] {
         if self.is_clang() {
             &["-Os", "-fno-vectorize", "-fno-slp-vectorize"]
         } else {
@@ -109,13 +110,17 @@ impl Toolchain {
     /// One line for reports: Verilator's version and flags, the compiler's name, version and flags.
     #[must_use]
     pub fn describe(&self) -> String {
+        let small = match self.small_flags() {
+            [] => String::new(),
+            flags => format!("; the thin model with {}", flags.join(" ")),
+        };
         format!(
-            "Verilator {} {}; {} ({}) {}",
+            "Verilator {} {}; {} ({}) {}{small}",
             self.version,
             crate::build::FLAGS.join(" "),
             self.compiler.display(),
             self.compiler_version,
-            [&self.flags(), self.model_flags()].concat().join(" ")
+            self.flags().join(" "),
         )
     }
 
