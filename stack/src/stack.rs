@@ -164,6 +164,10 @@ pub struct Stack {
     pub(crate) tc: TcState,
     /// Packets and copies that tc actions send elsewhere, until the classifier is done.
     pub(crate) mirrored: Vec<Mirrored>,
+    /// Copies that rules made for other hosts (`dup to`), until the chain is through: for whom, and through which device.
+    pub(crate) duplicates: Vec<(SkBuff, IpAddr, IfIndex)>,
+    /// Such a copy is on its way out.
+    pub(crate) duplicating: bool,
     /// Redirections within redirections.
     pub(crate) mirred_depth: u32,
     last_packet: u64,
@@ -205,6 +209,8 @@ impl Stack {
             nft_hooks: NftHooks::default(),
             tc: TcState::default(),
             mirrored: Vec::new(),
+            duplicates: Vec::new(),
+            duplicating: false,
             mirred_depth: 0,
             tracer: None,
             last_packet: 0,

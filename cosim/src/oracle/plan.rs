@@ -156,6 +156,9 @@ fn actions(
                 None => now + STEP,
             };
             let printed = made.next().map_or("", String::as_str);
+            if is_duplicate(walk) {
+                continue;
+            }
             let spoken = match (&frame, quoted_echo(recording, start, printed)) {
                 (None, Some(echo)) => echo,
                 _ => spoken(start, frame.as_ref(), printed),
@@ -166,6 +169,12 @@ fn actions(
         }
     }
     programs.finish()
+}
+
+/// Whether a packet that begins at the output hook is a copy that a rule made (`dup to`): of what a program sent no hook knows a device of
+/// input, of a copy the last one does.
+fn is_duplicate(walk: &[Visit]) -> bool {
+    walk.iter().any(|visit| visit.iif.is_some())
 }
 
 /// The packets that a port-unreachable message answers, by number.

@@ -79,9 +79,15 @@ impl Stack {
     }
 
     /// `ip_output()`: the postrouting hook, then the MTU, then the neighbour.
-    pub(crate) fn ip_output(&mut self, mut skb: SkBuff) {
+    pub(crate) fn ip_output(&mut self, skb: SkBuff) {
+        let iif = skb.iif;
+        self.ip_output_from(skb, iif);
+    }
+
+    /// The same; `indev`: the device that the hook is told of as that of input.
+    pub(crate) fn ip_output_from(&mut self, mut skb: SkBuff, indev: IfIndex) {
         let (iif, oif) = (skb.iif, skb.dev);
-        if !self.nf_hook(Hook::PostRouting, Family::Ipv4, &mut skb, iif, oif) {
+        if !self.nf_hook(Hook::PostRouting, Family::Ipv4, &mut skb, indev, oif) {
             return;
         }
         let daddr = Ipv4Header::new(skb.data()).map(|h| IpAddr::V4(h.daddr()));

@@ -12,6 +12,7 @@
 
 pub mod conntrack;
 mod defrag;
+mod dup;
 pub mod hook;
 pub mod nat;
 pub mod nft;

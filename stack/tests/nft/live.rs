@@ -18,7 +18,7 @@ macro_rules! ruleset {
     };
 }
 
-const RULESETS: [(&str, &str, &str); 8] = [
+const RULESETS: [(&str, &str, &str); 9] = [
     ruleset!("base"),
     ruleset!("rules_ip"),
     ruleset!("rules_inet"),
@@ -27,6 +27,7 @@ const RULESETS: [(&str, &str, &str); 8] = [
     ruleset!("nat_inet"),
     ruleset!("sets_ip"),
     ruleset!("objects_ip"),
+    ruleset!("words_ip"),
 ];
 
 /// Our list of `text`, without counters' values.

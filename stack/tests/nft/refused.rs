@@ -41,7 +41,7 @@ fn words_are_named_with_their_place() {
         ),
         (
             "add rule ip t in ip saddr 10.0.0",
-            "1:27: \"10\": not an IPv4 address",
+            "1:29: \".\": expected an expression",
         ),
         (
             "add rule ip t in queue",

@@ -116,6 +116,7 @@ impl<'a> Compiler<'a> {
             Stmt::Log(log) => Op::Log(Box::new(log.clone())),
             Stmt::Reject(kind) => Op::Reject(self.reject(*kind)?),
             Stmt::Dup(dev) => Op::Dup(*dev),
+            Stmt::DupTo { addr, dev } => Op::DupTo(self.node(addr)?, *dev),
             Stmt::Fwd(dev) => Op::Fwd(*dev),
             Stmt::Nat(nat) => self.nat(nat)?,
             Stmt::Notrack => Op::Notrack,

@@ -236,7 +236,7 @@ impl DataType {
         }
         let bad = |what: &str| Err(format!("not {what}"));
         let value = match self {
-            T::Ipv4Addr => text.parse::<Ipv4Addr>().ok().map(|a| a.to_bits().into()),
+            T::Ipv4Addr => parse_ipv4(text),
             T::Ipv6Addr => text.parse::<Ipv6Addr>().ok().map(|a| a.to_bits()),
             T::EtherAddr => super::lex::parse_mac(text).map(|m| bytes_value(&m)),
             T::String | T::IfName => return string_value(text),
@@ -321,6 +321,20 @@ impl DataType {
             _ => write!(out, "{value}"),
         };
     }
+}
+
+/// An IPv4 address as `inet_aton()` reads it: four bytes, or a number for the last of them on; or `localhost`, which needs no looking up.
+fn parse_ipv4(text: &str) -> Option<u128> {
+    if text == "localhost" {
+        return Some(Ipv4Addr::LOCALHOST.to_bits().into());
+    }
+    let parts: Option<Vec<u128>> = text.split('.').map(parse_number).collect();
+    let parts = parts?;
+    let (last, first) = parts.split_last()?;
+    let left = 4usize.checked_sub(first.len()).filter(|left| *left > 0)?;
+    let fits = first.iter().all(|byte| *byte < 256) && last >> (8 * left) == 0;
+    let high = first.iter().fold(0, |all, byte| all << 8 | byte);
+    fits.then(|| high << (8 * left) | last)
 }
 
 /// A number, decimal, octal with a leading 0 as in C, or hexadecimal.
@@ -548,7 +562,18 @@ mod tests {
     fn values_out_of_range_are_refused() {
         assert!(T::InetService.parse("65536").is_err());
         assert!(T::InetProto.parse("256").is_err());
-        assert!(T::Ipv4Addr.parse("10.0.0").is_err());
+        assert_eq!(T::Ipv4Addr.parse("10.7").unwrap(), 0x0a00_0007);
+        assert_eq!(T::Ipv4Addr.parse("0xff").unwrap(), 0xff);
+        for wrong in [
+            "10.0.0.256",
+            "10.0.0.0.0",
+            "10.0x1000000",
+            "",
+            "10..1",
+            "10.0.0.-1",
+        ] {
+            assert!(T::Ipv4Addr.parse(wrong).is_err(), "{wrong}");
+        }
         assert!(T::IfName.parse("a-name-of-16-byte").is_err());
         assert!(T::Time.parse("99999999999999999999w").is_err());
         assert!(T::CtLabel.parse("128").is_err());

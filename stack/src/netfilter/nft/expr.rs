@@ -103,7 +103,19 @@ impl MetaKey {
         self.is_unqualified()
             || matches!(
                 self,
-                Mark | IifType | OifType | SkUid | SkGid | NfTrace | RtClassId
+                Mark | IifType
+                    | OifType
+                    | SkUid
+                    | SkGid
+                    | NfTrace
+                    | RtClassId
+                    | PktType
+                    | Cpu
+                    | Cgroup
+                    | Ipsec
+                    | Time
+                    | Day
+                    | Hour
             )
     }
 
@@ -254,7 +266,7 @@ pub struct Exthdr {
     pub field: Option<ExtField>,
 }
 
-/// A field of an extension header or option.
+/// A field of an extension header or option. One without a name is some bits of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExtField {
     /// nft's word.

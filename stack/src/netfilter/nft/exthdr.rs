@@ -10,7 +10,8 @@ const N8: DataType = T::Integer(8);
 const N16: DataType = T::Integer(16);
 const N32: DataType = T::Integer(32);
 
-const IP6: [(&str, u8, Fields); 5] = [
+/// Of those with one number the first that has a field is what nft calls it.
+const IP6: [(&str, u8, Fields); 8] = [
     (
         "hbh",
         0,
@@ -25,6 +26,31 @@ const IP6: [(&str, u8, Fields); 5] = [
             ("type", 16, N8),
             ("seg-left", 24, N8),
         ],
+    ),
+    (
+        "srh",
+        43,
+        &[
+            ("last-entry", 32, N8),
+            ("flags", 40, N8),
+            ("tag", 48, N16),
+            ("sid[1]", 64, T::Ipv6Addr),
+            ("sid[2]", 192, T::Ipv6Addr),
+        ],
+    ),
+    (
+        "rt0",
+        43,
+        &[
+            ("reserved", 32, N32),
+            ("addr[1]", 64, T::Ipv6Addr),
+            ("addr[2]", 192, T::Ipv6Addr),
+        ],
+    ),
+    (
+        "rt2",
+        43,
+        &[("reserved", 32, N32), ("addr", 64, T::Ipv6Addr)],
     ),
     (
         "frag",
@@ -56,7 +82,7 @@ const IP6: [(&str, u8, Fields); 5] = [
     ),
 ];
 
-const TCP: [(&str, u8, Fields); 7] = [
+const TCP: [(&str, u8, Fields); 14] = [
     ("eol", 0, &[]),
     ("nop", 1, &[]),
     ("maxseg", 2, &[("length", 8, N8), ("size", 16, N16)]),
@@ -72,6 +98,17 @@ const TCP: [(&str, u8, Fields); 7] = [
         8,
         &[("length", 8, N8), ("tsval", 16, N32), ("tsecr", 48, N32)],
     ),
+    ("sack0", 5, &[("left", 16, N32), ("right", 48, N32)]),
+    ("sack1", 5, &[("left", 80, N32), ("right", 112, N32)]),
+    ("sack2", 5, &[("left", 144, N32), ("right", 176, N32)]),
+    ("sack3", 5, &[("left", 208, N32), ("right", 240, N32)]),
+    ("md5sig", 19, &[("length", 8, N8)]),
+    (
+        "mptcp",
+        30,
+        &[("length", 8, N8), ("subtype", 16, T::Integer(4))],
+    ),
+    ("fastopen", 34, &[("length", 8, N8)]),
 ];
 
 const IP4: [(&str, u8, Fields); 4] = [
@@ -150,7 +187,14 @@ pub(crate) fn tcp_option(name: &str, field: Option<&str>) -> Option<Exthdr> {
         "noop" => "nop",
         other => other,
     };
-    find(&TCP, ExtKind::TcpOption, name, field)
+    let numbered = || {
+        let number = name.parse::<u8>().ok().filter(|_| field.is_none())?;
+        Some(Exthdr {
+            kind: ExtKind::TcpOption(number),
+            field: None,
+        })
+    };
+    find(&TCP, ExtKind::TcpOption, name, field).or_else(numbered)
 }
 
 /// `ip option NAME FIELD`
@@ -158,17 +202,24 @@ pub(crate) fn ip_option(name: &str, field: Option<&str>) -> Option<Exthdr> {
     find(&IP4, ExtKind::Ip4Option, name, field)
 }
 
-/// nft's words for it, field not included.
-pub(crate) fn name(kind: ExtKind) -> &'static str {
-    let named = |table: &'static [(&'static str, u8, Fields)], number: u8| {
-        table
-            .iter()
-            .find(|(_, n, _)| *n == number)
-            .map_or("", |(name, _, _)| *name)
+/// nft's words for it, field not included; options that have no name are their number.
+pub(crate) fn name(e: Exthdr) -> String {
+    let (table, number): (&[(&'static str, u8, Fields)], u8) = match e.kind {
+        ExtKind::Ip6(n) => (&IP6, n),
+        ExtKind::TcpOption(n) => (&TCP, n),
+        ExtKind::Ip4Option(n) => (&IP4, n),
     };
-    match kind {
-        ExtKind::Ip6(n) => named(&IP6, n),
-        ExtKind::TcpOption(n) => named(&TCP, n),
-        ExtKind::Ip4Option(n) => named(&IP4, n),
+    let has_field = |fields: Fields| {
+        e.field.is_none_or(|field| {
+            fields
+                .iter()
+                .any(|(name, offset, _)| (*name, *offset) == (field.name, field.offset))
+        })
+    };
+    let numbered = || table.iter().filter(|(_, n, _)| *n == number);
+    let mut found = numbered().filter(|(_, _, fields)| has_field(fields));
+    match found.next() {
+        Some((name, _, _)) => (*name).to_owned(),
+        None => number.to_string(),
     }
 }

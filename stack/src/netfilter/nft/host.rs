@@ -82,6 +82,11 @@ pub trait NftHost {
         let _ = (skb, dev);
     }
 
+    /// `dup to ADDRESS`: a copy is sent to `to`, through `dev` if one is named.
+    fn dup_to(&mut self, skb: &mut SkBuff, state: &HookState, to: IpAddr, dev: Option<IfIndex>) {
+        let _ = (skb, state, to, dev);
+    }
+
     /// `fib`: the route to `address`. For [`FibResult::Exists`] 0 or 1, for `Oif` the index, for `OifName` the name, for `Type` the
     /// number of the type (`RTN_*`).
     fn fib(

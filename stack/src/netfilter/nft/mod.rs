@@ -26,8 +26,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What is not here and is an error where it stands: families arp and bridge; queue, dup, fwd, tproxy, synproxy, flow tables, meters by their
-//! old name, sockets, osf, ipsec, maps to objects, include.
+//! What is not here and is an error where it stands: families arp and bridge; queue, tproxy, synproxy, flow tables, sockets, osf, chains without a
+//! name, include.
 
 mod command;
 mod commit;

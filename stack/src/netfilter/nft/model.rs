@@ -102,6 +102,8 @@ pub struct SetSpec {
     pub key_typeof: Option<Expr>,
     /// Types of a map's data; `[Verdict]` for verdict maps; empty for sets.
     pub data: Vec<DataType>,
+    /// `interval` was written before the data's type: they may be ranges.
+    pub data_interval: bool,
     /// `typeof` of the data.
     pub data_typeof: Option<Expr>,
     /// `map` was written.

@@ -525,7 +525,9 @@ pub(crate) fn exprs(stmt: &Stmt, see: &mut dyn FnMut(&Expr)) {
         Stmt::Match { left, .. } | Stmt::Vmap(left, _) | Stmt::ObjectMap(_, left, _) => {
             within(left, see)
         }
-        Stmt::SetMeta(_, value) | Stmt::SetExthdr(_, value) => within(value, see),
+        Stmt::SetMeta(_, value) | Stmt::SetExthdr(_, value) | Stmt::DupTo { addr: value, .. } => {
+            within(value, see)
+        }
         Stmt::SetCt(key, dir, value) => {
             see(&Expr::Ct(*key, *dir));
             within(value, see);

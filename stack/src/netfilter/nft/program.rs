@@ -204,6 +204,8 @@ pub(crate) enum Op {
     SetUpdate(Box<SetUpdateOp>),
     Log(Box<Log>),
     Dup(IfIndex),
+    /// A copy to a host: its address, and the device to it.
+    DupTo(Node, Option<IfIndex>),
     Fwd(IfIndex),
     Nat(Box<NatOp>),
     Notrack,

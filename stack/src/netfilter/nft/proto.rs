@@ -121,7 +121,7 @@ static ICMP: [Field; 7] = [
     f("id", 32, N16),
     f("sequence", 48, N16),
     f("mtu", 48, N16),
-    f("gateway", 32, T::Ipv4Addr),
+    f("gateway", 32, N32),
 ];
 static IGMP: [Field; 4] = [
     f("type", 0, T::IgmpType),

@@ -8,6 +8,7 @@ use super::{
     NftVerdict, normal,
 };
 use crate::Ps;
+use crate::checksum;
 use crate::fib::trie::Key;
 use crate::fib::{FlowKey as FibKey, LookupError, Route, RouteType, Rpdb};
 use crate::hook::{Callee, Families, Family, Hook, HookId, HookOps, HookState, Verdict};
@@ -51,7 +52,10 @@ impl Nft {
             for stmt in chain.rules.iter().flat_map(|r| &r.stmts) {
                 let mut asks = matches!(
                     stmt,
-                    Stmt::Object(ObjKind::CtHelper, _) | Stmt::Nat(_) | Stmt::CtCount { .. }
+                    Stmt::Object(ObjKind::CtHelper, _)
+                        | Stmt::ObjectMap(ObjKind::CtHelper, ..)
+                        | Stmt::Nat(_)
+                        | Stmt::CtCount { .. }
                 );
                 if let Stmt::SetUpdate { stmts, .. } = stmt {
                     asks |= stmts.iter().any(|s| matches!(s, Stmt::CtCount { .. }));
@@ -199,6 +203,7 @@ impl Stack {
         );
         self.nft = Some(nft);
         self.tcf_mirred_forward(copies);
+        self.nf_dup_output();
         Some(match verdict {
             NftVerdict::Forward(dev) => {
                 self.mirrored.push(Mirrored {
@@ -328,7 +333,6 @@ impl Stack {
 const TCP_MSS_DEFAULT: usize = 536;
 
 impl NftHost for Stack {
-    /// `nft_ct_get_eval()`
     /// `nf_dup_netdev_egress()`
     fn dup(&mut self, skb: &mut SkBuff, dev: IfIndex) {
         let copy = Mirrored {
@@ -338,6 +342,39 @@ impl NftHost for Stack {
             copy: true,
         };
         self.mirrored.push(copy);
+    }
+
+    /// `nf_dup_ipv4()`, `nf_dup_ipv6()`: the copy is made now, and sent when the chain is through.
+    fn dup_to(&mut self, skb: &mut SkBuff, state: &HookState, to: IpAddr, dev: Option<IfIndex>) {
+        // A copy is not copied (current->in_nf_duplicate).
+        if self.duplicating {
+            return;
+        }
+        let mut copy = skb.skb_copy();
+        copy.parent = skb.id;
+        copy.id = self.new_packet_id();
+        // Not counted towards the connection.
+        copy.nfct = Some(NfCt::UNTRACKED);
+        self.stats.built += 1;
+        // Two hosts that send copies to each other do not do so for ever.
+        let came_in = matches!(state.hook, Hook::PreRouting | Hook::LocalIn);
+        let packet = copy.data_mut();
+        match to {
+            IpAddr::V4(_) if packet.len() >= IPV4_HLEN => {
+                packet[6] |= 0x40;
+                packet[8] = packet[8].wrapping_sub(came_in.into());
+                let header = usize::from(packet[0] & 0x0f) * 4;
+                packet[10..12].fill(0);
+                let sum = checksum::checksum(&packet[..header.min(packet.len())]);
+                packet[10..12].copy_from_slice(&sum.to_be_bytes());
+            }
+            IpAddr::V6(_) if packet.len() >= IPV6_HLEN => {
+                packet[7] = packet[7].wrapping_sub(came_in.into());
+            }
+            _ => {}
+        }
+        self.duplicates
+            .push((copy, to, dev.unwrap_or(IfIndex::NONE)));
     }
 
     fn ct_count(&mut self, skb: &SkBuff, state: &HookState, list: &mut ConnCount) -> bool {

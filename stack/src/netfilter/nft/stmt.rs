@@ -222,6 +222,13 @@ pub enum Stmt {
     Reject(Option<RejectKind>),
     /// `dup to`: a copy leaves through the device of this index.
     Dup(IfIndex),
+    /// `dup to ADDRESS [device DEV]`: a copy is sent to that host, whomever it is for.
+    DupTo {
+        /// Address of the host, of the table's family.
+        addr: Expr,
+        /// Device that it leaves through.
+        dev: Option<IfIndex>,
+    },
     /// `fwd to`: the packet leaves through the device of this index.
     Fwd(IfIndex),
     /// Translates addresses.

@@ -132,7 +132,9 @@ impl Walk<'_> {
                 "meta pkttype set",
             ),
             Stmt::SetCt(..) => (!netdev, "ct"),
-            Stmt::Object(ObjKind::CtHelper, _) => (!device, "ct helper set"),
+            Stmt::Object(ObjKind::CtHelper, _) | Stmt::ObjectMap(ObjKind::CtHelper, ..) => {
+                (!device, "ct helper set")
+            }
             _ => (true, ""),
         };
         if !ok {

@@ -1,6 +1,7 @@
 //! One step of a rule.
 
 use super::Run;
+use crate::hook::Family;
 use crate::netfilter::nft::expr::MetaKey;
 use crate::netfilter::nft::host::HelperSpec;
 use crate::netfilter::nft::model::ObjectSpec;
@@ -10,6 +11,7 @@ use crate::netfilter::nft::set::{Data, Elements, MAX_FIELDS};
 use crate::netfilter::nft::stmt::RejectKind;
 use crate::netfilter::nft::verdict::Verdict;
 use crate::skb::{IfIndex, PktType};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// What rules share.
 pub(super) struct Env<'a> {
@@ -93,7 +95,7 @@ impl Run<'_> {
                     _ => Step::Break,
                 }
             }
-            Op::Object(id) => self.object(*id, env),
+            Op::Object(id) | Op::CtHelper(id) => self.object(*id, env),
             // nft_objref_map_eval()
             Op::ObjectMap { key, set } => {
                 let Some(Some(at)) = self.find(key, set, env) else {
@@ -118,17 +120,6 @@ impl Run<'_> {
                 }
                 None => Step::Break,
             },
-            Op::CtHelper(id) => {
-                if let Some(ObjectSpec::CtHelper {
-                    helper, protocol, ..
-                }) = env.objects.get(*id).map(|o| &o.spec)
-                {
-                    let protocol = *protocol;
-                    let spec = HelperSpec { helper, protocol };
-                    self.host.ct_helper(self.skb, spec);
-                }
-                Step::Next
-            }
             Op::SetPayload(set) => match self.node(&mut set.value, env) {
                 Some(x) => Step::unless_false(self.set_payload(set, x).is_some()),
                 None => Step::Break,
@@ -145,6 +136,18 @@ impl Run<'_> {
                 self.host.log(self.skb, self.state, log);
                 Step::Next
             }
+            // nft_dup_ipv4_eval(), nft_dup_ipv6_eval()
+            Op::DupTo(node, dev) => match self.node(node, env) {
+                Some(value) => {
+                    let to = match self.state.family {
+                        Family::Ipv6 => Ipv6Addr::from_bits(value).into(),
+                        _ => Ipv4Addr::from_bits(value as u32).into(),
+                    };
+                    self.host.dup_to(self.skb, self.state, to, *dev);
+                    Step::Next
+                }
+                None => Step::Break,
+            },
             Op::Dup(dev) => {
                 self.host.dup(self.skb, *dev);
                 Step::Next
@@ -165,7 +168,19 @@ impl Run<'_> {
             Some(ObjectState::Stateful(state)) => {
                 Step::unless_false(state.pass(self.skb, self.state, self.host))
             }
-            _ => Step::Break,
+            // nft_ct_helper_obj_eval()
+            Some(ObjectState::CtHelper) => {
+                if let Some(ObjectSpec::CtHelper {
+                    helper, protocol, ..
+                }) = env.objects.get(id).map(|o| &o.spec)
+                {
+                    let protocol = *protocol;
+                    let spec = HelperSpec { helper, protocol };
+                    self.host.ct_helper(self.skb, spec);
+                }
+                Step::Next
+            }
+            None => Step::Break,
         }
     }
 

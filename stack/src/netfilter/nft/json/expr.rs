@@ -188,6 +188,15 @@ fn field(kind: &str, value: &Value) -> Written<String> {
             format!("{text} {}", words?.join(" "))
         }
         "exthdr" | "tcp option" | "ip option" => {
+            // An option by its number: all of it, or some bits.
+            if let (Some(number), offset, len) =
+                (f.number("base")?, f.number("offset")?, f.number("len")?)
+            {
+                return Ok(match (offset.unwrap_or(0), len.unwrap_or(8)) {
+                    (0, 8) => format!("{kind} {number}"),
+                    (offset, len) => format!("{kind} @{number},{offset},{len}"),
+                });
+            }
             let name = bare(f.string("name")?.unwrap_or_default())?;
             let field = f.string("field")?.map(bare).transpose()?;
             match (kind, field) {

@@ -49,7 +49,10 @@ pub(super) fn stmt(value: &Value) -> Written<String> {
         "dup" | "fwd" => {
             let mut f = Fields::new(inner, kind)?;
             let dev = f.need(if kind == "dup" { "addr" } else { "dev" })?;
-            let text = format!("{kind} to {}", expr(dev)?);
+            let mut text = format!("{kind} to {}", expr(dev)?);
+            if let Some(dev) = f.get("dev") {
+                text += &format!(" device {}", expr(dev)?);
+            }
             f.done()?;
             Ok(text)
         }

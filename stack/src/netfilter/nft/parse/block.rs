@@ -34,6 +34,7 @@ impl Parser<'_> {
         let start = self.commands.len();
         let (mut elements, mut rules) = (Vec::new(), Vec::new());
         if self.take("{") {
+            self.declare_sets();
             while !self.block_end()? {
                 let pos = self.pos();
                 let word = self.word("a part of a table")?;
@@ -92,6 +93,40 @@ impl Parser<'_> {
         self.commands.append(&mut elements);
         self.commands.append(&mut rules);
         Ok(())
+    }
+
+    /// Makes the sets of the table whose block begins here known to rules above them. What is wrong with a set is said when it is read.
+    fn declare_sets(&mut self) {
+        let (start, depth) = (self.at, self.depth);
+        let known = self.commands.len();
+        let mut nested = 0usize;
+        while self.peek().kind != Kind::End {
+            let is_set = nested == 0
+                && (self.is_word("set") || self.is_word("map"))
+                && self.peek_at(2).is("{");
+            if self.is("{") {
+                nested += 1;
+            } else if self.is("}") {
+                match nested.checked_sub(1) {
+                    Some(outer) => nested = outer,
+                    None => break,
+                }
+            } else if is_set {
+                let (at, is_map) = (self.at, self.is_word("map"));
+                let pos = self.pos();
+                let set = Named {
+                    table: self.table.clone(),
+                    name: self.peek_at(1).text.clone(),
+                    handle: None,
+                };
+                self.at += 3;
+                let _ = self.set_block(&pos, set, false, is_map, &mut Vec::new());
+                self.at = at;
+            }
+            self.at += 1;
+        }
+        self.commands.truncate(known);
+        (self.at, self.depth) = (start, depth);
     }
 
     /// A chain, with or without a block; its rules go to `rules`.
@@ -284,7 +319,10 @@ impl Parser<'_> {
                         self.expect(":")?;
                         match self.object_word() {
                             Some(kind) => spec.object = Some(kind),
-                            None => spec.data = self.type_list()?,
+                            None => {
+                                spec.data_interval = self.take_word("interval");
+                                spec.data = self.type_list()?;
+                            }
                         }
                     }
                 }
@@ -320,7 +358,7 @@ impl Parser<'_> {
                 }
                 "auto-merge" => spec.auto_merge = true,
                 "comment" => spec.comment = Some(self.comment()?),
-                "counter" | "limit" | "quota" => {
+                "counter" | "limit" | "quota" | "ct" => {
                     self.at -= 1;
                     let stmt = self.stateful()?;
                     spec.stmts.push(stmt);
@@ -410,7 +448,9 @@ impl Parser<'_> {
             self.skip_newlines();
             if self.take_word("comment") {
                 comment = Some(self.comment()?);
-                self.end_of_stmt()?;
+                if !self.is_word("packets") {
+                    self.end_of_stmt()?;
+                }
                 self.skip_newlines();
             }
         }

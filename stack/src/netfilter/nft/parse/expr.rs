@@ -4,7 +4,8 @@ use super::Parser;
 use crate::netfilter::nft::DataType;
 use crate::netfilter::nft::error::NftError;
 use crate::netfilter::nft::expr::{
-    BinOp, CtDir, CtKey, Expr, FibFlags, FibResult, MetaKey, RtKey, SetRef,
+    BinOp, CtDir, CtKey, Expr, ExtField, ExtKind, Exthdr, FibFlags, FibResult, MetaKey, RtKey,
+    SetRef,
 };
 use crate::netfilter::nft::exthdr;
 use crate::netfilter::nft::lex::Kind;
@@ -129,7 +130,9 @@ impl Parser<'_> {
             {
                 self.rt()
             }
-            "exthdr" | "hbh" | "rt" | "frag" | "dst" | "mh" | "srh" => self.ip6_exthdr(&word),
+            "exthdr" | "hbh" | "rt" | "rt0" | "rt2" | "frag" | "dst" | "mh" | "srh" => {
+                self.ip6_exthdr(&word)
+            }
             _ => {
                 if let Some(key) = MetaKey::from_name(&word).filter(|k| k.may_be_unqualified()) {
                     return self.checked_meta(key);
@@ -352,7 +355,12 @@ impl Parser<'_> {
                 None => Err(pos.error("unknown extension header")),
             };
         }
-        let field = self.word("a field")?;
+        let mut field = self.word("a field")?;
+        if self.take("[") {
+            let index = self.number("a number from 1 on", u8::MAX.into())?;
+            self.expect("]")?;
+            field = format!("{field}[{index}]");
+        }
         match exthdr::ip6(word, Some(&field)) {
             Some(e) => Ok(Expr::Exthdr(e)),
             None => Err(pos.error(format!("unknown field of {word}"))),
@@ -362,6 +370,9 @@ impl Parser<'_> {
     /// `tcp option maxseg size`, `ip option rr exists`
     fn option(&mut self, of: &str) -> Result<Expr, NftError> {
         let pos = self.pos();
+        if of == "tcp" && self.take("@") {
+            return self.raw_option();
+        }
         let name = self.word("an option")?;
         let presence = self.asks_presence();
         let field = if presence {
@@ -377,6 +388,27 @@ impl Parser<'_> {
             Some(e) => Ok(Expr::Exthdr(e)),
             None => Err(pos.error("unknown option or field")),
         }
+    }
+
+    /// `@kind,offset,len` of a TCP option, offset and length in bits, the `@` taken.
+    fn raw_option(&mut self) -> Result<Expr, NftError> {
+        let kind = self.number("the kind of an option", u8::MAX.into())? as u8;
+        self.expect(",")?;
+        let offset = self.number("an offset in bits", 2047)? as u16;
+        self.expect(",")?;
+        let pos = self.pos();
+        let len = self.number("a length in bits", 128)? as u16;
+        if len == 0 {
+            return Err(pos.error("a field has 1 to 128 bits"));
+        }
+        Ok(Expr::Exthdr(Exthdr {
+            kind: ExtKind::TcpOption(kind),
+            field: Some(ExtField {
+                name: "",
+                offset,
+                dtype: DataType::Integer(len),
+            }),
+        }))
     }
 
     /// A value to be put into something of `types`: a constant, or computed.

@@ -3,11 +3,28 @@
 use super::Parser;
 use crate::netfilter::nft::DataType;
 use crate::netfilter::nft::error::NftError;
-use crate::netfilter::nft::expr::{Expr, SetRef};
+use crate::netfilter::nft::expr::{Elem, ElemData, Expr, Part, SetRef};
 use crate::netfilter::nft::lex::Kind;
 use crate::netfilter::nft::model::TableFamily;
 use crate::netfilter::nft::normal;
 use crate::netfilter::nft::stmt::{Nat, NatArg, NatKind, Stmt};
+
+/// Whether the map gives more than an address: nft says the family then, although the table does.
+fn gives_more(nat: &Nat) -> bool {
+    let Some(NatArg::Expr(Expr::Map(_, set))) = &nat.addr else {
+        return false;
+    };
+    let more = |elem: &Elem| match &elem.data {
+        Some(ElemData::Value(parts, _)) => {
+            parts.len() > 1 || parts.iter().any(|part| !matches!(part, Part::Value(_)))
+        }
+        _ => false,
+    };
+    match set {
+        SetRef::Anonymous(elems) => nat.prefix || elems.iter().any(more),
+        SetRef::Named(_) => nat.print_version,
+    }
+}
 
 impl Parser<'_> {
     pub(super) fn nat(&mut self, before: &[Stmt]) -> Result<Stmt, NftError> {
@@ -56,6 +73,13 @@ impl Parser<'_> {
                 nat.print_version = true;
             }
         }
+        // What a map gives may be said, and is seen at the map itself.
+        if self.take_word("addr") {
+            self.expect(".")?;
+            self.expect_word("port")?;
+        } else if self.take_word("interval") {
+            nat.print_version = true;
+        }
         let to = self.take_word("to");
         if with_address {
             self.nat_target(&mut nat, explicit)?;
@@ -69,6 +93,8 @@ impl Parser<'_> {
                 return Err(pos.error("say ip or ip6 before the address in family inet"));
             }
             nat.print_version = true;
+        } else if !explicit {
+            nat.print_version = gives_more(&nat);
         }
         if nat.port.is_some() && !normal::has_ports(before) {
             return Err(
@@ -96,7 +122,7 @@ impl Parser<'_> {
         };
         if self.take("[") {
             let low = self.constant(t)?;
-            nat.addr = Some(NatArg::Part(crate::netfilter::nft::expr::Part::Value(low)));
+            nat.addr = Some(NatArg::Part(Part::Value(low)));
             self.expect("]")?;
             if self.take("-") {
                 self.expect("[")?;
@@ -105,9 +131,7 @@ impl Parser<'_> {
                 if high < low {
                     return self.error("the range ends before it begins");
                 }
-                nat.addr = Some(NatArg::Part(crate::netfilter::nft::expr::Part::Range(
-                    low, high,
-                )));
+                nat.addr = Some(NatArg::Part(Part::Range(low, high)));
             }
         } else if self.peek().kind == Kind::Word && !self.is_constant(t) {
             return self.nat_map(nat, t);

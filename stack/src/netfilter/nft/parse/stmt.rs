@@ -83,15 +83,13 @@ impl Parser<'_> {
             }
             "ct" if self.peek_at(1).is_word("count") => self.stateful(),
             "add" | "update" | "delete" => self.set_update(),
+            "set" => self.set_update(),
             "meter" => self.meter(),
             "dup" | "fwd" => self.dup_or_fwd(&pos),
             "reset" => self.reset_option(),
             "ct" if self.peek_at(1).is_word("helper") && self.peek_at(2).is_word("set") => {
                 self.at += 3;
-                Ok(Stmt::Object(
-                    ObjKind::CtHelper,
-                    self.string("a helper object")?,
-                ))
+                self.object(ObjKind::CtHelper)
             }
             word if NOT_SUPPORTED.contains(&word) => self.error("is not supported"),
             _ => self.expr_stmt(),
@@ -279,20 +277,40 @@ impl Parser<'_> {
         })
     }
 
-    /// `dup to DEVICE`, `fwd to DEVICE`, where devices are all there is. Copies to gateways are not made.
+    /// `dup to DEVICE`, `fwd to DEVICE` in the family netdev, `dup to ADDRESS [device DEVICE]` in the families ip and ip6.
     fn dup_or_fwd(&mut self, pos: &Pos) -> Result<Stmt, NftError> {
+        let address = match self.table.family {
+            TableFamily::Ip => Some(DataType::Ipv4Addr),
+            TableFamily::Ip6 => Some(DataType::Ipv6Addr),
+            _ => None,
+        };
+        if let Some(t) = address.filter(|_| pos.word == "dup") {
+            self.next();
+            self.expect_word("to")?;
+            let addr = self.data_expr(&[t])?;
+            let dev = match self.take_word("device") {
+                true => Some(self.device_index()?),
+                false => None,
+            };
+            return Ok(Stmt::DupTo { addr, dev });
+        }
         if self.table.family != TableFamily::Netdev {
-            return Err(pos.error("is supported in tables of the family netdev only"));
+            return Err(pos.error("is not supported in tables of this family"));
         }
         self.next();
         self.expect_word("to")?;
+        let dev = self.device_index()?;
+        Ok(match pos.word.as_str() {
+            "dup" => Stmt::Dup(dev),
+            _ => Stmt::Fwd(dev),
+        })
+    }
+
+    fn device_index(&mut self) -> Result<IfIndex, NftError> {
         let at = self.pos();
         let dev = self.constant(DataType::IfaceIndex)?;
         let dev = u32::try_from(dev).map_err(|_| at.error("there is no such device"))?;
-        Ok(match pos.word.as_str() {
-            "dup" => Stmt::Dup(IfIndex(dev)),
-            _ => Stmt::Fwd(IfIndex(dev)),
-        })
+        Ok(IfIndex(dev))
     }
 
     /// `reset tcp option NAME`
@@ -509,13 +527,17 @@ impl Parser<'_> {
         Ok(Stmt::Reject(Some(make(code))))
     }
 
-    /// `add @set { key [timeout T] [statements] [: data] }`
+    /// `add @set { key [timeout T] [statements] [: data] }`, or as it was once written `set add key [timeout T] @set`.
     fn set_update(&mut self) -> Result<Stmt, NftError> {
+        let old = self.take_word("set");
         let op = match self.word("add, update or delete")?.as_str() {
             "add" => SetOp::Add,
             "update" => SetOp::Update,
             _ => SetOp::Delete,
         };
+        if old {
+            return self.old_set_update(op);
+        }
         self.expect("@")?;
         let pos = self.pos();
         let set = self.name("a set")?;
@@ -525,8 +547,7 @@ impl Parser<'_> {
         self.expect("{")?;
         self.skip_newlines();
         let key = self.concat_expr(&[])?;
-        let bits = |types: &[DataType]| types.iter().map(|t| t.bits()).collect::<Vec<_>>();
-        if bits(&key.types()) != bits(&spec.key) {
+        if !same_bits(&key.types(), &spec.key) {
             return Err(pos.error("the set's key has another type"));
         }
         let (mut timeout, mut stmts, mut data) = (None, Vec::new(), None);
@@ -564,6 +585,41 @@ impl Parser<'_> {
             meter: None,
         })
     }
+
+    /// Behind `set add`.
+    fn old_set_update(&mut self, op: SetOp) -> Result<Stmt, NftError> {
+        let key = self.concat_expr(&[])?;
+        let timeout = match self.take_word("timeout") {
+            true => Some((self.pos(), self.time()?)),
+            false => None,
+        };
+        self.expect("@")?;
+        let pos = self.pos();
+        let set = self.name("a set")?;
+        let Some(spec) = self.set_spec(&set) else {
+            return Err(pos.error("there is no such set in this table"));
+        };
+        if spec.is_map || spec.interval || !same_bits(&key.types(), &spec.key) {
+            return Err(pos.error("is no set of such keys that rules can change"));
+        }
+        if let Some((at, _)) = timeout.as_ref().filter(|_| !spec.has_timeout) {
+            return Err(at.error("the set has no flag timeout"));
+        }
+        Ok(Stmt::SetUpdate {
+            op,
+            set,
+            key,
+            data: None,
+            timeout: timeout.map(|(_, timeout)| timeout),
+            stmts: Vec::new(),
+            meter: None,
+        })
+    }
+}
+
+/// Whether both are the same fields.
+fn same_bits(a: &[DataType], b: &[DataType]) -> bool {
+    a.iter().map(|t| t.bits()).eq(b.iter().map(|t| t.bits()))
 }
 
 /// What a rejected packet's sender is told when the rule does not say.

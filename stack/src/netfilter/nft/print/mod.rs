@@ -207,9 +207,17 @@ impl Printer<'_> {
                     (ExtKind::TcpOption(_), _) => out.push_str("tcp option "),
                     (ExtKind::Ip4Option(_), _) => out.push_str("ip option "),
                 }
-                out.push_str(exthdr::name(e.kind));
-                if let Some(field) = e.field {
-                    put!(out, " {}", field.name);
+                match e.field {
+                    Some(field) if field.name.is_empty() => {
+                        let number = match e.kind {
+                            ExtKind::Ip6(n) | ExtKind::Ip4Option(n) | ExtKind::TcpOption(n) => n,
+                        };
+                        put!(out, "@{number},{},{}", field.offset, field.dtype.bits());
+                    }
+                    Some(field) => {
+                        put!(out, "{} {}", exthdr::name(*e), field.name);
+                    }
+                    None => out.push_str(&exthdr::name(*e)),
                 }
             }
             Expr::Rt(key) => {

@@ -163,7 +163,8 @@ impl Printer<'_> {
                 put!(out, " : {}", kind.name());
             }
             (None, None) if spec.is_map => {
-                put!(out, " : {}", type_names(&spec.data));
+                let interval = if spec.data_interval { "interval " } else { "" };
+                put!(out, " : {interval}{}", type_names(&spec.data));
             }
             _ => {}
         }

@@ -53,7 +53,12 @@ impl Printer<'_> {
                 put!(out, "ct count {over}{count}");
             }
             Stmt::ObjectMap(kind, key, set) => {
-                put!(out, "{} name ", kind.name());
+                let verb = if *kind == ObjKind::CtHelper {
+                    "set"
+                } else {
+                    "name"
+                };
+                put!(out, "{} {verb} ", kind.name());
                 self.expr(key, out);
                 out.push_str(" map ");
                 self.set_ref(&key.types(), set, out);
@@ -70,6 +75,14 @@ impl Printer<'_> {
             }
             Stmt::Log(log) => self.log(log, out),
             Stmt::Reject(kind) => self.reject(*kind, family, out),
+            Stmt::DupTo { addr, dev } => {
+                out.push_str("dup to ");
+                self.expr(addr, out);
+                if let Some(dev) = dev {
+                    out.push_str(" device ");
+                    self.value(DataType::IfaceIndex, dev.0.into(), out);
+                }
+            }
             Stmt::Dup(dev) => {
                 out.push_str("dup to ");
                 self.value(DataType::IfaceIndex, dev.0.into(), out);
