@@ -150,6 +150,26 @@ fn table() -> Vec<Block> {
             .output("error_o", 1)
             .output("idle_o", 1)
             .output("busy_o", 1),
+        Block::new("rr_arbiter")
+            .parameter("Clients", "5")
+            .input("valid_i", 5)
+            .input("take_i", 1)
+            .output("grant_o", 5)
+            .output("index_o", 3),
+        Block::new("tx_arb")
+            .parameter("Streams", "4")
+            .input_array("s_axis_tdata_i", 64, 4)
+            .input_array("s_axis_tkeep_i", 8, 4)
+            .input("s_axis_tvalid_i", 4)
+            .input("s_axis_tlast_i", 4)
+            .input("s_axis_tuser_i", 4)
+            .output("s_axis_tready_o", 4)
+            .output("m_axis_tdata_o", 64)
+            .output("m_axis_tkeep_o", 8)
+            .output("m_axis_tvalid_o", 1)
+            .output("m_axis_tlast_o", 1)
+            .output("m_axis_tuser_o", 1)
+            .input("m_axis_tready_i", 1),
         Block::new("deadline")
             .parameter("N", "4")
             .input("cycle_i", 48)
@@ -189,12 +209,9 @@ fn table() -> Vec<Block> {
             .input("m_axis_tready_i", 1)
             .output("sent_o", 1)
             .output("busy_o", 1),
-        Block::new("mac_xoff")
-            .input("enable_i", 1)
-            .input("max_frame_i", 16)
-            .input("free_words_i", 13)
-            .output("xoff_o", 1)
-            .output("busy_o", 1),
+        mac_xoff("mac_xoff"),
+        // A seeded bug: made for no cable at all.
+        mac_xoff("mac_xoff_short").parameter("CableMetres", "0"),
         packet_fifo("packet_fifo", false),
         packet_fifo("packet_fifo_keep", true),
         Block::new("rx_csum")
@@ -342,6 +359,16 @@ fn table() -> Vec<Block> {
         virtqueue("virtqueue_rx_256", true, 256),
         virtqueue("virtqueue_tx_64", false, 64),
     ]
+}
+
+fn mac_xoff(name: &str) -> Block {
+    Block::new("mac_xoff")
+        .named(name)
+        .input("enable_i", 1)
+        .input("max_frame_i", 16)
+        .input("free_words_i", 13)
+        .output("xoff_o", 1)
+        .output("busy_o", 1)
 }
 
 /// A small `packet_fifo`, so that it is full often.

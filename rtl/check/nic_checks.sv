@@ -5,7 +5,8 @@
 //   nic      its AXI4-Lite slave, which answers within 2048 cycles (a few of its own; a read behind a write
 //            to the MSI-X table waits until messages under way are acknowledged), and its AXI4 master,
 //            which takes each response at once
-//   streams  at the blocks' ports; those of the receive side cannot wait (tready = 1)
+//   streams  at the blocks' ports; those of the receive side cannot wait (tready = 1). Behind the receive
+//            store a flush takes back what is offered: what it may do there the blocks' own assertions say
 //   fifo     every FIFO of valid/ready: no word lost, doubled or altered
 `ifndef SYNTHESIS
 
@@ -84,12 +85,34 @@ bind tx_dma axis_checker u_check_out (
   .tready_i(m_axis_tready_i)
 );
 
+bind tx_seg axis_checker u_check_in (
+  .clk_i,
+  .rst_ni,
+  .tdata_i (s_axis_tdata_i),
+  .tkeep_i (s_axis_tkeep_i),
+  .tuser_i (s_axis_tuser_i),
+  .tvalid_i(s_axis_tvalid_i),
+  .tlast_i (s_axis_tlast_i),
+  .tready_i(s_axis_tready_o)
+);
+
 bind tx_csum axis_checker u_check_in (
   .clk_i,
   .rst_ni,
   .tdata_i (s_axis_tdata_i),
   .tkeep_i (s_axis_tkeep_i),
   .tuser_i (s_axis_tuser_i),
+  .tvalid_i(s_axis_tvalid_i),
+  .tlast_i (s_axis_tlast_i),
+  .tready_i(s_axis_tready_o)
+);
+
+bind mac_pause_tx axis_checker u_check_in (
+  .clk_i,
+  .rst_ni,
+  .tdata_i (s_axis_tdata_i),
+  .tkeep_i (s_axis_tkeep_i),
+  .tuser_i (1'b0),
   .tvalid_i(s_axis_tvalid_i),
   .tlast_i (s_axis_tlast_i),
   .tready_i(s_axis_tready_o)

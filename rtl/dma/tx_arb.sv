@@ -1,7 +1,7 @@
 // Transmit arbiter: one packet at a time from the queues' streams, round robin.
 //
-// A queue has its turn from the first beat of a packet to its tlast; there is no idle cycle between
-// packets. tx_dma offers a packet when it has the whole of it, or as much as it can hold: so one
+// A queue has its turn from the cycle in which the first beat of a packet is offered to its tlast; there
+// is no idle cycle between packets, and each other queue has one turn at the most before it. tx_dma offers a packet when it has the whole of it, or as much as it can hold: so one
 // that is waited for can only be longer than that, and the wait ends with an abort (tlast with
 // tuser) at the latest when the queue is stopped.
 // The path from m_axis to s_axis is combinational in both directions: the FIFO of each tx_dma and
@@ -30,7 +30,7 @@ module tx_arb #(
 
   localparam int unsigned IndexW = Streams > 1 ? $clog2(Streams) : 1;
 
-  logic               open_q;   // in the middle of a packet
+  logic               open_q;   // a packet was offered and has not ended: a beat that waits stays
   logic [Streams-1:0] owner_q;  // whose
   logic [IndexW-1:0]  index_q;
   logic [Streams-1:0] next;
@@ -38,7 +38,6 @@ module tx_arb #(
 
   wire [Streams-1:0] chosen = open_q ? owner_q : next;
   wire [IndexW-1:0]  index  = open_q ? index_q : next_index;
-  wire               fire   = m_axis_tvalid_o && m_axis_tready_i;
 
   rr_arbiter #(
     .Clients(Streams)
@@ -46,7 +45,7 @@ module tx_arb #(
     .clk_i,
     .rst_ni,
     .valid_i(s_axis_tvalid_i),
-    .take_i (fire && !open_q),
+    .take_i (m_axis_tvalid_o && !open_q),
     .grant_o(next),
     .index_o(next_index)
   );
@@ -61,8 +60,8 @@ module tx_arb #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       open_q <= 1'b0;
-    end else if (fire) begin
-      open_q  <= !m_axis_tlast_o;
+    end else if (m_axis_tvalid_o) begin
+      open_q  <= !(m_axis_tlast_o && m_axis_tready_i);
       owner_q <= chosen;
       index_q <= index;
     end

@@ -25,10 +25,7 @@ module mac_control_rx (
   output logic        busy_o
 );
 
-  // In the order of the wire, first octet in bits 7:0.
-  localparam logic [47:0] PAUSE_ADDRESS = 48'h01_00_00_c2_80_01;
-  localparam logic [15:0] MAC_CONTROL   = 16'h0888;
-  localparam logic [15:0] OPCODE_PAUSE  = 16'h0100;
+  import mac_control_pkg::*;
 
   logic [1:0] index_q;    // of the next beat, stays at 3
   logic       for_us_q, control_q, opcode_q;

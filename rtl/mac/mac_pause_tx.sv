@@ -36,11 +36,10 @@ module mac_pause_tx (
   output logic        busy_o
 );
 
-  localparam logic [47:0] PAUSE_ADDRESS = 48'h01_00_00_c2_80_01;
-  // EtherType and opcode in the order of the wire.
-  localparam logic [31:0] PAUSE_TYPE    = 32'h0100_0888;
-  localparam int unsigned QUANTUM       = 3;           // log2 of cycles
-  localparam logic [47:0] REFRESH       = 48'd262140;  // cycles, half of the longest time
+  import mac_control_pkg::*;
+
+  localparam int unsigned QUANTUM = 3;           // log2 of cycles
+  localparam logic [47:0] REFRESH = 48'd262140;  // cycles, half of the longest time
 
   typedef enum logic [1:0] {
     BETWEEN,
@@ -80,7 +79,7 @@ module mac_pause_tx (
     if (send_pause) begin
       unique case (state_q == PAUSE ? word_q : 2'd0)
         2'd0:    m_axis_tdata_o = {station_i[15:0], PAUSE_ADDRESS};
-        2'd1:    m_axis_tdata_o = {PAUSE_TYPE, station_i[47:16]};
+        2'd1:    m_axis_tdata_o = {OPCODE_PAUSE, MAC_CONTROL, station_i[47:16]};
         default: m_axis_tdata_o = {48'd0, {16{xoff}}};
       endcase
       m_axis_tlast_o = state_q == PAUSE && word_q == 2'd2;

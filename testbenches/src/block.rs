@@ -1,6 +1,7 @@
 //! RTL blocks by name, from the table in `build.rs`: one word (or more) per port, one step per cycle.
 
-use std::path::Path;
+use crate::{Bug, BugKind};
+use std::{collections::VecDeque, path::Path};
 
 #[cxx::bridge(namespace = "wirepath::block")]
 mod ffi {
@@ -33,6 +34,9 @@ pub struct Stopped {
 pub struct Block {
     model: cxx::UniquePtr<ffi::Block>,
     cycle: u64,
+    bug: Option<Bug>,
+    /// Values of an output that is late.
+    late: VecDeque<u64>,
 }
 
 impl Block {
@@ -48,6 +52,8 @@ impl Block {
         let mut block = Self {
             model: ffi::open(name).map_err(stopped)?,
             cycle: 0,
+            bug: None,
+            late: VecDeque::new(),
         };
         block.reset()?;
         Ok(block)
@@ -61,7 +67,30 @@ impl Block {
     pub fn step(&mut self, inputs: &[u64], outputs: &mut [u64]) -> Result<(), Stopped> {
         let result = self.model.pin_mut().step(inputs, outputs);
         self.cycle += 1;
-        result.map_err(|e| self.stopped(&e))
+        result.map_err(|e| self.stopped(&e))?;
+        if let Some(bug) = self.bug {
+            self.spoil(bug, &mut outputs[bug.output]);
+        }
+        Ok(())
+    }
+
+    /// What [`step`](Self::step) tells of an output is wrong from now on.
+    pub fn seed_bug(&mut self, bug: Option<Bug>) {
+        self.bug = bug;
+        self.late.clear();
+    }
+
+    fn spoil(&mut self, bug: Bug, output: &mut u64) {
+        *output = match bug.kind {
+            BugKind::Stuck(value) => value,
+            BugKind::Inverted(bits) => *output ^ bits,
+            BugKind::Late(cycles) => {
+                self.late.push_back(*output);
+                let due = self.late.len() > cycles;
+                let due = due.then(|| self.late.pop_front()).flatten();
+                due.unwrap_or_default()
+            }
+        };
     }
 
     /// Four cycles of reset with all inputs 0.

@@ -7,7 +7,8 @@ mod stream;
 use crate::{
     Error, Options, Report, Testbench,
     axis::{self},
-    block::{Block, Stopped, rx_coalesce as port, rx_offload as offload},
+    block::{rx_coalesce as port, rx_offload as offload},
+    dut::Dut,
 };
 use gso::Plain;
 use rand::{RngExt, SeedableRng};
@@ -95,10 +96,9 @@ struct Mood {
 }
 
 struct Bench {
-    offload: Block,
-    block: Block,
+    offload: Dut,
+    dut: Dut,
     rng: ChaCha8Rng,
-    seed: u64,
     mood: Mood,
     /// Frames that are to come, in the store, and whose meta was taken.
     coming: VecDeque<Stored>,
@@ -118,19 +118,10 @@ struct Bench {
 }
 
 fn run(options: &Options) -> Result<Report, Error> {
-    let stopped = |stopped| Error::Stopped {
-        seed: options.seed,
-        stopped,
-    };
-    let mut block = Block::open(port::NAME).map_err(stopped)?;
-    if let Some(path) = &options.waves {
-        block.open_waves(path).map_err(stopped)?;
-    }
     let mut bench = Bench {
-        offload: Block::open(offload::NAME).map_err(stopped)?,
-        block,
+        offload: Dut::open_variant(offload::NAME, options)?,
+        dut: Dut::open(port::NAME, options)?,
         rng: ChaCha8Rng::seed_from_u64(options.seed),
-        seed: options.seed,
         mood: Mood {
             all_there: true,
             enable: true,
@@ -156,7 +147,7 @@ fn run(options: &Options) -> Result<Report, Error> {
     for round in 0..120 * options.effort {
         bench.round(round)?;
     }
-    bench.report.cycles = bench.block.cycle();
+    bench.report.cycles = bench.dut.cycle();
     Ok(bench.report)
 }
 
@@ -254,9 +245,7 @@ impl Bench {
                 i[offload::S_AXIS_TLAST_I] = beat.last.into();
                 i[offload::S_AXIS_TUSER_I] = (beat.last && user).into();
             }
-            let seed = self.seed;
-            let stopped = |stopped: Stopped| Error::Stopped { seed, stopped };
-            self.offload.step(&i, &mut o).map_err(stopped)?;
+            self.offload.step(&i, &mut o)?;
             if o[offload::M_AXIS_TVALID_O] == 0 || o[offload::M_AXIS_TLAST_O] == 0 {
                 continue;
             }
@@ -285,13 +274,13 @@ impl Bench {
             let all = std::mem::take(&mut self.coming);
             all.into_iter().for_each(|frame| self.arrive(frame));
         }
-        let limit = self.block.cycle() + 2_000_000;
+        let limit = self.dut.cycle() + 2_000_000;
         let mut quiet = 0;
         while quiet < 20 {
             self.cycle()?;
             let rest = self.coming.len() + self.metas.len() + self.open.len() + self.told.len();
             quiet = if rest == 0 { quiet + 1 } else { 0 };
-            if self.block.cycle() > limit {
+            if self.dut.cycle() > limit {
                 return Err(self.mismatch("frames stay inside".into()));
             }
         }
@@ -310,7 +299,7 @@ impl Bench {
     }
 
     fn cycle(&mut self) -> Result<(), Error> {
-        let now = self.block.cycle();
+        let now = self.dut.cycle();
         if !self.mood.all_there
             && self.rng.random_bool(self.mood.arrive)
             && let Some(frame) = self.coming.pop_front()
@@ -339,9 +328,7 @@ impl Bench {
         let stale = self.rng.random_ratio(1, 50);
         i[port::CYCLE_I] = wall;
         i[port::DUE_I] = (due || stale).into();
-        let seed = self.seed;
-        let stopped = |stopped: Stopped| Error::Stopped { seed, stopped };
-        self.block.step(&i, &mut o).map_err(stopped)?;
+        self.dut.step(&i, &mut o)?;
 
         // The DMA side keeps the clock running while it takes something.
         if let Some((inputs, outputs)) = &self.before
@@ -505,10 +492,6 @@ impl Bench {
     }
 
     fn mismatch(&self, message: String) -> Error {
-        Error::Mismatch {
-            seed: self.seed,
-            cycle: self.block.cycle(),
-            message,
-        }
+        self.dut.mismatch(message)
     }
 }

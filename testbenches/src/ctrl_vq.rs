@@ -2,10 +2,7 @@
 
 mod command;
 
-use crate::{
-    Error, Options, Report, Testbench,
-    block::{Block, Stopped, ctrl_vq as port},
-};
+use crate::{Error, Options, Report, Testbench, block::ctrl_vq as port, dut::Dut};
 use command::{Command, Config, FEATURES, Mac};
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -39,9 +36,8 @@ struct Chain {
 }
 
 struct Bench {
-    block: Block,
+    dut: Dut,
     rng: ChaCha8Rng,
-    seed: u64,
     features: u64,
     queue_pairs: u16,
     mac: Mac,
@@ -54,13 +50,8 @@ struct Bench {
 }
 
 fn run(options: &Options) -> Result<Report, Error> {
-    let seed = options.seed;
-    let stopped = |stopped| Error::Stopped { seed, stopped };
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut block = Block::open(port::NAME).map_err(stopped)?;
-    if let Some(path) = &options.waves {
-        block.open_waves(path).map_err(stopped)?;
-    }
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let mut dut = Dut::open(port::NAME, options)?;
     let mut report = Report::default();
     for _ in 0..60 * options.effort {
         let features = match rng.random_range(0..3) {
@@ -71,8 +62,7 @@ fn run(options: &Options) -> Result<Report, Error> {
         mac[0] &= !1;
         let config = Config::new(mac, features);
         let mut bench = Bench {
-            block,
-            seed,
+            dut,
             features,
             queue_pairs: *[1, 2, 3, 8].choose(&mut rng).unwrap_or(&8),
             mac,
@@ -89,9 +79,9 @@ fn run(options: &Options) -> Result<Report, Error> {
             bench.command()?;
         }
         report.merge(&bench.report);
-        block = bench.block;
+        dut = bench.dut;
     }
-    report.cycles = block.cycle();
+    report.cycles = dut.cycle();
     Ok(report)
 }
 
@@ -118,9 +108,7 @@ impl Bench {
 
     fn step(&mut self, inputs: &[u64; port::IN_WORDS]) -> Result<[u64; port::OUT_WORDS], Error> {
         let mut outputs = [0; port::OUT_WORDS];
-        let seed = self.seed;
-        let stopped = |stopped: Stopped| Error::Stopped { seed, stopped };
-        self.block.step(inputs, &mut outputs).map_err(stopped)?;
+        self.dut.step(inputs, &mut outputs)?;
         self.collect(&outputs);
         Ok(outputs)
     }
@@ -220,11 +208,11 @@ impl Bench {
         let mut acked = false;
         let mut answered = None;
         let mut stats = [0u64; 2];
-        let begin = self.block.cycle();
+        let begin = self.dut.cycle();
         let mut enable = true;
         let mut failed = false;
         loop {
-            let now = self.block.cycle();
+            let now = self.dut.cycle();
             let age = now - begin;
             if age > DEADLINE {
                 return Err(self.mismatch(&chain, "no end"));
@@ -394,11 +382,7 @@ impl Bench {
                 "configuration {:?}\ninstead of {:?}",
                 self.seen, self.config
             );
-            return Err(Error::Mismatch {
-                seed: self.seed,
-                cycle: self.block.cycle(),
-                message,
-            });
+            return Err(self.dut.mismatch(message));
         }
         Ok(())
     }
@@ -412,11 +396,7 @@ impl Bench {
             chain.command.bytes.len(),
             chain.descs
         );
-        Error::Mismatch {
-            seed: self.seed,
-            cycle: self.block.cycle(),
-            message,
-        }
+        self.dut.mismatch(message)
     }
 }
 

@@ -1,9 +1,6 @@
 //! Testbench of `deadline`: who is woken, when, and for how long the clock may stand.
 
-use crate::{
-    Error, Options, Report, Testbench,
-    block::{Block, deadline as port},
-};
+use crate::{Error, Options, Report, Testbench, block::deadline as port, dut::Dut};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -31,14 +28,9 @@ struct Client {
 }
 
 fn run(options: &Options) -> Result<Report, Error> {
-    let seed = options.seed;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut report = Report::default();
-    let stopped = |stopped| Error::Stopped { seed, stopped };
-    let mut block = Block::open(port::NAME).map_err(stopped)?;
-    if let Some(path) = &options.waves {
-        block.open_waves(path).map_err(stopped)?;
-    }
+    let mut dut = Dut::open(port::NAME, options)?;
     // Near the end of 48 bits, so that every run passes it.
     let mut now: u64 = CYCLE_MASK - 100_000;
     let mut clients = [Client::default(); N];
@@ -65,13 +57,9 @@ fn run(options: &Options) -> Result<Report, Error> {
                 *new = Some(set.then_some(at));
             }
         }
-        block.step(&i, &mut o).map_err(stopped)?;
+        dut.step(&i, &mut o)?;
 
-        let mismatch = |message: String| Error::Mismatch {
-            seed,
-            cycle: block.cycle(),
-            message,
-        };
+        let mismatch = |message: String| dut.mismatch(message);
         for (n, client) in clients.iter_mut().enumerate() {
             client.gone += 1;
             let due = o[port::DUE_O] >> n & 1 == 1;
@@ -124,7 +112,7 @@ fn run(options: &Options) -> Result<Report, Error> {
         slept = sleep > 0;
         now += sleep.max(1);
     }
-    report.cycles = block.cycle();
+    report.cycles = dut.cycle();
     Ok(report)
 }
 

@@ -1,9 +1,6 @@
 //! Testbench of `dma_watch`: what is outstanding, and who waits for too long, against plain counts.
 
-use crate::{
-    Error, Options, Report, Testbench,
-    block::{Block, dma_watch as port},
-};
+use crate::{Error, Options, Report, Testbench, block::dma_watch as port, dut::Dut};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -38,14 +35,9 @@ impl Client {
 }
 
 fn run(options: &Options) -> Result<Report, Error> {
-    let seed = options.seed;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut report = Report::default();
-    let stopped = |stopped| Error::Stopped { seed, stopped };
-    let mut block = Block::open(port::NAME).map_err(stopped)?;
-    if let Some(path) = &options.waves {
-        block.open_waves(path).map_err(stopped)?;
-    }
+    let mut dut = Dut::open(port::NAME, options)?;
     let mut clients = [Client::default(); CLIENTS];
     let mut were_lost = [false; CLIENTS];
     let mut busy = 0.3;
@@ -86,7 +78,7 @@ fn run(options: &Options) -> Result<Report, Error> {
                 report.add("answers", 1);
             }
         }
-        block.step(&i, &mut o).map_err(stopped)?;
+        dut.step(&i, &mut o)?;
         // The outputs are those that the edge saw: of what happened before.
         for (c, client) in before.iter().enumerate() {
             let lost = o[port::LOST_O] >> c & 1 == 1;
@@ -101,16 +93,11 @@ fn run(options: &Options) -> Result<Report, Error> {
             were_lost[c] = lost;
             if wrong {
                 let message = format!("client {c} lost: {lost} at {now}: {client:?}");
-                let cycle = block.cycle();
-                return Err(Error::Mismatch {
-                    seed,
-                    cycle,
-                    message,
-                });
+                return Err(dut.mismatch(message));
             }
             report.add("cycles lost", u64::from(lost));
         }
     }
-    report.cycles = block.cycle();
+    report.cycles = dut.cycle();
     Ok(report)
 }

@@ -1,6 +1,7 @@
 //! RTL testbenches, block by block and for the whole NIC
 #![deny(missing_docs)]
 
+pub mod arbiter;
 pub mod axis;
 pub mod block;
 pub mod checkers;
@@ -11,6 +12,7 @@ pub mod csum;
 pub mod ctrl_vq;
 pub mod deadline;
 pub mod dma_watch;
+mod dut;
 pub mod flow;
 pub mod frames;
 pub mod inet;
@@ -26,7 +28,7 @@ mod testbench;
 pub mod virtqueue;
 pub mod vq_moderation;
 
-pub use testbench::{Error, Options, Report, Testbench};
+pub use testbench::{Bug, BugKind, Error, Options, Report, Testbench};
 
 /// All testbenches.
 pub const TESTBENCHES: &[Testbench] = &[
@@ -49,6 +51,8 @@ pub const TESTBENCHES: &[Testbench] = &[
     checkers::AXIL_CHECKER,
     checkers::AXI4_CHECKER,
     checkers::FIFO_CHECKER,
+    arbiter::RR_ARBITER,
+    arbiter::TX_ARB,
     deadline::DEADLINE,
     ctrl_vq::CTRL_VQ,
     dma_watch::DMA_WATCH,

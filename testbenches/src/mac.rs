@@ -17,7 +17,7 @@ pub use fate::Fate;
 pub use rx_port::{Received, RxPort, RxStat};
 pub use tx_port::{TxPort, TxStat};
 
-use crate::{Error, Options, Report, Testbench, block};
+use crate::{Error, Options, Report, Testbench, dut::Dut};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -85,47 +85,6 @@ fn random_bytes(rng: &mut ChaCha8Rng, len: usize) -> Vec<u8> {
         bytes[12..14].copy_from_slice(&tag);
     }
     bytes
-}
-
-/// A block, and what its errors are reported with.
-struct Dut {
-    block: block::Block,
-    seed: u64,
-}
-
-impl Dut {
-    fn open(name: &str, options: &Options) -> Result<Self, Error> {
-        let seed = options.seed;
-        let stopped = |stopped| Error::Stopped { seed, stopped };
-        let mut block = block::Block::open(name).map_err(stopped)?;
-        if let Some(path) = &options.waves {
-            block.open_waves(path).map_err(stopped)?;
-        }
-        Ok(Self { block, seed })
-    }
-
-    fn step(&mut self, inputs: &[u64], outputs: &mut [u64]) -> Result<(), Error> {
-        let seed = self.seed;
-        self.block
-            .step(inputs, outputs)
-            .map_err(|stopped| Error::Stopped { seed, stopped })
-    }
-
-    fn mismatch(&self, message: impl Into<String>) -> Error {
-        Error::Mismatch {
-            seed: self.seed,
-            cycle: self.block.cycle(),
-            message: message.into(),
-        }
-    }
-
-    fn check(&self, good: bool, message: impl FnOnce() -> String) -> Result<(), Error> {
-        if good {
-            Ok(())
-        } else {
-            Err(self.mismatch(message()))
-        }
-    }
 }
 
 /// A part of a testbench, or all of it.

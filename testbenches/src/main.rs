@@ -82,6 +82,7 @@ fn main() -> ExitCode {
         seed: cli.seed,
         effort: cli.effort,
         waves: cli.waves,
+        bug: None,
     };
     if cli.coverage {
         return cover(&options);

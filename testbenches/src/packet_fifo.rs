@@ -2,7 +2,8 @@
 
 use crate::{
     Error, Options, Report, Testbench,
-    block::{Block, Stopped, packet_fifo, packet_fifo_keep},
+    block::{packet_fifo, packet_fifo_keep},
+    dut::Dut,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -59,9 +60,8 @@ struct Mood {
 }
 
 struct Bench {
-    block: Block,
+    dut: Dut,
     rng: ChaCha8Rng,
-    seed: u64,
     keeps_open: bool,
     mood: Mood,
     /// Words to come of the frame that is being offered, and its last beat's tkeep.
@@ -86,22 +86,11 @@ struct Bench {
 fn run(options: &Options) -> Result<Report, Error> {
     let mut report = Report::default();
     for (name, keeps_open) in [(packet_fifo::NAME, false), (packet_fifo_keep::NAME, true)] {
-        let stopped = |stopped| Error::Stopped {
-            seed: options.seed,
-            stopped,
-        };
-        let mut block = Block::open(name).map_err(stopped)?;
-        if let Some(path) = &options.waves {
-            block
-                .open_waves(&path.with_extension(format!("{name}.fst")))
-                .map_err(stopped)?;
-        }
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         let mut bench = Bench {
-            block,
+            dut: Dut::open_variant(name, options)?,
             mood: Mood::random(&mut rng),
             rng,
-            seed: options.seed,
             keeps_open,
             offering: VecDeque::new(),
             last_keep: 0,
@@ -123,7 +112,7 @@ fn run(options: &Options) -> Result<Report, Error> {
                 bench.cycle()?;
             }
         }
-        bench.report.cycles = bench.block.cycle();
+        bench.report.cycles = bench.dut.cycle();
         report.merge(&bench.report);
     }
     Ok(report)
@@ -163,7 +152,7 @@ impl Bench {
     }
 
     fn cycle(&mut self) -> Result<(), Error> {
-        let now = self.block.cycle();
+        let now = self.dut.cycle();
         if self.offering.is_empty() {
             self.next_frame();
         }
@@ -184,9 +173,7 @@ impl Bench {
         i[port::S_META_I] = self.meta;
         i[port::META_READY_I] = read_meta.into();
         i[port::DATA_READY_I] = read_data.into();
-        let seed = self.seed;
-        let stopped = |stopped: Stopped| Error::Stopped { seed, stopped };
-        self.block.step(&i, &mut o).map_err(stopped)?;
+        self.dut.step(&i, &mut o)?;
 
         if self.asleep.is_some_and(|before| before != o) {
             return Err(self.mismatch(format!("changed to {o:x?} without busy_o")));
@@ -364,10 +351,6 @@ impl Bench {
             "plain"
         };
         let message = format!("{flavour}: {message}; {:?}", self.mood);
-        Error::Mismatch {
-            seed: self.seed,
-            cycle: self.block.cycle(),
-            message,
-        }
+        self.dut.mismatch(message)
     }
 }

@@ -12,7 +12,8 @@ mod queue;
 
 use crate::{
     Error, Options, Report, Testbench,
-    block::{Block, rx_dma, rx_dma_64, rx_dma_512},
+    block::{rx_dma, rx_dma_64, rx_dma_512},
+    dut::Dut,
 };
 use bench::{Bench, Failure};
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
@@ -138,30 +139,20 @@ fn run(options: &Options) -> Result<Report, Error> {
     for (index, variant) in VARIANTS.iter().enumerate() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(index as u64);
-        let stopped = |stopped| Error::Stopped { seed, stopped };
-        let mut dut = Block::open(variant.name).map_err(stopped)?;
-        if let Some(path) = &options.waves {
-            dut.open_waves(&path.with_extension(format!("{}.fst", variant.name)))
-                .map_err(stopped)?;
-        }
+        let mut dut = Dut::open_variant(variant.name, options)?;
         for number in 0..SESSIONS * options.effort {
             let scenario = Scenario::random(variant, &mut rng);
-            let mut bench = Bench::new(&mut dut, *variant, scenario.clone(), &mut rng);
+            let mut bench = Bench::new(&mut dut.block, *variant, scenario.clone(), &mut rng);
             let result = bench.run();
             report.merge(&bench.report);
             result.map_err(|failure| match failure {
-                Failure::Stopped(stopped) => Error::Stopped { seed, stopped },
-                Failure::Mismatch(message) => Error::Mismatch {
-                    seed,
-                    cycle: dut.cycle(),
-                    message: format!(
-                        "{} session {number} ({scenario:?}): {message}",
-                        variant.name
-                    ),
-                },
+                Failure::Stopped(stopped) => dut.stopped(stopped),
+                Failure::Mismatch(message) => dut.mismatch(format!(
+                    "{} session {number} ({scenario:?}): {message}",
+                    variant.name
+                )),
             })?;
         }
-        dut.close_waves().map_err(stopped)?;
     }
     Ok(report)
 }

@@ -9,11 +9,13 @@ pub(crate) use stimulus::noise;
 use crate::{
     Error, Options, Report, Testbench,
     axis::{self, Beat},
-    block::{Block, Stopped, rx_offload as port},
+    block::rx_offload as port,
+    dut::Dut,
     flow,
     frames::{self, Shape},
     inet,
 };
+use hwmodel::model::rss_vectors;
 use pins::{Config, Meta, Write};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -62,9 +64,8 @@ struct State {
 }
 
 struct Bench {
-    block: Block,
+    dut: Dut,
     rng: ChaCha8Rng,
-    seed: u64,
     state: State,
     expected: VecDeque<Expected>,
     /// To be written while frames come.
@@ -76,18 +77,9 @@ struct Bench {
 }
 
 fn run(options: &Options) -> Result<Report, Error> {
-    let stopped = |stopped| Error::Stopped {
-        seed: options.seed,
-        stopped,
-    };
-    let mut block = Block::open(port::NAME).map_err(stopped)?;
-    if let Some(path) = &options.waves {
-        block.open_waves(path).map_err(stopped)?;
-    }
     let mut bench = Bench {
-        block,
+        dut: Dut::open(port::NAME, options)?,
         rng: ChaCha8Rng::seed_from_u64(options.seed),
-        seed: options.seed,
         state: State {
             config: Config::default(),
             filter_rx: false,
@@ -114,15 +106,15 @@ fn run(options: &Options) -> Result<Report, Error> {
         }
         bench.drain()?;
     }
-    bench.report.cycles = bench.block.cycle();
+    bench.report.cycles = bench.dut.cycle();
     Ok(bench.report)
 }
 
 impl Bench {
     fn published_vectors(&mut self) -> Result<(), Error> {
         self.state.flow = true;
-        self.state.key = stimulus::KEY;
-        for (destination, source, addresses, ports) in stimulus::VECTORS {
+        self.state.key = rss_vectors::KEY;
+        for (destination, source, addresses, ports) in rss_vectors::VECTORS {
             let (destination, source) = (parse(destination), parse(source));
             let frame = stimulus::tcp(source, destination, &mut self.rng);
             let base = if source.is_ipv6() { 4 } else { 1 };
@@ -368,7 +360,7 @@ impl Bench {
     }
 
     fn cycle(&mut self, beat: Option<(Beat, Verdict)>, clear: bool) -> Result<(), Error> {
-        let cycle = self.block.cycle();
+        let cycle = self.dut.cycle();
         let (mut i, mut o) = ([0; port::IN_WORDS], [0; port::OUT_WORDS]);
         let state = &self.state;
         i[port::FILTER_RX_I] = state.filter_rx.into();
@@ -401,10 +393,13 @@ impl Bench {
             // What the MAC says, without the filter.
             i[port::S_AXIS_TUSER_I] = (beat.last && verdict.user && !verdict.filtered).into();
         }
-        let seed = self.seed;
-        let stopped = |stopped: Stopped| Error::Stopped { seed, stopped };
-        self.block.step(&i, &mut o).map_err(stopped)?;
+        let written = i[port::WRITE_I..port::WRITE_I + 2] != [0; 2];
+        self.dut.step(&i, &mut o)?;
 
+        let busy = !self.expected.is_empty() || clear || written;
+        if busy && o[port::BUSY_O] == 0 {
+            return Err(self.mismatch("busy_o is 0 with something to do".into()));
+        }
         let due = self
             .expected
             .front()
@@ -449,11 +444,7 @@ impl Bench {
     }
 
     fn mismatch(&self, message: String) -> Error {
-        Error::Mismatch {
-            seed: self.seed,
-            cycle: self.block.cycle(),
-            message,
-        }
+        self.dut.mismatch(message)
     }
 }
 

@@ -27,6 +27,30 @@ pub struct Options {
     pub effort: u32,
     /// Write all cycles to this FST file.
     pub waves: Option<PathBuf>,
+    /// What is wrong with a block on purpose: its testbench must find it.
+    pub bug: Option<Bug>,
+}
+
+/// A seeded bug, in what a testbench sees of a block's outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bug {
+    /// The block's name.
+    pub block: &'static str,
+    /// The word of its outputs, a constant of [`block`](crate::block).
+    pub output: usize,
+    /// What is wrong with it.
+    pub kind: BugKind,
+}
+
+/// What can be wrong with an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BugKind {
+    /// It always has this value.
+    Stuck(u64),
+    /// It comes so many cycles late; 0 until then.
+    Late(usize),
+    /// These bits are inverted.
+    Inverted(u64),
 }
 
 impl Default for Options {
@@ -35,6 +59,7 @@ impl Default for Options {
             seed: 1,
             effort: 1,
             waves: None,
+            bug: None,
         }
     }
 }

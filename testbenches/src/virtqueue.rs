@@ -5,7 +5,8 @@ mod pins;
 mod session;
 
 use crate::{
-    block::{Block, virtqueue_rx, virtqueue_rx_256, virtqueue_tx, virtqueue_tx_64},
+    block::{virtqueue_rx, virtqueue_rx_256, virtqueue_tx, virtqueue_tx_64},
+    dut::Dut,
     testbench::{Error, Options, Report, Testbench},
 };
 use rand::{RngExt, SeedableRng};
@@ -61,13 +62,7 @@ fn run(options: &Options) -> Result<Report, Error> {
         let seed = options.seed;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(index as u64);
-        let stopped = |stopped| Error::Stopped { seed, stopped };
-        let mut dut = Block::open(variant.name).map_err(stopped)?;
-        if let Some(path) = &options.waves {
-            // One file per variant: the name tells which.
-            dut.open_waves(&path.with_extension(format!("{}.fst", variant.name)))
-                .map_err(stopped)?;
-        }
+        let mut dut = Dut::open_variant(variant.name, options)?;
         for number in 0..SESSIONS * options.effort {
             let ending = match number % 4 {
                 0 => Ending::Drain,
@@ -79,20 +74,18 @@ fn run(options: &Options) -> Result<Report, Error> {
                 },
                 _ => Ending::fault(&mut rng, variant.write),
             };
-            let mut session = Session::new(&mut dut, *variant, ending, &mut rng);
+            let mut session = Session::new(&mut dut.block, *variant, ending, &mut rng);
             let result = session.run();
             let text = session.describe();
             report.merge(&session.into_report());
             result.map_err(|failure| match failure {
-                session::Failure::Stopped(stopped) => Error::Stopped { seed, stopped },
-                session::Failure::Mismatch(message) => Error::Mismatch {
-                    seed,
-                    cycle: dut.cycle(),
-                    message: format!("{} session {number} ({text}): {message}", variant.name),
-                },
+                session::Failure::Stopped(stopped) => dut.stopped(stopped),
+                session::Failure::Mismatch(message) => dut.mismatch(format!(
+                    "{} session {number} ({text}): {message}",
+                    variant.name
+                )),
             })?;
         }
-        dut.close_waves().map_err(stopped)?;
     }
     Ok(report)
 }

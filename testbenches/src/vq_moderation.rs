@@ -1,9 +1,6 @@
 //! Testbench of notification moderation: packets, looks, limits that change, and the timer.
 
-use crate::{
-    Error, Options, Report, Testbench,
-    block::{Block, vq_moderation as port},
-};
+use crate::{Error, Options, Report, Testbench, block::vq_moderation as port, dut::Dut};
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -21,14 +18,9 @@ const LATE: u64 = 33;
 const START: u64 = (1 << 48) - 50_000;
 
 fn run(options: &Options) -> Result<Report, Error> {
-    let seed = options.seed;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut report = Report::default();
-    let stopped = |stopped| Error::Stopped { seed, stopped };
-    let mut block = Block::open(port::NAME).map_err(stopped)?;
-    if let Some(path) = &options.waves {
-        block.open_waves(path).map_err(stopped)?;
-    }
+    let mut dut = Dut::open(port::NAME, options)?;
     let (mut max_packets, mut max_usecs) = (0u32, 0u32);
     // Packets since the last look, and when the first came.
     let (mut packets, mut first) = (0u64, 0u64);
@@ -38,6 +30,8 @@ fn run(options: &Options) -> Result<Report, Error> {
     let mut timer: Option<u64> = None;
     // The queue was let look in the cycle before and did not.
     let mut free = false;
+    // Limits and outputs of a cycle without busy_o, after which the next one must have the same.
+    let mut asleep = None;
     let cycles = 300_000 * u64::from(options.effort);
     for now in START..START + cycles {
         let enable = !rng.random_bool(0.0005);
@@ -70,14 +64,21 @@ fn run(options: &Options) -> Result<Report, Error> {
         let may_look = off || full || over;
         let look = free && packets > 0 && rng.random_bool(0.5);
         i[port::LOOK_I] = look.into();
-        block.step(&i, &mut o).map_err(stopped)?;
-        let mismatch = |message: String| Error::Mismatch {
-            seed,
-            cycle: block.cycle(),
-            message: format!(
+        dut.step(&i, &mut o)?;
+        let mismatch = |message: String| {
+            dut.mismatch(format!(
                 "{message}: {packets} packets since {first}, limits {max_packets}, {max_usecs} us, now {now}"
-            ),
+            ))
         };
+        let shown = [port::HOLD_O, port::TIMER_SET_O, port::TIMER_CLEAR_O].map(|pin| o[pin]);
+        if let Some((limits, before)) = asleep
+            && limits == i[port::COAL_I]
+            && before != shown
+        {
+            return Err(mismatch(format!("{before:?} is {shown:?} without busy_o")));
+        }
+        let input = arriving != 0 || look || due || stray || !enable;
+        asleep = (o[port::BUSY_O] == 0 && !input).then_some((i[port::COAL_I], shown));
         let hold = o[port::HOLD_O] == 1;
         // Without a packet it does not matter until the limits have been the same for a cycle.
         if !(hold || may_look || packets == 0 && steady < 2) {
@@ -110,6 +111,6 @@ fn run(options: &Options) -> Result<Report, Error> {
         }
         steady += 1;
     }
-    report.cycles = block.cycle();
+    report.cycles = dut.cycle();
     Ok(report)
 }

@@ -37,6 +37,7 @@ mod msix;
 mod parse;
 mod queue;
 mod rss;
+pub mod rss_vectors;
 mod rx;
 mod spec;
 mod starve;

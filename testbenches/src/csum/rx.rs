@@ -3,7 +3,8 @@
 use crate::{
     Error, Options, Report,
     axis::{self, Beat},
-    block::{Block, Stopped, rx_csum as port},
+    block::rx_csum as port,
+    dut::Dut,
     frames::{self, Frame, Shape},
     inet,
 };
@@ -22,9 +23,8 @@ struct Expected {
 }
 
 struct Bench {
-    block: Block,
+    dut: Dut,
     rng: ChaCha8Rng,
-    seed: u64,
     expected: VecDeque<Expected>,
     /// Chance of an idle cycle after a beat.
     gap: f64,
@@ -32,18 +32,9 @@ struct Bench {
 }
 
 pub(super) fn run(options: &Options) -> Result<Report, Error> {
-    let stopped = |stopped| Error::Stopped {
-        seed: options.seed,
-        stopped,
-    };
-    let mut block = Block::open(port::NAME).map_err(stopped)?;
-    if let Some(path) = &options.waves {
-        block.open_waves(path).map_err(stopped)?;
-    }
     let mut bench = Bench {
-        block,
+        dut: Dut::open(port::NAME, options)?,
         rng: ChaCha8Rng::seed_from_u64(options.seed),
-        seed: options.seed,
         expected: VecDeque::new(),
         gap: 0.0,
         report: Report::default(),
@@ -57,7 +48,7 @@ pub(super) fn run(options: &Options) -> Result<Report, Error> {
     }
     bench.noise(500 * options.effort)?;
     bench.idle(LATENCY + 1)?;
-    bench.report.cycles = bench.block.cycle();
+    bench.report.cycles = bench.dut.cycle();
     Ok(bench.report)
 }
 
@@ -337,7 +328,7 @@ impl Bench {
     }
 
     fn cycle(&mut self, beat: Option<(Beat, bool, bool)>) -> Result<(), Error> {
-        let cycle = self.block.cycle();
+        let cycle = self.dut.cycle();
         let (mut i, mut o) = ([0; port::IN_WORDS], [0; port::OUT_WORDS]);
         // Without tvalid the other signals are anything.
         i[port::S_AXIS_TDATA_I] = self.rng.next_u64();
@@ -349,9 +340,7 @@ impl Bench {
             i[port::S_AXIS_TLAST_I] = beat.last.into();
             i[port::S_AXIS_TUSER_I] = user.into();
         }
-        let seed = self.seed;
-        let stopped = |stopped: Stopped| Error::Stopped { seed, stopped };
-        self.block.step(&i, &mut o).map_err(stopped)?;
+        self.dut.step(&i, &mut o)?;
 
         if (o[port::BUSY_O] == 1) == self.expected.is_empty() {
             return Err(self.mismatch(format!("busy_o {}", o[port::BUSY_O])));
@@ -389,10 +378,6 @@ impl Bench {
     }
 
     fn mismatch(&self, message: String) -> Error {
-        Error::Mismatch {
-            seed: self.seed,
-            cycle: self.block.cycle(),
-            message,
-        }
+        self.dut.mismatch(message)
     }
 }

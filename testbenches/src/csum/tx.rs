@@ -3,7 +3,8 @@
 use crate::{
     Error, Options, Report,
     axis::{self, Beat, Collector},
-    block::{Block, Stopped, tx_csum as port},
+    block::tx_csum as port,
+    dut::Dut,
     frames::{self, Shape},
     inet,
 };
@@ -69,9 +70,8 @@ struct Expected {
 }
 
 struct Bench {
-    block: Block,
+    dut: Dut,
     rng: ChaCha8Rng,
-    seed: u64,
     csum_en: bool,
     max_frame: usize,
     /// Beats, and whether tuser is to be set.
@@ -93,18 +93,9 @@ struct Bench {
 }
 
 pub(super) fn run(options: &Options) -> Result<Report, Error> {
-    let stopped = |stopped| Error::Stopped {
-        seed: options.seed,
-        stopped,
-    };
-    let mut block = Block::open(port::NAME).map_err(stopped)?;
-    if let Some(path) = &options.waves {
-        block.open_waves(path).map_err(stopped)?;
-    }
     let mut bench = Bench {
-        block,
+        dut: Dut::open(port::NAME, options)?,
         rng: ChaCha8Rng::seed_from_u64(options.seed),
-        seed: options.seed,
         csum_en: true,
         max_frame: 9216,
         source: VecDeque::new(),
@@ -137,7 +128,7 @@ pub(super) fn run(options: &Options) -> Result<Report, Error> {
     for _ in 0..60 * options.effort {
         bench.random_flush()?;
     }
-    bench.report.cycles = bench.block.cycle();
+    bench.report.cycles = bench.dut.cycle();
     Ok(bench.report)
 }
 
@@ -308,12 +299,12 @@ impl Bench {
             while !self.source.is_empty() {
                 self.cycle(false)?;
             }
-            let start = self.block.cycle() - 1;
+            let start = self.dut.cycle() - 1;
             while !self.collector.inside() {
                 self.cycle(false)?;
                 self.give_up_after(start + 100)?;
             }
-            let latency = self.block.cycle() - 1 - start;
+            let latency = self.dut.cycle() - 1 - start;
             if latency != expected {
                 return Err(self.mismatch(format!("{latency} cycles, {length} bytes, {flags}")));
             }
@@ -460,7 +451,7 @@ impl Bench {
                     .add("too long", u64::from(frame.len() > self.max_frame));
             }
         }
-        let limit = self.block.cycle() + STUCK;
+        let limit = self.dut.cycle() + STUCK;
         while self.stall < 1.0 && self.source.len() > 4000 {
             self.cycle(false)?;
             self.give_up_after(limit)?;
@@ -474,7 +465,7 @@ impl Bench {
 
     /// Runs until everything is out.
     fn drain_frames(&mut self) -> Result<(), Error> {
-        let limit = self.block.cycle() + STUCK;
+        let limit = self.dut.cycle() + STUCK;
         self.cycles(8)?;
         // A beat taken in a cycle makes the block busy in the next one only.
         while self.asleep.is_none() || !self.source.is_empty() {
@@ -489,7 +480,7 @@ impl Bench {
     }
 
     fn give_up_after(&self, limit: u64) -> Result<(), Error> {
-        if self.block.cycle() <= limit {
+        if self.dut.cycle() <= limit {
             return Ok(());
         }
         let (left, to_come) = (self.source.len(), self.expected.len());
@@ -528,9 +519,7 @@ impl Bench {
             i[port::S_AXIS_TKEEP_I] = beat.keep.into();
             i[port::S_AXIS_TLAST_I] = beat.last.into();
         }
-        let seed = self.seed;
-        let stopped = |stopped: Stopped| Error::Stopped { seed, stopped };
-        self.block.step(&i, &mut o).map_err(stopped)?;
+        self.dut.step(&i, &mut o)?;
 
         if self.asleep.is_some_and(|before| before != o) {
             return Err(self.mismatch(format!("changed to {o:x?} without busy_o")));
@@ -592,10 +581,6 @@ impl Bench {
     }
 
     fn mismatch(&self, message: String) -> Error {
-        Error::Mismatch {
-            seed: self.seed,
-            cycle: self.block.cycle(),
-            message,
-        }
+        self.dut.mismatch(message)
     }
 }

@@ -142,6 +142,8 @@ struct Sender {
     /// Cycles for which a frame could have begun, or xoff was not told.
     late: u64,
     stall: f64,
+    /// The last beat of a PAUSE was taken in the cycle before.
+    counts: bool,
 }
 
 pub(super) fn run_tx(options: &Options) -> Result<Report, Error> {
@@ -161,6 +163,7 @@ pub(super) fn run_tx(options: &Options) -> Result<Report, Error> {
         told: None,
         late: 0,
         stall: 0.0,
+        counts: false,
     };
     for round in 0..40 * options.effort {
         bench.stall = [0.0, 0.3, 0.7][round as usize % 3];
@@ -263,6 +266,11 @@ impl Sender {
             i[tx::S_AXIS_TLAST_I] = beat.last.into();
         }
         self.dut.step(&i, &mut o)?;
+        let counts = std::mem::take(&mut self.counts);
+        if (o[tx::SENT_O] == 1) != counts {
+            let text = format!("sent_o is {}, expected {counts}", o[tx::SENT_O]);
+            return Err(self.dut.mismatch(text));
+        }
         let beat = (o[tx::M_AXIS_TVALID_O] == 1).then(|| Beat {
             data: o[tx::M_AXIS_TDATA_O],
             keep: o[tx::M_AXIS_TKEEP_O] as u8,
@@ -345,6 +353,7 @@ impl Sender {
             if frame != expected {
                 return Err(self.dut.mismatch(format!("PAUSE {frame:x?}")));
             }
+            self.counts = true;
             return Ok(());
         }
         self.report.add("frames", 1);

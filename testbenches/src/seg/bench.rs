@@ -8,7 +8,8 @@ use super::{
 use crate::{
     Error, Options, Report,
     axis::{self, Beat, Collector},
-    block::{Block, Stopped, tx_seg as port},
+    block::tx_seg as port,
+    dut::Dut,
     frames::Shape,
     inet,
 };
@@ -30,9 +31,8 @@ struct Expected {
 }
 
 pub(super) struct Bench {
-    block: Block,
+    dut: Dut,
     pub rng: ChaCha8Rng,
-    seed: u64,
     pub max_frame: usize,
     /// Negotiated: TSO4, TSO6, ECN, USO.
     pub features: [bool; 4],
@@ -68,24 +68,15 @@ pub(super) fn run(options: &Options) -> Result<Report, Error> {
         bench.random(25)?;
     }
     bench.flushes(30 * options.effort)?;
-    bench.report.cycles = bench.block.cycle();
+    bench.report.cycles = bench.dut.cycle();
     Ok(bench.report)
 }
 
 impl Bench {
     pub fn open(options: &Options) -> Result<Self, Error> {
-        let stopped = |stopped| Error::Stopped {
-            seed: options.seed,
-            stopped,
-        };
-        let mut block = Block::open(port::NAME).map_err(stopped)?;
-        if let Some(path) = &options.waves {
-            block.open_waves(path).map_err(stopped)?;
-        }
         Ok(Self {
-            block,
+            dut: Dut::open(port::NAME, options)?,
             rng: ChaCha8Rng::seed_from_u64(options.seed),
-            seed: options.seed,
             max_frame: 9216,
             features: [true; 4],
             hash_hdr: false,
@@ -396,7 +387,7 @@ impl Bench {
 
     /// Runs until at most `left` beats wait to be sent.
     fn run_down(&mut self, left: usize) -> Result<(), Error> {
-        let limit = self.block.cycle() + STUCK;
+        let limit = self.dut.cycle() + STUCK;
         while self.source.len() > left {
             self.cycle()?;
             self.give_up_after(limit)?;
@@ -406,7 +397,7 @@ impl Bench {
 
     /// Runs until everything is out, and compares the counts.
     pub fn drain(&mut self) -> Result<(), Error> {
-        let limit = self.block.cycle() + STUCK;
+        let limit = self.dut.cycle() + STUCK;
         while self.asleep.is_none() || !self.source.is_empty() {
             self.cycle()?;
             self.give_up_after(limit)?;
@@ -430,7 +421,7 @@ impl Bench {
     }
 
     fn give_up_after(&self, limit: u64) -> Result<(), Error> {
-        if self.block.cycle() <= limit {
+        if self.dut.cycle() <= limit {
             return Ok(());
         }
         let (left, to_come) = (self.source.len(), self.expected.len());
@@ -467,9 +458,7 @@ impl Bench {
             i[port::S_AXIS_TLAST_I] = beat.last.into();
             i[port::S_AXIS_TUSER_I] = (*abort).into();
         }
-        let seed = self.seed;
-        let stopped = |stopped: Stopped| Error::Stopped { seed, stopped };
-        self.block.step(&i, &mut o).map_err(stopped)?;
+        self.dut.step(&i, &mut o)?;
 
         let offered = self.offered;
         let state = [
@@ -581,16 +570,12 @@ impl Bench {
     }
 
     pub fn mismatch(&self, message: String) -> Error {
-        Error::Mismatch {
-            seed: self.seed,
-            cycle: self.block.cycle(),
-            message,
-        }
+        self.dut.mismatch(message)
     }
 
     /// Cycles so far, for rates.
     pub fn now(&self) -> u64 {
-        self.block.cycle()
+        self.dut.cycle()
     }
 
     /// Beats that wait to be sent.

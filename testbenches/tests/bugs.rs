@@ -1,0 +1,228 @@
+//! Seeded bugs: what is wrong with an output of a block, its testbench must find. What of a block nobody
+//! looks at shows here.
+
+use testbenches::{
+    Bug,
+    BugKind::{self, Inverted, Late, Stuck},
+    Error, Options, TESTBENCHES,
+    block::{
+        ctrl_vq, deadline, dma_watch, mac_control_rx, mac_pause_tx, mac_rx, mac_tx, mac_xoff,
+        packet_fifo, packet_fifo_keep, rr_arbiter, rx_coalesce, rx_csum, rx_dma, rx_offload,
+        tx_arb, tx_csum, tx_seg, virtqueue_rx, virtqueue_tx, vq_moderation,
+    },
+};
+
+/// Testbench, block, output, and what is wrong with it.
+type Case = (&'static str, &'static str, usize, BugKind);
+
+/// A `busy_o` that is 0 while the block has something to do stops its clock.
+const BUSY: [Case; 18] = [
+    ("mac_rx", mac_rx::NAME, mac_rx::BUSY_O, Stuck(0)),
+    ("mac_tx", mac_tx::NAME, mac_tx::BUSY_O, Stuck(0)),
+    (
+        "mac_control_rx",
+        mac_control_rx::NAME,
+        mac_control_rx::BUSY_O,
+        Stuck(0),
+    ),
+    (
+        "mac_control_rx",
+        mac_control_rx::NAME,
+        mac_control_rx::BUSY_O,
+        Stuck(1),
+    ),
+    (
+        "mac_pause_tx",
+        mac_pause_tx::NAME,
+        mac_pause_tx::BUSY_O,
+        Stuck(0),
+    ),
+    ("mac_xoff", mac_xoff::NAME, mac_xoff::BUSY_O, Stuck(0)),
+    ("mac_xoff", mac_xoff::NAME, mac_xoff::BUSY_O, Stuck(1)),
+    (
+        "packet_fifo",
+        packet_fifo::NAME,
+        packet_fifo::BUSY_O,
+        Stuck(0),
+    ),
+    (
+        "packet_fifo",
+        packet_fifo_keep::NAME,
+        packet_fifo::BUSY_O,
+        Stuck(0),
+    ),
+    ("rx_csum", rx_csum::NAME, rx_csum::BUSY_O, Stuck(0)),
+    ("rx_csum", rx_csum::NAME, rx_csum::BUSY_O, Stuck(1)),
+    ("tx_csum", tx_csum::NAME, tx_csum::BUSY_O, Stuck(0)),
+    ("tx_seg", tx_seg::NAME, tx_seg::BUSY_O, Stuck(0)),
+    ("rx_offload", rx_offload::NAME, rx_offload::BUSY_O, Stuck(0)),
+    (
+        "rx_coalesce",
+        rx_coalesce::NAME,
+        rx_coalesce::BUSY_O,
+        Stuck(0),
+    ),
+    ("ctrl_vq", ctrl_vq::NAME, ctrl_vq::BUSY_O, Stuck(0)),
+    ("deadline", deadline::NAME, deadline::BUSY_O, Stuck(0)),
+    (
+        "vq_moderation",
+        vq_moderation::NAME,
+        vq_moderation::BUSY_O,
+        Stuck(0),
+    ),
+];
+
+/// PAUSE: what it says, and when. (Thresholds: `mac_xoff`'s own, which is built without a cable.)
+const PAUSE: [Case; 11] = [
+    ("mac_xoff", mac_xoff::NAME, mac_xoff::XOFF_O, Stuck(0)),
+    ("mac_xoff", mac_xoff::NAME, mac_xoff::XOFF_O, Stuck(1)),
+    ("mac_xoff", mac_xoff::NAME, mac_xoff::XOFF_O, Inverted(1)),
+    (
+        "mac_control_rx",
+        mac_control_rx::NAME,
+        mac_control_rx::PAUSE_O,
+        Stuck(0),
+    ),
+    (
+        "mac_control_rx",
+        mac_control_rx::NAME,
+        mac_control_rx::QUANTA_O,
+        Inverted(0x100),
+    ),
+    (
+        "mac_control_rx",
+        mac_control_rx::NAME,
+        mac_control_rx::OTHER_O,
+        Late(1),
+    ),
+    (
+        "mac_control_rx",
+        mac_control_rx::NAME,
+        mac_control_rx::DROP_O,
+        Stuck(0),
+    ),
+    (
+        "mac_pause_tx",
+        mac_pause_tx::NAME,
+        mac_pause_tx::SENT_O,
+        Stuck(0),
+    ),
+    (
+        "mac_pause_tx",
+        mac_pause_tx::NAME,
+        mac_pause_tx::SENT_O,
+        Late(1),
+    ),
+    (
+        "mac_pause_tx",
+        mac_pause_tx::NAME,
+        mac_pause_tx::M_AXIS_TVALID_O,
+        Late(2),
+    ),
+    (
+        "mac_pause_tx",
+        mac_pause_tx::NAME,
+        mac_pause_tx::S_AXIS_TREADY_O,
+        Stuck(1),
+    ),
+];
+
+/// What a block tells the others.
+const TOLD: [Case; 20] = [
+    (
+        "rr_arbiter",
+        rr_arbiter::NAME,
+        rr_arbiter::GRANT_O,
+        Inverted(1),
+    ),
+    (
+        "rr_arbiter",
+        rr_arbiter::NAME,
+        rr_arbiter::GRANT_O,
+        Stuck(0b10),
+    ),
+    ("rr_arbiter", rr_arbiter::NAME, rr_arbiter::GRANT_O, Late(1)),
+    (
+        "rr_arbiter",
+        rr_arbiter::NAME,
+        rr_arbiter::INDEX_O,
+        Stuck(0),
+    ),
+    ("tx_arb", tx_arb::NAME, tx_arb::M_AXIS_TVALID_O, Late(1)),
+    ("tx_arb", tx_arb::NAME, tx_arb::M_AXIS_TLAST_O, Stuck(0)),
+    ("tx_arb", tx_arb::NAME, tx_arb::M_AXIS_TUSER_O, Stuck(0)),
+    ("tx_arb", tx_arb::NAME, tx_arb::M_AXIS_TDATA_O, Inverted(1)),
+    ("tx_arb", tx_arb::NAME, tx_arb::M_AXIS_TKEEP_O, Stuck(0xff)),
+    ("tx_arb", tx_arb::NAME, tx_arb::S_AXIS_TREADY_O, Stuck(0xf)),
+    ("deadline", deadline::NAME, deadline::DUE_O, Late(12)),
+    ("deadline", deadline::NAME, deadline::TIMER_O, Inverted(1)),
+    ("dma_watch", dma_watch::NAME, dma_watch::LOST_O, Stuck(0)),
+    ("dma_watch", dma_watch::NAME, dma_watch::LOST_O, Inverted(1)),
+    (
+        "vq_moderation",
+        vq_moderation::NAME,
+        vq_moderation::HOLD_O,
+        Stuck(0),
+    ),
+    (
+        "vq_moderation",
+        vq_moderation::NAME,
+        vq_moderation::HOLD_O,
+        Stuck(1),
+    ),
+    ("rx_dma", rx_dma::NAME, rx_dma::STAT_DISABLED_O, Stuck(0)),
+    ("rx_dma", rx_dma::NAME, rx_dma::IDLE_O, Stuck(1)),
+    (
+        "virtqueue",
+        virtqueue_rx::NAME,
+        virtqueue_rx::IDLE_O,
+        Stuck(0),
+    ),
+    (
+        "virtqueue",
+        virtqueue_tx::NAME,
+        virtqueue_tx::ERROR_O,
+        Stuck(0),
+    ),
+];
+
+fn found(cases: &[Case]) {
+    let mut missed = Vec::new();
+    for &(name, block, output, kind) in cases {
+        let bench = TESTBENCHES.iter().find(|bench| bench.name == name);
+        let bench = bench.unwrap_or_else(|| panic!("no testbench {name}"));
+        let bug = Bug {
+            block,
+            output,
+            kind,
+        };
+        let options = Options {
+            bug: Some(bug),
+            ..Options::default()
+        };
+        match (bench.run)(&options) {
+            Err(Error::Mismatch { message, .. }) => {
+                let text: String = message.chars().take(80).collect();
+                println!("{name}: {block} {output} {kind:?}: {text}");
+            }
+            Err(error) => println!("{name}: {block} {output} {kind:?}: {error}"),
+            Ok(_) => missed.push((block, output, kind)),
+        }
+    }
+    assert!(missed.is_empty(), "nobody noticed {missed:?}");
+}
+
+#[test]
+fn a_clock_that_stops_too_early_is_noticed() {
+    found(&BUSY);
+}
+
+#[test]
+fn a_wrong_pause_is_noticed() {
+    found(&PAUSE);
+}
+
+#[test]
+fn wrong_outputs_are_noticed() {
+    found(&TOLD);
+}
