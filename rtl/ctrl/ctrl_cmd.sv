@@ -8,6 +8,8 @@
 // more the filter takes all: 5.1.6.5.2), MAC_ADDR_SET, VLAN_ADD and VLAN_DEL, MQ_VQ_PAIRS_SET,
 // MQ_RSS_CONFIG, MQ_HASH_CONFIG, NOTF_COAL TX_SET and RX_SET; each only with its feature. Bytes behind
 // the key of an RSS or hash configuration are not looked at: Linux 7.3 sends its padding, too.
+// The last of the MQ commands says how frames are steered (5.1.6.5.5): by the table behind RSS_CONFIG,
+// which also sets the number of pairs (max_tx_vq), automatically behind the others (5.1.6.5.6.4).
 // clear_i, one cycle, as a device reset: back to the permanent address, empty tables, one pair, no
 // hash, no moderation; what was begun is forgotten.
 module ctrl_cmd
@@ -71,6 +73,7 @@ module ctrl_cmd
   logic [5:0]   count_q [2];  // addresses that are kept
   logic [1:0]   all_q;        // too many addresses
   logic [5:0]   key_bytes_q;
+  logic [3:0]   max_tx_q;     // max_tx_vq, as far as it is legal
   ctrl_cfg_t    cfg_q;
   logic [319:0] key_q;
 
@@ -267,6 +270,7 @@ module ctrl_cmd
             if (last) begin
               section_q <= KEY_LEN;
               length_q  <= 13'd1;
+              max_tx_q  <= le16[3:0];
               if (le16 == '0 || le16 > 16'(queue_pairs_i)) bad_q <= 1'b1;
             end
           end
@@ -344,8 +348,9 @@ module ctrl_cmd
             done_o               <= 1'b1;
             state_q              <= READY;
             cfg_q.rss.hash_types <= head_q[15:0];
+            cfg_q.rss.steer      <= kind_q == RSS;
             if (kind_q == RSS) begin
-              cfg_q.rss.steer        <= 1'b1;
+              cfg_q.pairs            <= max_tx_q;
               cfg_q.rss.mask         <= mask[6:0];
               cfg_q.rss.default_pair <= head_q[50:48];
             end

@@ -21,7 +21,7 @@ mod class {
     pub const NOTF_COAL: u8 = 6;
 }
 
-/// How frames find their receive queue.
+/// How frames find their receive queue: as the last command of class MQ said (5.1.6.5.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Steering {
     /// By the flow's last transmit queue, among this many pairs (5.1.6.5.6).
@@ -50,6 +50,8 @@ pub(super) struct Control {
     multicast: Option<Vec<[u8; 6]>>,
     vlans: Box<[u64; 64]>,
     pub steering: Steering,
+    /// Pairs that the driver uses: as VQ_PAIRS_SET or max_tx_vq of RSS_CONFIG said last.
+    pairs: u16,
     /// Enabled hash types.
     pub hash_types: u32,
     pub key: Key,
@@ -70,6 +72,7 @@ impl Control {
             multicast: Some(Vec::new()),
             vlans: Box::new([0; 64]),
             steering: Steering::Automatic { pairs: 1 },
+            pairs: 1,
             hash_types: 0,
             key: Key::default(),
             rx_limits: Limits::default(),
@@ -170,6 +173,7 @@ impl Control {
         if !(1..=self.queue_pairs).contains(&pairs) {
             return None;
         }
+        self.pairs = pairs;
         self.steering = Steering::Automatic { pairs };
         Some(())
     }
@@ -196,11 +200,12 @@ impl Control {
             table,
             unclassified,
         };
+        self.pairs = max_tx_vq;
         (self.hash_types, self.key) = (types, key);
         Some(())
     }
 
-    /// struct virtio_net_hash_config.
+    /// struct virtio_net_hash_config, a command of automatic steering (5.1.6.5.6.4).
     fn hash(&mut self, data: &[u8]) -> Option<()> {
         let mut data = Reader(data);
         let types = data.hash_types()?;
@@ -208,6 +213,7 @@ impl Control {
             data.le16().filter(|reserved| *reserved == 0)?;
         }
         let key = data.key()?;
+        self.steering = Steering::Automatic { pairs: self.pairs };
         (self.hash_types, self.key) = (types, key);
         Some(())
     }

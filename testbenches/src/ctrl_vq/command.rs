@@ -181,13 +181,15 @@ fn rss(rng: &mut impl Rng, queue_pairs: u16, config: &mut Config) -> Made {
         *entry = rng.random_range(0..queue_pairs);
         bytes.extend(entry.to_le_bytes());
     }
-    bytes.extend(rng.random_range(1..=queue_pairs).to_le_bytes());
+    config.pairs = rng.random_range(1..=queue_pairs);
+    bytes.extend(config.pairs.to_le_bytes());
     key(rng, config, &mut bytes);
     ("RSS", RSS, bytes)
 }
 
 fn hash(rng: &mut impl Rng, config: &mut Config) -> Made {
     config.hash_types = rng.random_range(0..0x200);
+    config.steer = false;
     let mut bytes = vec![4, 2];
     bytes.extend(u32::from(config.hash_types).to_le_bytes());
     bytes.extend([0; 8]);

@@ -91,6 +91,7 @@ fn steering_is_what_was_said_last() {
         (control.hash_types, Some(control.key)),
         (1, Key::new(&[8, 9]))
     );
+    assert_eq!(control.steering, Steering::Automatic { pairs: 4 });
     assert!(control.execute(ALL, &[6, 1, 9, 0, 0, 0, 100, 0, 0, 0]));
     let limits = Limits {
         max_packets: 9,

@@ -20,31 +20,48 @@ pub const OK: u8 = 0;
 
 /// How receive queues are chosen: as the last command about it said (5.1.6.5.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Steering {
-    /// 5.1.6.5.6: any of so many pairs, as the device likes.
-    Automatic(usize),
-    /// 5.1.6.5.7: as table and hash have it.
-    Rss,
+pub struct Steering {
+    /// By table and hash (5.1.6.5.7), else any of the pairs, as the device likes (5.1.6.5.6).
+    rss: bool,
+    /// Pairs that the driver said it uses.
+    pairs: u16,
 }
 
 impl Steering {
     /// A device that has had no command yet.
-    pub const RESET: Self = Self::Automatic(1);
+    pub const RESET: Self = Self {
+        rss: false,
+        pairs: 1,
+    };
 
     /// A command was answered with VIRTIO_NET_OK.
     pub fn follow(&mut self, command: &[u8]) {
+        let le16 = |at: usize| u16::from_le_bytes([command[at], command[at + 1]]);
         match *command {
-            [4, 0, low, high] => *self = Self::Automatic(u16::from_le_bytes([low, high]).into()),
-            [4, 1, ..] => *self = Self::Rss,
+            [4, 0, _, _] => {
+                *self = Self {
+                    rss: false,
+                    pairs: le16(2),
+                }
+            }
+            // max_tx_vq is behind hash_types, the mask, the unclassified queue and the table.
+            [4, 1, ..] => {
+                *self = Self {
+                    rss: true,
+                    pairs: le16(10 + 2 * (usize::from(le16(6)) + 1)),
+                }
+            }
+            [4, 2, ..] => self.rss = false,
             _ => {}
         }
     }
 
     /// Pairs that may get a frame of which the model gives to `chosen`.
     pub fn pairs(self, chosen: usize) -> Range<usize> {
-        match self {
-            Self::Automatic(pairs) => 0..pairs,
-            Self::Rss => chosen..chosen + 1,
+        if self.rss {
+            chosen..chosen + 1
+        } else {
+            0..self.pairs.into()
         }
     }
 }
