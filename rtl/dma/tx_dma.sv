@@ -218,15 +218,19 @@ module tx_dma
   logic [63:0] acc_q;   // bytes held, first one in lane 0
   logic [3:0]  fill_q;  // how many, 0..8
   logic        tail_q;  // they are the last of the packet
-  wire  [4:0]  total = {1'b0, fill_q} + {1'b0, n};
-  wire  [63:0] low   = fill_q[3] ? acc_q : acc_q | (chunk << {fill_q[2:0], 3'b0});
-  wire  [63:0] high  = fill_q[3] ? chunk :
-                       fill_q == '0 ? '0 : chunk >> {3'd0 - fill_q[2:0], 3'b0};
+  // While a tail leaves, the next packet's first bytes take its place.
+  wire  [3:0]  fill  = tail_q ? '0 : fill_q;
+  wire  [63:0] acc   = tail_q ? '0 : acc_q;
+  wire  [4:0]  total = {1'b0, fill} + {1'b0, n};
+  wire  [63:0] low   = fill[3] ? acc : acc | (chunk << {fill[2:0], 3'b0});
+  wire  [63:0] high  = fill[3] ? chunk :
+                       fill == '0 ? '0 : chunk >> {3'd0 - fill[2:0], 3'b0};
 
   // A word leaves when more follow than it can hold, or when the chain ends.
   wire emit_word = total > 5'd8 || (chain_end && total != '0);
   logic out_ready, used_ready;
-  assign take = ctx_valid && offer && !tail_q && (n == '0 || beat_valid) && active &&
+  assign take = ctx_valid && offer && (!tail_q || (out_ready && !chain_end)) &&
+                (n == '0 || beat_valid) && active &&
                 (!emit_word || out_ready) && (!chain_end || used_ready);
   assign ctx_pop  = take && burst_end;
   assign beat_pop = take && n != '0 && (burst_end || ((&word || HostDataWidth == 64) && n == avail));
@@ -380,6 +384,7 @@ module tx_dma
           end else begin
             acc_q  <= low;
             fill_q <= total[3:0];
+            tail_q <= 1'b0;
           end
         end else if (tail_q && out_ready) begin
           acc_q  <= '0;

@@ -137,5 +137,6 @@ fn tso() {
 
 #[test]
 fn rate() {
-    run(&nic::NIC_RATE, 1);
+    let report = run(&nic::NIC_RATE, 1);
+    assert_eq!(report.count("rows of super-frames"), 4);
 }

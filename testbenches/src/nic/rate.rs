@@ -3,7 +3,7 @@
 use super::{
     frame::HDR,
     host::{BUS_OFFSET, Fail, Host, RX, RX_BUFFERS, Stat, TX, TX_BUFFERS, feature},
-    mismatch, power_on,
+    mismatch, power_on, tso,
 };
 use crate::{
     ring::{DriverRing, Element, Memory},
@@ -12,6 +12,8 @@ use crate::{
 use hwmodel::{
     Access, BusClient, CYCLE_PS, Device, DmaRecord, NicConfig, Ps, Stop, WireFrame, xgmii::OCTET_PS,
 };
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::fmt;
 
 /// Octets beside the frame on the wire: preamble, FCS, gap.
@@ -29,12 +31,26 @@ const LINE_RATE: f64 = 0.99;
 /// Bytes with FCS, as Ethernet sizes are told.
 const RATE_SIZES: [usize; 5] = [64, 128, 512, 1518, 9018];
 
-/// All sizes, on one queue pair and spread over eight; an error when one is short of line rate.
+/// The MSS whose super-frames are measured as well.
+const MSS: [u16; 2] = [1460, 536];
+
+/// A line of the table: frames per second, and how many the line can carry.
+fn row(what: &str, rate: f64, share: f64, lost: u64) {
+    println!(
+        "  {what:<26}  {:>8.3} / {:<8.3}  {:>9.1} %   {lost:>7}",
+        rate / 1e6,
+        rate / share / 1e6,
+        share * 100.,
+    );
+}
+
+/// All sizes, on one queue pair and spread over eight, and super-frames; an error when one is short of line
+/// rate.
 pub fn run(options: &Options) -> Result<Report, Error> {
     let seed = options.seed;
     let mut report = Report::default();
     let mut slow = Vec::new();
-    println!("  bytes  queues  direction        Mframe/s   of 10 Gb/s   dropped");
+    println!("  bytes  queues  direction        Mframe/s / possible   of 10 Gb/s   dropped");
     let spread = RATE_SIZES.into_iter().map(|size| (size, 8));
     for (number, (size, pairs)) in RATE_SIZES
         .into_iter()
@@ -62,12 +78,8 @@ pub fn run(options: &Options) -> Result<Report, Error> {
                 .zip(rates)
                 .filter(|(_, r)| r.wanted > 0)
             {
-                println!(
-                    "  {size:>5}  {pairs:>6}  {name:<8} {way}  {:>12.3}   {:>9.1} %   {:>7}",
-                    rate.frames / 1e6,
-                    rate.share * 100.,
-                    rate.lost
-                );
+                let what = format!("{size:>5}  {pairs:>6}  {name:<8} {way}");
+                row(&what, rate.frames, rate.share, rate.lost);
             }
             let stats = host
                 .stats()
@@ -89,10 +101,99 @@ pub fn run(options: &Options) -> Result<Report, Error> {
             report.add("frames", rx + tx);
         }
     }
+    other_sizes(options, &mut report, &mut slow)?;
+    super_frames(options, &mut report, &mut slow)?;
     if slow.is_empty() {
         return Ok(report);
     }
     Err(mismatch(seed, 0, "below line rate", &Fail(slow.join("; "))))
+}
+
+/// Sizes between those of the table, in both directions at once, on one queue and on eight: some short ones,
+/// whose last words are of every length, and some longer ones; from effort 4 on all.
+fn other_sizes(
+    options: &Options,
+    report: &mut Report,
+    slow: &mut Vec<String>,
+) -> Result<(), Error> {
+    /// Octets on the wire of a measurement.
+    const OCTETS: u64 = 400_000;
+    let seed = options.seed;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let last = RATE_SIZES[RATE_SIZES.len() - 1];
+    let sizes: Vec<usize> = if options.effort >= 4 {
+        (64..=last).collect()
+    } else {
+        let longer = (0..8).map(|_| rng.random_range(88..=last));
+        (64..88).chain(longer).collect()
+    };
+    let mut worst = [(f64::MAX, 0); 2];
+    for pairs in [1, 8] {
+        let config = NicConfig {
+            mtu: 9202,
+            queue_pairs: pairs,
+            seed,
+            ..NicConfig::default()
+        };
+        let mut host = power_on(options, 0, config)?;
+        for size in &sizes {
+            let frames = OCTETS.div_ceil(*size as u64 + 20);
+            let (rates, _) = measure(&mut host, size - 4, [frames; 2], pairs.into())
+                .map_err(|fail| mismatch(seed, host.nic.now(), "other sizes", &fail))?;
+            for ((way, rate), worst) in ["in", "out"].into_iter().zip(rates).zip(&mut worst) {
+                if rate.share < worst.0 {
+                    *worst = (rate.share, *size);
+                }
+                if rate.lost != 0 || rate.share < LINE_RATE {
+                    let (share, lost) = (rate.share * 100., rate.lost);
+                    slow.push(format!(
+                        "{size} bytes, {pairs} queues, {way}: {share:.1} %, {lost} lost"
+                    ));
+                }
+            }
+            report.add("other sizes", 1);
+        }
+        report.cycles += host.nic.counters().cycles;
+    }
+    let [(into, into_size), (out, out_size)] = worst.map(|(share, size)| (share * 100., size));
+    println!(
+        "  {} other sizes in both directions at once, the slowest: in {into:.1} % ({into_size} bytes), \
+         out {out:.1} % ({out_size} bytes)",
+        report.count("other sizes"),
+    );
+    Ok(())
+}
+
+/// Segments of super-frames as they leave, at those of [`MSS`].
+fn super_frames(
+    options: &Options,
+    report: &mut Report,
+    slow: &mut Vec<String>,
+) -> Result<(), Error> {
+    let seed = options.seed;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    println!("  gso_size  type  super-frame  segments");
+    let cases = tso::RATE_CASES
+        .into_iter()
+        .filter(|case| MSS.contains(&case.gso_size()));
+    for case in cases {
+        let config = NicConfig {
+            mtu: 9202,
+            seed,
+            ..NicConfig::default()
+        };
+        let mut host = power_on(options, 0, config)?;
+        let rate = tso::measure(&mut host, &mut rng, case)
+            .map_err(|fail| mismatch(seed, host.nic.now(), "super-frames", &fail))?;
+        row(&case.to_string(), rate.frames, rate.share, 0);
+        if rate.share < LINE_RATE {
+            let share = rate.share * 100.;
+            slow.push(format!("{case}: {share:.1} %: tx_seg or tx_dma"));
+        }
+        report.cycles += host.nic.counters().cycles;
+        report.add("rows of super-frames", 1);
+    }
+    Ok(())
 }
 
 /// Frames per second and share of the line, per direction.
@@ -189,7 +290,10 @@ impl fmt::Display for BusLoad {
 /// Frames that came between two looks.
 #[derive(Debug, Default)]
 struct Count {
+    /// The beginning, which does not count.
+    skip: u64,
     all: u64,
+    /// When the first ones behind it were seen, and how many had come until then.
     first: Option<(Ps, u64)>,
     last: Ps,
 }
@@ -198,10 +302,12 @@ impl Count {
     fn add(&mut self, n: u64, at: Ps) {
         self.all += n;
         self.last = at;
-        self.first.get_or_insert((at, n));
+        if self.all > self.skip {
+            self.first.get_or_insert((at, self.all));
+        }
     }
 
-    /// From the first look to the last.
+    /// From the first look behind the beginning to the last.
     fn rate(&self, len: usize, wanted: u64) -> Rate {
         let Some((from, n)) = self.first.filter(|(from, _)| *from < self.last) else {
             return Rate {
@@ -359,7 +465,10 @@ pub fn measure(
         host.bus
             .write(TX_BUFFERS.0 + BUS_OFFSET + SLOT * slot, &packet);
     }
-    let counts = [Count::default(), Count::default()];
+    let counts = [rx, tx].map(|wanted| Count {
+        skip: wanted / 8,
+        ..Count::default()
+    });
     let mut bench = Bench {
         host,
         added: vec![0; rings.len()],

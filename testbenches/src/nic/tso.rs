@@ -278,11 +278,18 @@ pub const RATE_CASES: [RateCase; 7] = [
     case(8948, false, true, 7, 20),
 ];
 
+impl RateCase {
+    /// Bytes of payload of a segment.
+    pub fn gso_size(&self) -> u16 {
+        self.gso_size
+    }
+}
+
 /// How fast segments left.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
     /// Frames per second.
-    frames: f64,
+    pub frames: f64,
     /// 1.0 = 10 Gb/s.
     pub share: f64,
 }
