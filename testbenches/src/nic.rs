@@ -276,6 +276,7 @@ fn run_errors(options: &Options) -> Result<Report, Error> {
         let config = config(&mut rng);
         let mut host = power_on(options, number, config)?;
         errors::no_frames(&mut host, &mut report)
+            .and_then(|()| errors::no_super_frames(&mut host, &mut report))
             .and_then(|()| errors::run(&mut host, &mut report))
             .and_then(|()| {
                 // As good as new.

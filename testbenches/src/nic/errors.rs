@@ -5,10 +5,15 @@ use super::host::{
     BUS_OFFSET, Fail, Host, RINGS, RX, RX_BUFFERS, Stat, TX, TX_BUFFERS, common, feature, status,
 };
 use crate::{
-    ring::{DESC_F_INDIRECT, DESC_F_NEXT, DESC_F_WRITE, Element, RingConfig},
+    frames::Shape,
+    inet,
+    ring::{DESC_F_INDIRECT, DESC_F_NEXT, DESC_F_WRITE, DriverRing, Element, Memory, RingConfig},
+    seg::stimulus,
     testbench::Report,
 };
 use hwmodel::{Device, Ps, Stop, WireFrame};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 /// Bus address of nothing.
 const NOWHERE: u64 = 0x7700_0000_0000;
@@ -75,6 +80,68 @@ const NO_FRAMES: [&[u32]; 7] = [
     &[131_071],
     &[60_000, 60_000, 60_000],
 ];
+
+/// Of those that are super-frames some segments may leave; each is returned and counted once, and the queue
+/// goes on.
+pub fn no_super_frames(host: &mut Host, report: &mut Report) -> Result<(), Fail> {
+    let features = feature::BASE | feature::EVENT_IDX | feature::SEGMENTATION;
+    host.negotiate(features)?;
+    let mut ring = host.enable_queue::<u32>(TX, 128, 0, features, 1)?;
+    host.driver_ok()?;
+    let before = host.stats()?;
+    let shape = Shape {
+        tcp: true,
+        payload: 65_000,
+        ..Shape::default()
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let frame = stimulus::legal(&shape, 1460, &mut rng);
+    let stream = [&frame.hdr.bytes()[..], &frame.bytes].concat();
+    host.bus.write(READ_ONLY, &stream);
+    let headers = 12 + frame.parts.payload as u32;
+    // The longest that is legal, and one that is small, as the queue's next.
+    let legal = [stream.len() as u32, headers + 100];
+    let post = |host: &mut Host, ring: &mut DriverRing<u32>, lens: &[u32]| {
+        let element = |len: &u32| Element {
+            addr: READ_ONLY,
+            len: *len,
+        };
+        let elements: Vec<_> = lens.iter().map(element).collect();
+        let (chain, _) = ring.prepare(&mut host.bus, &elements, 0, 0);
+        ring.publish(&mut host.bus, chain);
+    };
+    for lens in NO_FRAMES {
+        post(host, &mut ring, lens);
+        for len in legal {
+            post(host, &mut ring, &[len]);
+        }
+        host.kick(TX)?;
+        let until = host.nic.now() + LIMIT;
+        while host.nic.run_until(until)? != Stop::Time {
+            while host.nic.take_msix().is_some() {}
+            while let Some(frame) = host.nic.take_wire() {
+                if !inet::transport_verified(&frame.bytes) {
+                    return Err("a segment with a wrong checksum".into());
+                }
+            }
+        }
+    }
+    let after = host.stats()?;
+    let counted = |stat: Stat| after[stat as usize] - before[stat as usize];
+    let seen = [
+        counted(Stat::TxMalformed),
+        counted(Stat::TxGso),
+        counted(Stat::TxBuffers),
+        counted(Stat::DmaError),
+        u64::from(host.status()? & status::NEEDS_RESET),
+    ];
+    let count = NO_FRAMES.len() as u64;
+    if seen != [count, 2 * count, 3 * count, 0, 0] {
+        return Err(format!("malformed, sent, returned, errors, reset: {seen:?}").into());
+    }
+    report.add("super-frames that are too long", count);
+    Ok(())
+}
 
 /// They are returned and counted, nothing is sent of them, and the queue goes on.
 pub fn no_frames(host: &mut Host, report: &mut Report) -> Result<(), Fail> {

@@ -57,6 +57,7 @@ pub fn run(host: &mut Host) -> Result<(), Fail> {
         stats,
     };
     bench.honours_pause()?;
+    bench.reacts_in_time()?;
     bench.keeps_control_frames()?;
     bench.loops_back()?;
     bench.sends_pause()?;
@@ -193,6 +194,59 @@ impl Bench<'_> {
         self.post(1)?;
         self.wire(5_000_000)?;
         equal("frames received", self.received()?.len(), 1)
+    }
+
+    /// 31B.3.7: behind the end of a PAUSE no frame begins any more after 60 quanta, whatever stands in line to
+    /// be sent, and none before the pause is over.
+    fn reacts_in_time(&mut self) -> Result<(), Fail> {
+        const LIMIT: Ps = 60 * QUANTUM;
+        const QUANTA: u16 = 1000;
+        let pause = QUANTUM * Ps::from(QUANTA);
+        let (mut slowest, mut sent, mut heard) = (0, 0, 0);
+        for length in [60, 61, 1514, 9216] {
+            let addr = TX_BUFFERS.0 + BUS_OFFSET + SLOT * u64::from(SIZE);
+            self.host.bus.write(addr, &vec![0; HDR + length]);
+            let len = (HDR + length) as u32;
+            for phase in 0..8 {
+                // Enough to be sent until the pause begins, and some behind it.
+                let count = 30_000_000 / ((length as Ps + 24) * OCTET_PS) + 8;
+                for _ in 0..count.min(u64::from(SIZE)) {
+                    let ring = &mut self.rings[TX];
+                    let elements = [Element { addr, len }];
+                    let (chain, _) = ring.prepare(&mut self.host.bus, &elements, 0, 0);
+                    ring.publish(&mut self.host.bus, chain);
+                    sent += 1;
+                }
+                self.host.kick(TX)?;
+                let mut frames = vec![];
+                while frames.is_empty() {
+                    frames = self.wire(500_000)?;
+                }
+                // All phases of our frame, and of a word.
+                let at = self.host.nic.now() + 500_000 + phase * 411_200;
+                let frame = mac_control(PAUSE_ADDRESS, 1, QUANTA);
+                let end = at + (8 + frame.len() as Ps + 4) * OCTET_PS;
+                self.host.nic.wire_send(WireFrame::new(at, frame));
+                heard += 1;
+                frames.extend(self.wire(pause + 200_000_000)?);
+                let before = frames.iter().rfind(|f| f.at < end + pause / 2);
+                let before = before.ok_or("nothing was sent before the pause")?.at;
+                // The wire takes what comes up to 4 octets late: a frame begins in lane 0 or 4.
+                slowest = slowest.max(before.saturating_sub(end));
+                if before > end + LIMIT {
+                    let late = before - end;
+                    return Err(format!("a frame begins {late} ps behind a PAUSE").into());
+                }
+                let after = frames.iter().find(|f| f.at > before);
+                let after = after.ok_or("nothing was left for after the pause")?.at;
+                if after < end + pause {
+                    let early = end + pause - after;
+                    return Err(format!("a frame begins {early} ps before a pause is over").into());
+                }
+            }
+        }
+        println!("  the last frame begins {slowest} ps behind a PAUSE, 31B.3.7 allows {LIMIT}");
+        self.counted(&[(Stat::RxPause, heard), (Stat::TxFrames, sent)])
     }
 
     /// Other control frames go no further, and hold nobody back.
