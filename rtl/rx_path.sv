@@ -32,7 +32,7 @@ module rx_path
   input  logic                       flow_i,
   input  logic                       tso4_i,
   input  logic                       tso6_i,
-  input  logic                       clear_i,
+  input  logic                       clear_i,         // device reset, pulse; see rx_purge as well
   input  ctrl_cfg_t                  cfg_i,
   input  logic [319:0]               rss_key_i,
   input  ctrl_write_t                write_i,
@@ -99,6 +99,7 @@ module rx_path
   // ---- waking up ------------------------------------------------------------------------------------
   logic        clk, active_q, active2_q;
   logic        mac_busy, control_busy, offload_busy, fifo_busy, coalesce_busy, dma_busy, xoff_busy;
+  logic        purge_busy;
   logic [63:0] rxd_q, rxd2_q;
   logic [7:0]  rxc_q, rxc2_q;
   always_ff @(posedge clk_i) begin
@@ -126,7 +127,7 @@ module rx_path
   wire event_told = mac_stat_o.good || mac_stat_o.bad_fcs || mac_stat_o.runt ||
                     mac_stat_o.oversize || mac_stat_o.error;
   assign busy_o = active_q || active2_q || mac_busy || control_busy || event_told || offload_busy ||
-                  fifo_busy || coalesce_busy || dma_busy || xoff_busy;
+                  fifo_busy || coalesce_busy || dma_busy || xoff_busy || purge_busy;
 
   // ---- frame ------------------------------------------------------------------------------------------
   logic [63:0] mac_rx_data, store_data;
@@ -201,21 +202,24 @@ module rx_path
   // The header with the checksum verdict precedes the frame, and a frame with a bad FCS must not
   // take a buffer: both are known at its end, so it is stored here.
   logic        rx_meta_valid, rx_meta_ready, rx_data_valid, rx_data_ready;
+  logic        flush, hold, off, purged, dma_disabled, coalesce_idle, dma_idle;
   logic [13:0] rx_meta_len;
   rx_meta_t    rx_meta;
   logic [63:0] rx_data;
   logic [$clog2(StoreWords):0] rx_free_words;
+  logic [$clog2(StoreWords/8):0] rx_free_metas;
   /* verilator lint_off UNUSEDSIGNAL */
   logic        rx_fifo_ready;
-  logic [$clog2(StoreWords/8):0] rx_free_metas;
   /* verilator lint_on UNUSEDSIGNAL */
   packet_fifo #(
-    .Depth    (StoreWords),
-    .MetaWidth($bits(rx_meta_t))
+    .Depth         (StoreWords),
+    .MetaDepth     (StoreWords / 8),
+    .MetaWidth     ($bits(rx_meta_t)),
+    .FlushKeepsOpen(1'b1)
   ) u_rx_fifo (
     .clk_i(clk),
     .rst_ni,
-    .flush_i        (1'b0),
+    .flush_i        (flush),
     .s_axis_tdata_i (store_data),
     .s_axis_tkeep_i (store_keep),
     .s_axis_tvalid_i(store_valid),
@@ -229,12 +233,33 @@ module rx_path
     .meta_valid_o   (rx_meta_valid),
     .meta_len_o     (rx_meta_len),
     .meta_data_o    (rx_meta),
-    .meta_ready_i   (rx_meta_ready),
+    .meta_ready_i   (rx_meta_ready && !hold),
     .data_valid_o   (rx_data_valid),
     .data_o         (rx_data),
     .data_ready_i   (rx_data_ready),
     .busy_o         (fifo_busy)
   );
+
+  rx_purge #(
+    .MaxFrames(StoreWords / 8)
+  ) u_purge (
+    .clk_i(clk),
+    .rst_ni,
+    .reset_i        (clear_i),
+    .s_axis_tvalid_i(store_valid),
+    .s_axis_tlast_i (store_last),
+    .s_axis_tuser_i (store_drop),
+    .free_frames_i  (rx_free_metas),
+    .frame_valid_i  (rx_meta_valid),
+    .flush_o        (flush),
+    .hold_o         (hold),
+    .off_o          (off),
+    .drained_i      (coalesce_idle && dma_idle),
+    .disabled_i     (dma_disabled),
+    .disabled_o     (purged),
+    .busy_o         (purge_busy)
+  );
+  assign disabled_o = dma_disabled || purged;
 
   mac_xoff #(
     .StoreWords(StoreWords)
@@ -260,9 +285,10 @@ module rx_path
     .rst_ni,
     .enable_i     (tso4_i || tso6_i),
     .guest_csum_i,
-    // A group that waits holds what the store needs, and while the peer is quiet nothing joins it.
-    .hurry_i      (xoff_o || rx_free_words < ($clog2(StoreWords) + 1)'(StoreWords / 4)),
-    .meta_valid_i (rx_meta_valid),
+    // A group that waits holds what the store needs, and while the peer is quiet nothing joins it; nor
+    // does anything when a reset wants it dropped.
+    .hurry_i      (off || xoff_o || rx_free_words < ($clog2(StoreWords) + 1)'(StoreWords / 4)),
+    .meta_valid_i (rx_meta_valid && !hold),
     .meta_len_i   (rx_meta_len),
     .meta_i       (rx_meta),
     .meta_ready_o (rx_meta_ready),
@@ -282,6 +308,7 @@ module rx_path
     .deadline_o   (timer_deadline_o),
     .clear_o      (timer_clear_o),
     .due_i        (timer_due_i),
+    .idle_o       (coalesce_idle),
     .busy_o       (coalesce_busy)
   );
 
@@ -300,7 +327,7 @@ module rx_path
   ) u_rx_dma (
     .clk_i(clk),
     .rst_ni,
-    .enable_i,
+    .enable_i        (off ? '0 : enable_i),
     .size_i,
     .mergeable_i,
     .hash_report_i,
@@ -327,12 +354,13 @@ module rx_path
     .w_ready_i,
     .b_valid_i,
     .b_error_i,
-    .stat_disabled_o (disabled_o),
+    .stat_disabled_o (dma_disabled),
     .stat_truncated_o(truncated_o),
     .stat_no_buffer_o(no_buffer_o),
     .stat_csum_o     (csum_o),
     .error_o,
     .idle_o,
+    .between_o       (dma_idle),
     .busy_o          (dma_busy)
   );
 

@@ -70,6 +70,7 @@ module rx_dma
   output logic                     stat_csum_o,
   output logic [QueuePairs-1:0]    error_o,
   output logic [QueuePairs-1:0]    idle_o,
+  output logic                     between_o,           // no frame has begun and not ended here
   output logic                     busy_o
 );
 
@@ -288,6 +289,7 @@ module rx_dma
     idle_o = return_idle;
     if (!(state_q inside {IDLE, DROP})) idle_o[pair_q] = 1'b0;
   end
+  assign between_o = state_q == IDLE;
   assign busy_o = return_busy || aw_valid_o || w_valid_o || state_q == WRITE || state_q == PATCH || state_q == DROP ||
                   (state_q == IDLE && frame_valid_i &&
                    (next_ready || !next_enabled || several_q || resync)) ||

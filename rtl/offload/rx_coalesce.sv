@@ -43,6 +43,7 @@ module rx_coalesce
   output logic [47:0] deadline_o,
   output logic        clear_o,
   input  logic        due_i,
+  output logic        idle_o,        // holds no frame; with wires, words may still be on their way
   output logic        busy_o
 );
 
@@ -126,6 +127,7 @@ module rx_coalesce
       .busy_o       (merge_busy)
     );
 
+    assign idle_o = through_q || (group_idle && merge_idle);
     assign busy_o = through_q ? enable_i && words_q == '0 : !enable_i || group_busy || merge_busy;
   end else begin : gen_wires
     assign through_q         = 1'b1;
@@ -140,6 +142,7 @@ module rx_coalesce
     assign set_o             = 1'b0;
     assign deadline_o        = '0;
     assign clear_o           = 1'b0;
+    assign idle_o            = 1'b1;
     assign busy_o            = 1'b0;
     wire unused_coalesce = &{1'b0, clk_i, rst_ni, enable_i, hurry_i, meta_i, cycle_i, due_i};
   end

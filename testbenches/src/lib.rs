@@ -67,6 +67,8 @@ pub const TESTBENCHES: &[Testbench] = &[
     #[cfg(feature = "nic")]
     nic::NIC_SWEEP,
     #[cfg(feature = "nic")]
+    nic::NIC_STALE,
+    #[cfg(feature = "nic")]
     nic::NIC_ERRORS,
     #[cfg(feature = "nic")]
     nic::NIC_SKIP,

@@ -8,6 +8,7 @@ mod mac;
 mod random;
 mod rate;
 mod slots;
+mod stale;
 mod sweep;
 mod traffic;
 mod tso;
@@ -56,6 +57,13 @@ pub const NIC_SWEEP: Testbench = Testbench {
     name: "nic_sweep",
     about: "device, queue and function reset at each cycle of a window: bounded, silent after, works again",
     run: run_sweep,
+};
+
+/// One driver after another.
+pub const NIC_STALE: Testbench = Testbench {
+    name: "nic_stale",
+    about: "a driver that takes the card over at once after a reset gets nothing that came for the one before",
+    run: run_stale,
 };
 
 /// Everything at once, against the behavioural model.
@@ -417,6 +425,30 @@ fn run_sweep(options: &Options) -> Result<Report, Error> {
             let context = format!("{kind:?} reset {offset} cycles into the window");
             mismatch(seed, host.nic.now(), &context, &fail)
         })?;
+        report.cycles += host.nic.counters().cycles;
+    }
+    Ok(report)
+}
+
+/// Drivers with and without receive coalescing, with a reset in between, on a card whose registers answer at once.
+fn run_stale(options: &Options) -> Result<Report, Error> {
+    let seed = options.seed;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut report = Report::default();
+    for number in 0..2 {
+        let config = NicConfig {
+            mtu: 1500,
+            mmio_read_latency: 0,
+            mmio_write_latency: 0,
+            checks: number == 1,
+            ..config(&mut rng)
+        };
+        let mut host = power_on(options, number, config)?;
+        for life in 0..20 * options.effort {
+            let result = stale::one(&mut host, &mut rng, &mut report);
+            let context = format!("card {number}, reset {life} ({:?})", host.nic.config().axi);
+            result.map_err(|fail| mismatch(seed, host.nic.now(), &context, &fail))?;
+        }
         report.cycles += host.nic.counters().cycles;
     }
     Ok(report)

@@ -84,6 +84,14 @@ fn reset() {
     }
 }
 
+#[test]
+fn stale() {
+    let report = run(&nic::NIC_STALE, 1);
+    for what in ["dropped by its reset", "frames for the second driver"] {
+        assert!(report.count(what) > 0, "no {what}");
+    }
+}
+
 /// 20,000 frames, with what they were.
 #[test]
 fn random() {
