@@ -57,6 +57,7 @@ impl Stack {
     /// is complete. `true`: work is left, call again.
     pub fn net_rx_action(&mut self, now: Ps) -> bool {
         self.now = self.now.max(now);
+        self.process_backlog();
         let mut budget = self.config.netdev_budget;
         // Devices that want another poll go to the end of the list for the next round, as in Linux's repoll list.
         for _ in 0..self.poll_list.len() {
@@ -77,7 +78,29 @@ impl Stack {
     /// `local_softirq_pending()` for the receive softirq: a device waits for its poll, so [`net_rx_action`](Self::net_rx_action) has work
     /// even without a further interrupt. Sending through `lo` raises it, and so does a transmit queue that waits for a buffer.
     pub fn softirq_pending(&self) -> bool {
-        !self.poll_list.is_empty()
+        !self.poll_list.is_empty() || !self.backlog.is_empty()
+    }
+
+    /// `dev_loopback_xmit()`: the packet is received through the device that it was to leave through, once whoever sends it is done.
+    pub(crate) fn dev_loopback_xmit(&mut self, mut skb: SkBuff) {
+        skb.iif = skb.dev;
+        skb.pkt_type = PktType::Outgoing;
+        if skb.csum == CsumState::None {
+            skb.csum = CsumState::Unnecessary;
+        }
+        skb.reset_mac_header();
+        self.backlog.push_back(skb);
+    }
+
+    /// `process_backlog()`: what was sent to this host itself meanwhile.
+    fn process_backlog(&mut self) {
+        for _ in 0..self.backlog.len() {
+            if let Some(mut skb) = self.backlog.pop_front() {
+                skb.parent = skb.id;
+                skb.id = self.new_packet_id();
+                self.netif_receive_skb(skb);
+            }
+        }
     }
 
     /// `__napi_poll()` of one NAPI instance; returns the frames received.

@@ -151,6 +151,8 @@ pub struct Stack {
     pub(crate) stats: StackStats,
     pub(crate) poll_list: VecDeque<(IfIndex, u16)>,
     pub(crate) rx_list: Vec<SkBuff>,
+    /// Packets of this host that come back to it (`softnet_data.input_pkt_queue`); those through `lo` wait in its driver.
+    pub(crate) backlog: VecDeque<SkBuff>,
     pub(crate) xsk: XskSockets,
     /// Receive offload of the poll that is going on; empty between polls.
     pub(crate) gro: Gro,
@@ -202,6 +204,7 @@ impl Stack {
             stats: StackStats::default(),
             poll_list: VecDeque::new(),
             rx_list: Vec::new(),
+            backlog: VecDeque::new(),
             xsk: XskSockets::default(),
             gro: Gro::default(),
             xmit_list: VecDeque::new(),
@@ -303,6 +306,7 @@ impl Stack {
         let mut stats = self.stats.clone();
         let queued: usize = self.devices.iter().map(|d| d.qdisc.len()).sum();
         stats.held = (queued
+            + self.backlog.len()
             + self.sockets.held()
             + self.xsk.held()
             + self.neighbours.held()

@@ -150,6 +150,13 @@ fn actions(
                 programs.delivered(now, port, refused.contains(&i));
             }
         } else if !start.is_bare() {
+            // A copy of what was sent to many, for this host itself: only the last hook sees it before it comes in.
+            if hooks
+                .get(&start.chain)
+                .is_some_and(|hook| hook == "postrouting")
+            {
+                continue;
+            }
             let frame = take_left(&mut left, walk);
             now = match &frame {
                 Some(frame) => now.max(ps(frame.time)),

@@ -11,6 +11,11 @@ use super::frame::be32;
 use super::plan::{Sent, Spoken};
 use stack::Ps;
 
+/// Whether it is a group, or everybody on a link.
+pub fn to_many(to: SocketAddrV4) -> bool {
+    to.ip().is_multicast() || to.ip().is_broadcast()
+}
+
 /// What a program does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -135,7 +140,10 @@ impl Programs {
                     }
                     self.bind(at, port);
                     self.clients.insert(port, to);
-                    self.actions.push((at, Action::UdpConnect(port, to)));
+                    // Nobody connects to many.
+                    if !to_many(to) {
+                        self.actions.push((at, Action::UdpConnect(port, to)));
+                    }
                 }
                 self.actions
                     .push((at, Action::UdpSend { from, to, payload }));

@@ -13,7 +13,7 @@ use super::compare::{compare_frames, compare_walks, split_fragments};
 use super::conntrack::{compare_events, compare_list};
 use super::difference::{Compared, Difference, Report};
 use super::plan::{Step, plan};
-use super::programs::{Action, Pair};
+use super::programs::{Action, Pair, to_many};
 use super::recording::Recording;
 use super::rename::{Drawn, Renaming};
 use super::router::{CommandFailed, Router, hooks};
@@ -302,7 +302,8 @@ impl<'a> Run<'a> {
             .ok()
             .and_then(|route| source(&route));
         let fits = bound == *from.ip() || (bound.is_unspecified() && chosen == Some(*from.ip()));
-        if fits || chosen.is_none() {
+        // Of what goes to many the source says the device.
+        if fits || (chosen.is_none() && !to_many(to)) {
             return Ok(id);
         }
         self.stack().udp_close(id).map_err(|e| e.to_string())?;

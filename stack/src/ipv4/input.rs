@@ -55,7 +55,9 @@ impl Stack {
         if skb.pkt_type == PktType::Host {
             early_demux(&mut skb.pieces, protocol);
         }
-        let kind = match self.ip_route_input(&skb) {
+        // skb_valid_dst(): what this host sent to many has its route from there.
+        let kept = skb.dst.filter(|_| skb.pkt_type == PktType::Outgoing);
+        let kind = match kept.map_or_else(|| self.ip_route_input(&skb), Ok) {
             Ok(route) => skb.dst.insert(route).kind,
             Err(no_route) => {
                 // ip_error()

@@ -3,7 +3,7 @@
 use super::IPV4_HLEN;
 use super::header::{IP_DF, Ipv4Header, put16, send_check};
 use crate::drop_reason::DropReason;
-use crate::fib::Route;
+use crate::fib::{Route, RouteType};
 use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::napi::ETH_P_IP;
@@ -35,8 +35,9 @@ impl Stack {
     /// [`ip_send_skb`](Self::ip_send_skb) with a given identification: sockets count their own, and answers without a socket that must not be
     /// fragmented have none (RFC 6864 4.1).
     pub(crate) fn ip_send_skb_id(&mut self, mut skb: SkBuff, send: Ipv4Send, id: u16) -> bool {
-        // ip_select_ttl()
+        // __ip_make_skb(), ip_select_ttl(): what goes to a group stays on the link (IP_MULTICAST_TTL).
         let ttl = match send.route.hop_limit {
+            _ if send.route.kind == RouteType::Multicast => 1,
             0 => self.config.default_ttl,
             ttl => ttl,
         };
@@ -73,9 +74,41 @@ impl Stack {
         let oif = skb.dev;
         let passed = self.nf_hook(Hook::LocalOut, Family::Ipv4, &mut skb, IfIndex::NONE, oif);
         if passed {
+            self.ip_mc_output(&skb);
             self.ip_output(skb);
         }
         passed
+    }
+
+    /// The first half of `ip_mc_output()`: what this host sends to everybody on a link, or to a group that it is in itself (224.0.0.1; no socket
+    /// joins others), comes back to it through the device that it leaves through.
+    fn ip_mc_output(&mut self, skb: &SkBuff) {
+        const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
+        let oif = skb.dev;
+        let loops = match skb.dst.map(|route| route.kind) {
+            Some(RouteType::Broadcast) => true,
+            Some(RouteType::Multicast) => {
+                Ipv4Header::new(skb.data()).is_some_and(|header| header.daddr() == ALL_HOSTS)
+            }
+            _ => false,
+        };
+        if !loops || oif == IfIndex::LO {
+            return;
+        }
+        let mut copy = skb.skb_clone();
+        copy.parent = skb.id;
+        copy.id = self.new_packet_id();
+        self.stats.built += 1;
+        self.conntrack.hold(copy.nfct);
+        if self.nf_hook(
+            Hook::PostRouting,
+            Family::Ipv4,
+            &mut copy,
+            IfIndex::NONE,
+            oif,
+        ) {
+            self.dev_loopback_xmit(copy);
+        }
     }
 
     /// `ip_output()`: the postrouting hook, then the MTU, then the neighbour.
