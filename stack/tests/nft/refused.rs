@@ -72,6 +72,14 @@ fn words_are_named_with_their_place() {
             "1:32: \"x\": is not defined",
         ),
         ("table ip x {", "1:13: the block is not closed"),
+        (
+            "add ct timeout ip t e { protocol udp; policy = { established : 5 }; }",
+            "1:50: \"established\": is no state of this protocol",
+        ),
+        (
+            "add ct timeout ip t e { protocol icmp; }",
+            "1:34: \"icmp\": timeouts are those of tcp or udp",
+        ),
     ] {
         assert_eq!(error(text), expected, "{text}");
     }

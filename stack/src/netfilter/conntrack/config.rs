@@ -66,8 +66,10 @@ impl Default for CtConfig {
 /// Life of a TCP connection after a packet that left it in this state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpTimeouts {
-    /// `syn_sent`, also for simultaneous open.
+    /// `syn_sent`.
     pub syn_sent: Ps,
+    /// After a SYN from both sides; not a sysctl.
+    pub syn_sent2: Ps,
     /// `syn_recv`.
     pub syn_recv: Ps,
     /// `established`.
@@ -92,6 +94,7 @@ impl Default for TcpTimeouts {
     fn default() -> Self {
         Self {
             syn_sent: 120 * SEC,
+            syn_sent2: 120 * SEC,
             syn_recv: 60 * SEC,
             established: 432_000 * SEC,
             fin_wait: 120 * SEC,
@@ -108,7 +111,8 @@ impl Default for TcpTimeouts {
 impl TcpTimeouts {
     pub(super) fn of(&self, state: TcpState) -> Ps {
         match state {
-            TcpState::SynSent | TcpState::SynSent2 => self.syn_sent,
+            TcpState::SynSent => self.syn_sent,
+            TcpState::SynSent2 => self.syn_sent2,
             TcpState::SynRecv => self.syn_recv,
             TcpState::Established => self.established,
             TcpState::FinWait => self.fin_wait,

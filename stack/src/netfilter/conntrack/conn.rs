@@ -4,6 +4,7 @@ use super::ftp::FtpMaster;
 use super::helper::Helper;
 use super::seqadj::SeqAdj;
 use super::tcp::{TcpState, TcpTrack};
+use super::timeout::CtTimeouts;
 use super::tuple::{Dir, Tuple};
 use crate::Ps;
 use crate::skb::IfIndex;
@@ -252,6 +253,8 @@ pub struct Conn {
     pub(super) event_mask: u16,
     /// Confirmed: when it ends. Before that: how long it is to live from its confirmation on.
     pub(super) timeout: Ps,
+    /// Lives of its own, instead of the sysctls'.
+    pub(super) timeouts: Option<Box<CtTimeouts>>,
     /// Events that were not reported yet, as bits of [`super::event`].
     pub(super) events: u16,
     /// When the expiry queue will look at it; never after `timeout` but for a fixed one.

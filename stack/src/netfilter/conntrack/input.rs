@@ -252,6 +252,10 @@ impl Conntrack {
             };
         }
         let long = matches!(conn.proto, Proto::Udp { stream_from } if now > stream_from);
+        let [once, stream] = match &conn.timeouts {
+            Some(own) => own.udp,
+            None => [once, stream],
+        };
         let both_ways = conn.status.has(CtStatus::SEEN_REPLY);
         if both_ways && long && !conn.status.has(CtStatus::ASSURED | CtStatus::NAT_CLASH) {
             conn.status |= CtStatus::ASSURED;
@@ -331,6 +335,7 @@ impl Conntrack {
             // What the other side acknowledges was numbered anew by NAT.
             ack_offset: conn.seqadj[dir.reverse() as usize].offset(segment.ack_seq.wrapping_sub(1)),
             config,
+            times: conn.timeouts.as_deref().map_or(&config.tcp, |own| &own.tcp),
         };
         let Proto::Tcp(track) = &mut conn.proto else {
             return Tracked::Invalid;

@@ -28,6 +28,7 @@ pub(crate) mod sysctl;
 mod table;
 mod tcp;
 mod tcp_window;
+mod timeout;
 mod tuple;
 
 pub use config::{CtConfig, TcpTimeouts};

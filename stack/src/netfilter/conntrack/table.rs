@@ -320,6 +320,7 @@ impl Conntrack {
             seqadj: Default::default(),
             event_mask: u16::MAX,
             timeout: 0,
+            timeouts: None,
             events: 0,
             scheduled: 0,
         };

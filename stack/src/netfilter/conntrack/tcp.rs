@@ -4,7 +4,7 @@
 //! can know is INVALID; one that may be right although it does not fit (a SYN in the middle of a connection: one end may have restarted)
 //! is let through and remembered, for the answer tells.
 
-use super::config::CtConfig;
+use super::config::{CtConfig, TcpTimeouts};
 use super::conn::CtStatus;
 use super::tuple::Dir;
 use crate::{Ps, SEC};
@@ -301,6 +301,8 @@ pub(super) struct Context<'a> {
     /// What NAT added to the sequence numbers that this segment acknowledges (`nf_ct_seq_offset()`).
     pub ack_offset: i32,
     pub config: &'a CtConfig,
+    /// How long it lives in each state.
+    pub times: &'a TcpTimeouts,
 }
 
 /// What becomes of the segment and its connection.
@@ -530,7 +532,7 @@ impl TcpTrack {
         if old != new && new == TcpState::FinWait {
             self.seen[cx.dir as usize].flags |= flag::CLOSE_INIT;
         }
-        let times = &cx.config.tcp;
+        let times = cx.times;
         let usual = times.of(new);
         let unacknowledged =
             (self.seen[0].flags | self.seen[1].flags) & flag::DATA_UNACKNOWLEDGED != 0;
@@ -587,7 +589,7 @@ impl TcpTrack {
             return None;
         }
         if self.last_dir != cx.dir && matches!(self.last_kind, Kind::Fin | Kind::Rst) {
-            let limit = cx.config.tcp.unacknowledged;
+            let limit = cx.times.unacknowledged;
             (cx.expires_in >= 120 * SEC && cx.expires_in > limit).then_some(limit)
         } else {
             self.last_kind = kind;

@@ -60,6 +60,11 @@ pub trait NftHost {
         let _ = (skb, helper);
     }
 
+    /// `ct timeout set`: seconds by the state's name, for connections of one IP protocol.
+    fn ct_timeout(&mut self, skb: &mut SkBuff, protocol: u8, policy: &[(&'static str, u32)]) {
+        let _ = (skb, protocol, policy);
+    }
+
     /// `nf_conncount_add_skb()`: notes the packet's connection in `list`, out of which go those that ended. `false`: it has none.
     fn ct_count(&mut self, skb: &SkBuff, state: &HookState, list: &mut ConnCount) -> bool {
         let _ = (skb, state, list);

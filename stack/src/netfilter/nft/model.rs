@@ -150,6 +150,37 @@ pub enum ObjectSpec {
         /// Family, when one is named.
         l3proto: Option<TableFamily>,
     },
+    /// `ct timeout`
+    CtTimeout {
+        /// IP protocol: TCP or UDP.
+        protocol: u8,
+        /// Family, when one is named.
+        l3proto: Option<TableFamily>,
+        /// Seconds by state, in the order of [`ct_timeout_states`].
+        policy: Vec<(&'static str, u32)>,
+    },
+}
+
+/// States of TCP and UDP connections as `ct timeout` names them, with the seconds that nft does not list because they are usual.
+pub fn ct_timeout_states(protocol: u8) -> &'static [(&'static str, u32)] {
+    const TCP: [(&str, u32); 11] = [
+        ("syn_sent", 120),
+        ("syn_recv", 60),
+        ("established", 432_000),
+        ("fin_wait", 120),
+        ("close_wait", 60),
+        ("last_ack", 30),
+        ("time_wait", 120),
+        ("close", 10),
+        ("syn_sent2", 120),
+        ("retrans", 300),
+        ("unack", 300),
+    ];
+    const UDP: [(&str, u32); 2] = [("unreplied", 30), ("replied", 120)];
+    match protocol {
+        17 => &UDP,
+        _ => &TCP,
+    }
 }
 
 impl ObjectSpec {
@@ -160,6 +191,7 @@ impl ObjectSpec {
             ObjectSpec::Stateful(Stmt::Limit(_)) => ObjKind::Limit,
             ObjectSpec::Stateful(_) => ObjKind::Counter,
             ObjectSpec::CtHelper { .. } => ObjKind::CtHelper,
+            ObjectSpec::CtTimeout { .. } => ObjKind::CtTimeout,
         }
     }
 }

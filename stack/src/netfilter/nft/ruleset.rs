@@ -64,7 +64,8 @@ pub(crate) struct Set {
 #[derive(Clone)]
 pub(crate) enum ObjectState {
     Stateful(State),
-    CtHelper,
+    /// What [`Object::spec`] says is all.
+    Stateless,
 }
 
 #[derive(Clone)]

@@ -52,8 +52,8 @@ impl Nft {
             for stmt in chain.rules.iter().flat_map(|r| &r.stmts) {
                 let mut asks = matches!(
                     stmt,
-                    Stmt::Object(ObjKind::CtHelper, _)
-                        | Stmt::ObjectMap(ObjKind::CtHelper, ..)
+                    Stmt::Object(ObjKind::CtHelper | ObjKind::CtTimeout, _)
+                        | Stmt::ObjectMap(ObjKind::CtHelper | ObjKind::CtTimeout, ..)
                         | Stmt::Nat(_)
                         | Stmt::CtCount { .. }
                 );
@@ -508,6 +508,12 @@ impl NftHost for Stack {
         if let Some(nfct) = skb.nfct {
             self.conntrack
                 .set_helper(nfct.id, helper.helper, helper.protocol);
+        }
+    }
+
+    fn ct_timeout(&mut self, skb: &mut SkBuff, protocol: u8, policy: &[(&'static str, u32)]) {
+        if let Some(nfct) = skb.nfct {
+            self.conntrack.set_timeouts(nfct.id, protocol, policy);
         }
     }
 

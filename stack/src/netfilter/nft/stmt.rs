@@ -165,6 +165,8 @@ pub enum ObjKind {
     Limit,
     /// `ct helper`
     CtHelper,
+    /// `ct timeout`
+    CtTimeout,
 }
 
 impl ObjKind {
@@ -174,6 +176,7 @@ impl ObjKind {
             ObjKind::Quota => "quota",
             ObjKind::Limit => "limit",
             ObjKind::CtHelper => "ct helper",
+            ObjKind::CtTimeout => "ct timeout",
         }
     }
 }

@@ -358,7 +358,7 @@ impl Transaction<'_> {
                 Some(state) => ObjectState::Stateful(state),
                 None => return Err("the statement has no state".to_owned()),
             },
-            ObjectSpec::CtHelper { .. } => ObjectState::CtHelper,
+            ObjectSpec::CtHelper { .. } | ObjectSpec::CtTimeout { .. } => ObjectState::Stateless,
         };
         let Some(table) = self.rules.table_mut(&object.table) else {
             return Err(Self::no_table(&object.table));

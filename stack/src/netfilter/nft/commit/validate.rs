@@ -132,6 +132,9 @@ impl Walk<'_> {
                 "meta pkttype set",
             ),
             Stmt::SetCt(..) => (!netdev, "ct"),
+            Stmt::Object(ObjKind::CtTimeout, _) | Stmt::ObjectMap(ObjKind::CtTimeout, ..) => {
+                (!device, "ct timeout set")
+            }
             Stmt::Object(ObjKind::CtHelper, _) | Stmt::ObjectMap(ObjKind::CtHelper, ..) => {
                 (!device, "ct helper set")
             }

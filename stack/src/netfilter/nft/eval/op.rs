@@ -168,15 +168,20 @@ impl Run<'_> {
             Some(ObjectState::Stateful(state)) => {
                 Step::unless_false(state.pass(self.skb, self.state, self.host))
             }
-            // nft_ct_helper_obj_eval()
-            Some(ObjectState::CtHelper) => {
-                if let Some(ObjectSpec::CtHelper {
-                    helper, protocol, ..
-                }) = env.objects.get(id).map(|o| &o.spec)
-                {
-                    let protocol = *protocol;
-                    let spec = HelperSpec { helper, protocol };
-                    self.host.ct_helper(self.skb, spec);
+            Some(ObjectState::Stateless) => {
+                match env.objects.get(id).map(|o| &o.spec) {
+                    // nft_ct_helper_obj_eval()
+                    Some(ObjectSpec::CtHelper {
+                        helper, protocol, ..
+                    }) => {
+                        let protocol = *protocol;
+                        let spec = HelperSpec { helper, protocol };
+                        self.host.ct_helper(self.skb, spec);
+                    }
+                    Some(ObjectSpec::CtTimeout {
+                        protocol, policy, ..
+                    }) => self.host.ct_timeout(self.skb, *protocol, policy),
+                    _ => {}
                 }
                 Step::Next
             }

@@ -89,7 +89,7 @@ fn command(verb: Option<&str>, kind: &str, value: &Value, out: &mut Vec<Command>
             });
             Ok(())
         }
-        "counter" | "quota" | "limit" | "ct helper" => {
+        "counter" | "quota" | "limit" | "ct helper" | "ct timeout" => {
             let name = bare(f.string("name")?.unwrap_or_default())?;
             f.get("handle");
             let mut body = String::new();
@@ -124,6 +124,22 @@ fn object_body(kind: &str, f: &mut Fields<'_>) -> Written<String> {
             format!("{over}{bytes} bytes used {used} bytes")
         }
         "limit" => stmt::limit(f)?,
+        "ct timeout" => {
+            let mut text = format!(
+                "protocol {};",
+                bare(f.string("protocol")?.unwrap_or("tcp"))?
+            );
+            if let Some(l3proto) = f.string("l3proto")? {
+                text.push_str(&format!(" l3proto {};", bare(l3proto)?));
+            }
+            let states = f.get("policy").and_then(Value::as_object);
+            let state = |(name, seconds): (&String, &Value)| match seconds.as_u64() {
+                Some(seconds) => Ok(format!("{} : {seconds}", bare(name)?)),
+                None => problem(seconds, "a state has a number of seconds"),
+            };
+            let states: Written<Vec<_>> = states.into_iter().flatten().map(state).collect();
+            text + &format!(" policy = {{ {} }};", states?.join(", "))
+        }
         _ => {
             let helper = quoted(f.string("type")?.unwrap_or_default())?;
             let protocol = bare(f.string("protocol")?.unwrap_or("tcp"))?;

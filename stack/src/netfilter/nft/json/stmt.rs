@@ -67,9 +67,9 @@ pub(super) fn stmt(value: &Value) -> Written<String> {
             let size = size.unwrap_or_default();
             Ok(format!("meter {name}{size} {{ {key} {each} }}"))
         }
-        "ct helper" => match inner.as_str() {
-            Some(name) => Ok(format!("ct helper set {}", quoted(name)?)),
-            None => problem(inner, "expected the name of a helper"),
+        "ct helper" | "ct timeout" => match inner.as_str() {
+            Some(name) => Ok(format!("{kind} set {}", quoted(name)?)),
+            None => problem(inner, "expected the name of an object"),
         },
         "log" => log(inner),
         "reject" => reject(inner),

@@ -10,7 +10,7 @@ use crate::netfilter::nft::error::{NftError, Pos};
 use crate::netfilter::nft::expr::Elem;
 use crate::netfilter::nft::lex::Kind;
 use crate::netfilter::nft::model::{
-    BaseChain, ChainType, ObjectSpec, Policy, SetSpec, TableFamily,
+    BaseChain, ChainType, ObjectSpec, Policy, SetSpec, TableFamily, ct_timeout_states,
 };
 use crate::netfilter::nft::priority;
 use crate::netfilter::nft::stmt::{ObjKind, Stmt};
@@ -462,6 +462,7 @@ impl Parser<'_> {
             ObjKind::Quota => ObjectSpec::Stateful(Stmt::Quota(self.quota()?)),
             ObjKind::Limit => ObjectSpec::Stateful(Stmt::Limit(self.limit()?)),
             ObjKind::CtHelper => self.ct_helper()?,
+            ObjKind::CtTimeout => self.ct_timeout()?,
         };
         if block && !self.block_end()? {
             self.expect_word("comment")?;
@@ -480,6 +481,78 @@ impl Parser<'_> {
             },
         );
         Ok(())
+    }
+
+    /// `[protocol tcp;] [l3proto ip;] policy = { STATE : SECONDS, … };`
+    fn ct_timeout(&mut self) -> Result<ObjectSpec, NftError> {
+        let (mut protocol, mut l3proto, mut policy) = (6, None, Vec::new());
+        loop {
+            while self.peek().kind == Kind::Newline || self.is(";") {
+                self.at += 1;
+            }
+            if self.is("}") || self.is_word("comment") || self.peek().kind == Kind::End {
+                break;
+            }
+            let pos = self.pos();
+            match self.word("protocol, l3proto or policy")?.as_str() {
+                "protocol" => {
+                    let at = self.pos();
+                    protocol = match self.word("tcp or udp")?.as_str() {
+                        "tcp" => 6,
+                        "udp" => 17,
+                        _ => return Err(at.error("timeouts are those of tcp or udp")),
+                    };
+                }
+                "l3proto" => {
+                    let at = self.pos();
+                    let family = TableFamily::from_name(&self.word("a family")?);
+                    l3proto = Some(family.ok_or_else(|| at.error("unknown family"))?);
+                }
+                "policy" => policy = self.timeout_policy()?,
+                _ => return Err(pos.error("expected protocol, l3proto or policy")),
+            }
+        }
+        // The protocol may stand behind the states.
+        let states = ct_timeout_states(protocol);
+        let place = |state: &str| states.iter().position(|(name, _)| *name == state);
+        let mut found = Vec::new();
+        for (at, state, seconds) in policy {
+            let Some(place) = place(&state) else {
+                return Err(at.error("is no state of this protocol"));
+            };
+            found.push((place, seconds));
+        }
+        found.sort_unstable();
+        Ok(ObjectSpec::CtTimeout {
+            protocol,
+            l3proto,
+            policy: found
+                .iter()
+                .map(|(place, seconds)| (states[*place].0, *seconds))
+                .collect(),
+        })
+    }
+
+    /// `= { STATE : SECONDS, … }`
+    fn timeout_policy(&mut self) -> Result<Vec<(Pos, String, u32)>, NftError> {
+        self.expect("=")?;
+        self.expect("{")?;
+        let mut policy = Vec::new();
+        loop {
+            self.skip_newlines();
+            if self.take("}") {
+                return Ok(policy);
+            }
+            let pos = self.pos();
+            let state = self.word("a state")?;
+            self.expect(":")?;
+            let seconds = self.number("a number of seconds", u32::MAX.into())? as u32;
+            policy.push((pos, state, seconds));
+            self.skip_newlines();
+            if !self.take(",") && !self.is("}") {
+                return self.error("expected , or }");
+            }
+        }
     }
 
     /// `type "ftp" protocol tcp; [l3proto ip;]`

@@ -182,10 +182,12 @@ impl Parser<'_> {
             "quota" => ObjKind::Quota,
             "limit" => ObjKind::Limit,
             _ => {
-                if !self.is_word("helper") {
-                    return self.error("only ct helper objects are supported");
+                if self.take_word("timeout") {
+                    return Ok(ObjKind::CtTimeout);
                 }
-                self.next();
+                if !self.take_word("helper") {
+                    return self.error("only ct helper and ct timeout objects are supported");
+                }
                 ObjKind::CtHelper
             }
         })

@@ -91,6 +91,10 @@ impl Parser<'_> {
                 self.at += 3;
                 self.object(ObjKind::CtHelper)
             }
+            "ct" if self.peek_at(1).is_word("timeout") && self.peek_at(2).is_word("set") => {
+                self.at += 3;
+                self.object(ObjKind::CtTimeout)
+            }
             word if NOT_SUPPORTED.contains(&word) => self.error("is not supported"),
             _ => self.expr_stmt(),
         }

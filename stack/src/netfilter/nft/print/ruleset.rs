@@ -5,7 +5,7 @@ use crate::Ps;
 use crate::hook::Hook;
 use crate::netfilter::nft::DataType;
 use crate::netfilter::nft::expr::Elem;
-use crate::netfilter::nft::model::ObjectSpec;
+use crate::netfilter::nft::model::{ObjectSpec, ct_timeout_states};
 use crate::netfilter::nft::parse::type_names;
 use crate::netfilter::nft::priority;
 use crate::netfilter::nft::ruleset::{Chain, Object, ObjectState, Ruleset, Set, Table};
@@ -254,7 +254,26 @@ impl Printer<'_> {
                 _ => {}
             },
             (
-                ObjectState::CtHelper,
+                ObjectState::Stateless,
+                ObjectSpec::CtTimeout {
+                    protocol,
+                    l3proto,
+                    policy,
+                },
+            ) => {
+                let name = if *protocol == 6 { "tcp" } else { "udp" };
+                let l3proto = l3proto.unwrap_or(object.table.family);
+                put!(out, "\t\tprotocol {name}\n\t\tl3proto {}\n", l3proto.name());
+                let usual = ct_timeout_states(*protocol);
+                let unusual = policy.iter().filter(|state| !usual.contains(state));
+                out.push_str("\t\tpolicy = { ");
+                separated(unusual, ", ", out, |(state, seconds), out| {
+                    put!(out, "{state} : {seconds}");
+                });
+                out.push_str(" }\n");
+            }
+            (
+                ObjectState::Stateless,
                 ObjectSpec::CtHelper {
                     helper,
                     protocol,

@@ -53,7 +53,7 @@ impl Printer<'_> {
                 put!(out, "ct count {over}{count}");
             }
             Stmt::ObjectMap(kind, key, set) => {
-                let verb = if *kind == ObjKind::CtHelper {
+                let verb = if matches!(kind, ObjKind::CtHelper | ObjKind::CtTimeout) {
                     "set"
                 } else {
                     "name"
@@ -67,8 +67,8 @@ impl Printer<'_> {
                 out.push_str("reset ");
                 self.expr(&Expr::Exthdr(*e), out);
             }
-            Stmt::Object(ObjKind::CtHelper, name) => {
-                put!(out, "ct helper set \"{name}\"");
+            Stmt::Object(kind @ (ObjKind::CtHelper | ObjKind::CtTimeout), name) => {
+                put!(out, "{} set \"{name}\"", kind.name());
             }
             Stmt::Object(kind, name) => {
                 put!(out, "{} name \"{name}\"", kind.name());
