@@ -17,6 +17,10 @@ constexpr std::uint64_t kHalfCycle = 3200;  // ps
 constexpr std::uint64_t kIdleData = UINT64_C(0x0707070707070707);
 constexpr std::uint8_t kIdleCtrl = 0xff;
 
+inline bool is_idle(const Column& column) {
+    return column.data == kIdleData && column.ctrl == kIdleCtrl;
+}
+
 template <typename Top, bool kTraced>
 class ModelImpl final : public Model {
   public:
@@ -82,8 +86,9 @@ class ModelImpl final : public Model {
             more &= !(in_frame & (t.xgmii_txc_o != 0));
             in_frame |= (t.xgmii_txc_o != kIdleCtrl) | (t.xgmii_txd_o != kIdleData);
             first = in_frame ? first : cycle;
-            more &= (cycle < w.limit) & (t.busy_o | !until_idle | (cycle < arrivals)) &
-                    !port.refused();
+            const bool wanted = t.busy_o || !until_idle ||
+                                (cycle < arrivals && !is_idle(arriving[cycle]));
+            more &= wanted & (cycle < w.limit) & !port.refused();
         } while (more);
         w.first_column = first;
         w.cycles = cycle;

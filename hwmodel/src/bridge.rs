@@ -275,19 +275,19 @@ pub(crate) mod ffi {
         /// Responses that were put on the pins.
         pub response_count: u32,
         /// Write addresses that were taken, in order.
-        pub aw: [Address; 64],
+        pub aw: [Address; 128],
         /// Valid in `aw`.
         pub aw_count: u32,
         /// Read addresses that were taken, in order.
-        pub ar: [Address; 64],
+        pub ar: [Address; 128],
         /// Valid in `ar`.
         pub ar_count: u32,
         /// Write beats that were taken, in order.
-        pub writes: [WriteBeat; 64],
+        pub writes: [WriteBeat; 128],
         /// Valid in `writes`.
         pub write_count: u32,
         /// Transmitted columns behind each edge.
-        pub columns: [Column; 64],
+        pub columns: [Column; 128],
         /// The first that is not idle; the number of cycles if there is none.
         pub first_column: u32,
     }
@@ -369,7 +369,7 @@ pub(crate) mod ffi {
 }
 
 /// Cycles of the longest window.
-pub(crate) const WINDOW: u32 = 64;
+pub(crate) const WINDOW: u32 = 128;
 
 impl Default for Window {
     fn default() -> Self {

@@ -75,17 +75,10 @@ impl Nic {
             return 0;
         };
         let axil = self.axil.next_event().unwrap_or(Ps::MAX);
-        self.source.begin(self.now);
-        let columns = self.now + self.source.columns().len() as Ps * CYCLE_PS;
-        let wire = match self.source.next_begin() {
-            Some(next) => next.max(columns),
-            None => Ps::MAX,
-        };
+        self.source.begin(self.now, WINDOW.into());
         let event = until.min(bus).min(axil).div_ceil(CYCLE_PS);
-        let cycles = event
-            .min(wire / CYCLE_PS)
-            .saturating_sub(self.now / CYCLE_PS);
-        cycles.min(Ps::from(WINDOW)) as u32
+        let cycles = event.saturating_sub(self.now / CYCLE_PS);
+        cycles.min(WINDOW.into()) as u32
     }
 
     /// Up to `limit` cycles in one crossing.

@@ -2,7 +2,7 @@ use super::{
     COLUMN_OCTETS, Column, GAP, IDLE, IDLE_COLUMN, MAX_DEFICIT, MIN_RECEIVE_GAP, OCTET_PS,
     PREAMBLE, SFD, START, TERMINATE, WireFrame, deficit_after, fcs,
 };
-use crate::Ps;
+use crate::{CYCLE_PS, Ps};
 use std::collections::VecDeque;
 
 /// Octets of a transfer; frames start at a multiple of it.
@@ -20,9 +20,12 @@ pub struct XgmiiSource {
     deficit: u64,
     /// Octet number just after the FCS of the frame before.
     last_end: Option<u64>,
-    /// The frame on the wire: its columns, and how many of them are out.
+    /// The frame on the wire and those that follow soon, with the idle columns before and between
+    /// them, and how many of the columns are out.
     columns: Vec<Column>,
     sent: usize,
+    /// The cycle of the first column.
+    first: u64,
     octets: Vec<u8>,
     spare: Vec<Vec<u8>>,
 }
@@ -45,6 +48,7 @@ impl XgmiiSource {
             last_end: None,
             columns: Vec::new(),
             sent: 0,
+            first: 0,
             octets: Vec::new(),
             spare: Vec::new(),
         }
@@ -74,18 +78,16 @@ impl XgmiiSource {
         self.queue.is_empty() && self.sent == self.columns.len()
     }
 
-    /// The earliest cycle in which [`next`](Self::next) gives something else than idle: its time, or
-    /// 0 when a frame is on the wire. `None` when idle.
+    /// The earliest cycle in which [`next`](Self::next) gives something else than idle: its time,
+    /// which is that of the next cycle when a frame is on the wire. `None` when idle.
     #[must_use]
     pub fn next_at(&self) -> Option<Ps> {
-        if self.sent < self.columns.len() {
-            return Some(0);
+        let idle = |column: &&Column| (column.data, column.ctrl) == IDLE_COLUMN;
+        let made = &self.columns[self.sent..];
+        let lead = made.iter().take_while(idle).count();
+        if lead < made.len() {
+            return Some((self.first + (self.sent + lead) as u64) * CYCLE_PS);
         }
-        self.next_begin()
-    }
-
-    /// The earliest cycle in which the next frame begins; `None` when none is queued.
-    pub(crate) fn next_begin(&self) -> Option<Ps> {
         let start = self.start_octet(self.queue.front()?);
         Some(start / COLUMN_OCTETS * COLUMN_OCTETS * OCTET_PS)
     }
@@ -99,11 +101,7 @@ impl XgmiiSource {
     /// which the source is idle may be left out.
     #[inline]
     pub fn next(&mut self, now: Ps) -> (u64, u8) {
-        if let Some(&column) = self.columns.get(self.sent) {
-            self.sent += 1;
-            return (column.data, column.ctrl);
-        }
-        self.begin(now);
+        self.begin(now, 1);
         match self.columns.get(self.sent) {
             Some(&column) => {
                 self.sent += 1;
@@ -113,46 +111,62 @@ impl XgmiiSource {
         }
     }
 
-    /// Makes the columns of the next frame, if it starts in the cycle that begins at `now` and the
-    /// one before it is out.
+    /// Makes the columns of all frames that begin in one of the `cycles` cycles from `now` on.
     #[inline]
-    pub(crate) fn begin(&mut self, now: Ps) {
-        if self.sent == self.columns.len() && !self.queue.is_empty() {
-            self.encode_next(now);
+    pub(crate) fn begin(&mut self, now: Ps, cycles: u64) {
+        let cycle = now / CYCLE_PS;
+        // Idle columns may have been left out.
+        let out = cycle.saturating_sub(self.first) as usize;
+        self.sent = out.clamp(self.sent, self.columns.len());
+        if !self.queue.is_empty() && self.free_cycle(cycle) < cycle + cycles {
+            self.encode_until(cycle, cycle + cycles);
         }
     }
 
-    fn encode_next(&mut self, now: Ps) {
-        let now_octet = now / OCTET_PS / COLUMN_OCTETS * COLUMN_OCTETS;
-        let starts = |front: &WireFrame| self.start_octet(front).max(now_octet);
-        let Some(start) = self.queue.front().map(starts) else {
-            return;
-        };
-        if start >= now_octet + COLUMN_OCTETS {
-            return;
-        }
-        let Some(frame) = self.queue.pop_front() else {
-            return;
-        };
-        if let Some(end) = self.last_end {
-            self.deficit = deficit_after(self.deficit, self.gap, start.saturating_sub(end));
-        }
-        let octets = self.encode(&frame, (start - now_octet) as usize);
-        self.last_end = Some(now_octet + octets as u64);
-
-        if self.spare.len() < 64 {
-            self.spare.push(frame.bytes);
-        }
-        self.sent = 0;
+    /// The first cycle, from `cycle` on, whose column is not made.
+    fn free_cycle(&self, cycle: u64) -> u64 {
+        cycle.max(self.first + self.columns.len() as u64)
     }
 
-    /// What is left of the frame on the wire: the columns of the next cycles, before idle ones.
+    fn encode_until(&mut self, cycle: u64, end: u64) {
+        loop {
+            let free = self.free_cycle(cycle) * COLUMN_OCTETS;
+            let starts = |front: &WireFrame| self.start_octet(front).max(free);
+            let Some(start) = self.queue.front().map(starts) else {
+                return;
+            };
+            let begin = start / COLUMN_OCTETS;
+            if begin >= end {
+                return;
+            }
+            let Some(frame) = self.queue.pop_front() else {
+                return;
+            };
+            if let Some(end) = self.last_end {
+                self.deficit = deficit_after(self.deficit, self.gap, start.saturating_sub(end));
+            }
+            self.columns.drain(..self.sent);
+            self.sent = 0;
+            self.first = cycle;
+            let (data, ctrl) = IDLE_COLUMN;
+            self.columns
+                .resize((begin - cycle) as usize, Column { data, ctrl });
+            let octets = self.encode(&frame, (start % COLUMN_OCTETS) as usize);
+            self.last_end = Some(begin * COLUMN_OCTETS + octets as u64);
+
+            if self.spare.len() < 64 {
+                self.spare.push(frame.bytes);
+            }
+        }
+    }
+
+    /// The columns of the next cycles as far as [`begin`](Self::begin) made them, before idle ones.
     #[cfg(feature = "nic")]
     pub(crate) fn columns(&self) -> &[Column] {
         self.columns.get(self.sent..).unwrap_or_default()
     }
 
-    /// The next `count` columns of the frame on the wire, or its rest, are out.
+    /// The next `count` columns, or as many as are made, are out.
     #[cfg(feature = "nic")]
     pub(crate) fn skip_columns(&mut self, count: usize) {
         self.sent = (self.sent + count).min(self.columns.len());
@@ -174,7 +188,7 @@ impl XgmiiSource {
         at.max(free)
     }
 
-    /// Fills `columns`; `lane` is 0 or 4. Returns the place just after the FCS in octets.
+    /// Adds to `columns`; `lane` is 0 or 4. Returns the place just after the FCS in octets.
     fn encode(&mut self, frame: &WireFrame, lane: usize) -> usize {
         let faults = &frame.faults;
         let octets = &mut self.octets;
@@ -202,7 +216,7 @@ impl XgmiiSource {
             octets[place] = super::ERROR;
         }
 
-        self.columns.clear();
+        let before = self.columns.len();
         self.columns.extend(octets.chunks_exact(8).map(|column| {
             let mut data = [0; 8];
             data.copy_from_slice(column);
@@ -212,7 +226,7 @@ impl XgmiiSource {
             }
         }));
         for place in (0..=lane).chain(error).chain(end..octets.len()) {
-            self.columns[place / 8].ctrl |= 1 << (place % 8);
+            self.columns[before + place / 8].ctrl |= 1 << (place % 8);
         }
         end
     }
