@@ -474,7 +474,7 @@ fn parse_hour(text: &str) -> Option<u128> {
         Some(s) => s.parse().ok()?,
         None => 0,
     };
-    (h < 24 && m < 60 && s < 60 && parts.next().is_none()).then_some(h * 3600 + m * 60 + s)
+    (h < 24 && m < 60 && s < 60 && parts.next().is_none()).then(|| h * 3600 + m * 60 + s)
 }
 
 fn print_hour(value: u128, out: &mut String) -> fmt::Result {
