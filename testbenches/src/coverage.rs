@@ -78,6 +78,9 @@ pub mod dim {
 /// A value by the names of its dimension and itself.
 type Name = (&'static str, &'static str);
 
+/// A frame that is cut is sent; buffers are merged and the wire is flooded where frames are received.
+const SENT: &str = "cut on the way out, and of received frames";
+
 /// Pairs that cannot be, and why.
 const IMPOSSIBLE: &[(Name, Name, &str)] = &[
     (
@@ -127,6 +130,7 @@ const IMPOSSIBLE: &[(Name, Name, &str)] = &[
     (("l3", "other"), ("offload", "tso6"), "no packet"),
     (("l3", "other"), ("offload", "uso"), "no packet"),
     (("l3", "other"), ("offload", "coalesced"), "no packet"),
+    (("l3", "other"), ("offload", "hash"), "no packet"),
     (
         ("l3", "ipv6"),
         ("fragment", "yes"),
@@ -177,6 +181,20 @@ const IMPOSSIBLE: &[(Name, Name, &str)] = &[
         ("offload", "coalesced"),
         "two segments with payload are longer",
     ),
+    (
+        ("length", "64"),
+        ("offload", "tso6"),
+        "headers of IPv6 and TCP are longer",
+    ),
+    (("offload", "tso4"), ("split", "merged"), SENT),
+    (("offload", "tso4"), ("split", "merged+split"), SENT),
+    (("offload", "tso4"), ("pressure", "flood"), SENT),
+    (("offload", "tso6"), ("split", "merged"), SENT),
+    (("offload", "tso6"), ("split", "merged+split"), SENT),
+    (("offload", "tso6"), ("pressure", "flood"), SENT),
+    (("offload", "uso"), ("split", "merged"), SENT),
+    (("offload", "uso"), ("split", "merged+split"), SENT),
+    (("offload", "uso"), ("pressure", "flood"), SENT),
     (
         ("length", "64"),
         ("l3", "ipv6+ext"),

@@ -146,16 +146,16 @@ pub fn outgoing(rng: &mut ChaCha8Rng, plan: &Plan, tag: u32) -> Vec<u8> {
 /// A TCP stream's piece as a super-frame, for the model to cut: header and frame.
 pub fn stream(rng: &mut ChaCha8Rng, plan: &Plan, tag: u32) -> Vec<u8> {
     let shape = Shape {
-        tags: rng.random_range(0..2),
+        tags: rng.random_range(0..3),
         ipv6: rng.random(),
         tcp: true,
         tcp_options: if rng.random() { 3 } else { 0 },
         ..Shape::default()
     };
     let most = plan.max_frame() - 100;
-    let size = *[536, 1448, rng.random_range(64..most)]
-        .choose(rng)
-        .unwrap_or(&536);
+    // Of the smallest few become a short frame, and still none is padded.
+    let (small, any) = (rng.random_range(8..32), rng.random_range(64..most));
+    let size = *[536, 1448, any, small].choose(rng).unwrap_or(&536);
     let size = size.min(most);
     let shape = Shape {
         payload: rng.random_range(1..12 * size).min(30_000),
