@@ -10,6 +10,7 @@
 //! RTL blocks.
 #![deny(missing_docs)]
 
+pub mod rss_vectors;
 pub mod xgmii;
 
 #[cfg(feature = "nic")]

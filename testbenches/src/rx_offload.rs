@@ -15,7 +15,7 @@ use crate::{
     frames::{self, Shape},
     inet,
 };
-use hwmodel::model::rss_vectors;
+use hwmodel::rss_vectors;
 use pins::{Config, Meta, Write};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

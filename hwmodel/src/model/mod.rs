@@ -37,7 +37,6 @@ mod msix;
 mod parse;
 mod queue;
 mod rss;
-pub mod rss_vectors;
 mod rx;
 mod spec;
 mod starve;

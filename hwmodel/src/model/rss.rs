@@ -125,7 +125,7 @@ pub(super) fn hash(frame: &[u8], packet: &Packet, key: &Key, types: u32) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::rss_vectors::{KEY, VECTORS};
+    use crate::rss_vectors::{KEY, VECTORS};
     use std::net::{IpAddr, SocketAddr};
 
     fn octets(ip: IpAddr) -> Vec<u8> {

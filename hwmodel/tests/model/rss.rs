@@ -7,10 +7,8 @@ use crate::{
 };
 use hwmodel::{
     Device, ModelConfig, ModelNic, Nic, NicConfig,
-    model::{
-        feature,
-        rss_vectors::{KEY, VECTORS},
-    },
+    model::feature,
+    rss_vectors::{KEY, VECTORS},
 };
 use std::net::SocketAddr;
 
