@@ -325,6 +325,8 @@ fn table() -> Vec<Block> {
             .output("gso_o", 1)
             .output("segment_o", 1)
             .output("busy_o", 1),
+        tx_dma("tx_dma", 128),
+        tx_dma("tx_dma_64", 64),
         rx_dma("rx_dma", 1, 128),
         rx_dma("rx_dma_64", 4, 64),
         rx_dma("rx_dma_512", 3, 512),
@@ -400,6 +402,39 @@ fn packet_fifo(name: &str, flush_keeps_open: bool) -> Block {
         .output("data_valid_o", 1)
         .output("data_o", 64)
         .input("data_ready_i", 1)
+        .output("busy_o", 1)
+}
+
+/// `tx_dma`; `r_data_i` is last, so that all widths have the other ports at the same places.
+fn tx_dma(name: &str, width: u32) -> Block {
+    Block::new("tx_dma")
+        .named(name)
+        .parameter("HostDataWidth", &width.to_string())
+        .input("enable_i", 1)
+        .input("share_i", 8)
+        .input("desc_i", 115) // vq_desc_t
+        .input("desc_valid_i", 1)
+        .input("used_ready_i", 1)
+        .input("ar_ready_i", 1)
+        .input("r_error_i", 1)
+        .input("r_valid_i", 1)
+        .input("m_axis_tready_i", 1)
+        .input("r_data_i", width)
+        .output("reading_o", 1)
+        .output("desc_ready_o", 1)
+        .output("used_o", 65) // vq_used_t
+        .output("used_valid_o", 1)
+        .output("ar_addr_o", 64)
+        .output("ar_len_o", 4)
+        .output("ar_valid_o", 1)
+        .output("m_axis_tdata_o", 64)
+        .output("m_axis_tkeep_o", 8)
+        .output("m_axis_tvalid_o", 1)
+        .output("m_axis_tlast_o", 1)
+        .output("m_axis_tuser_o", 1)
+        .output("stat_bad_o", 1)
+        .output("error_o", 1)
+        .output("idle_o", 1)
         .output("busy_o", 1)
 }
 

@@ -25,6 +25,7 @@ pub mod rx_dma;
 pub mod rx_offload;
 pub mod seg;
 mod testbench;
+pub mod tx_dma;
 pub mod virtqueue;
 pub mod vq_moderation;
 
@@ -47,6 +48,7 @@ pub const TESTBENCHES: &[Testbench] = &[
     coalesce::RX_COALESCE,
     packet_fifo::PACKET_FIFO,
     rx_dma::RX_DMA,
+    tx_dma::TX_DMA,
     checkers::AXIS_CHECKER,
     checkers::AXIL_CHECKER,
     checkers::AXI4_CHECKER,

@@ -8,7 +8,7 @@ use testbenches::{
     block::{
         ctrl_vq, deadline, dma_watch, mac_control_rx, mac_pause_tx, mac_rx, mac_tx, mac_xoff,
         packet_fifo, packet_fifo_keep, rr_arbiter, rx_coalesce, rx_csum, rx_dma, rx_offload,
-        tx_arb, tx_csum, tx_seg, virtqueue_rx, virtqueue_tx, vq_moderation,
+        tx_arb, tx_csum, tx_dma, tx_seg, virtqueue_rx, virtqueue_tx, vq_moderation,
     },
 };
 
@@ -16,7 +16,8 @@ use testbenches::{
 type Case = (&'static str, &'static str, usize, BugKind);
 
 /// A `busy_o` that is 0 while the block has something to do stops its clock.
-const BUSY: [Case; 18] = [
+const BUSY: [Case; 19] = [
+    ("tx_dma", tx_dma::NAME, tx_dma::BUSY_O, Stuck(0)),
     ("mac_rx", mac_rx::NAME, mac_rx::BUSY_O, Stuck(0)),
     ("mac_tx", mac_tx::NAME, mac_tx::BUSY_O, Stuck(0)),
     (
@@ -128,7 +129,10 @@ const PAUSE: [Case; 11] = [
 ];
 
 /// What a block tells the others.
-const TOLD: [Case; 20] = [
+const TOLD: [Case; 23] = [
+    ("tx_dma", tx_dma::NAME, tx_dma::STAT_BAD_O, Stuck(0)),
+    ("tx_dma", tx_dma::NAME, tx_dma::M_AXIS_TUSER_O, Stuck(0)),
+    ("tx_dma", tx_dma::NAME, tx_dma::IDLE_O, Stuck(1)),
     (
         "rr_arbiter",
         rr_arbiter::NAME,
