@@ -1,6 +1,6 @@
 //! Connections that are expected because another one announced them (`nf_conntrack_expect.c`).
 
-use super::conn::{CtId, CtZone};
+use super::conn::{CtId, CtZone, NfCt};
 use super::table::Conntrack;
 use super::tuple::{Dir, Tuple};
 use crate::{Ps, SEC};
@@ -65,6 +65,42 @@ impl Conntrack {
         expected.expires = now.saturating_add(TIMEOUT);
         self.expected.push(expected);
         true
+    }
+
+    /// `nft_ct_expect_obj_eval()`: a rule expects a connection from the other end of this one to port `dport` here. `None`: it does not begin, or has
+    /// announced `size` of them; `false`: another one waits for the same.
+    pub(crate) fn expect_by_rule(
+        &mut self,
+        nfct: NfCt,
+        (protocol, dport): (u8, u16),
+        (timeout, size): (Ps, u8),
+        now: Ps,
+    ) -> Option<bool> {
+        let conn = self.get(nfct.id).filter(|conn| !conn.is_confirmed())?;
+        let other = conn.tuple(nfct.info.dir().reverse());
+        let expected = Expectation {
+            src: other.src,
+            dst: other.dst,
+            dst_port: dport,
+            protocol,
+            master: nfct.id,
+            expires: now.saturating_add(timeout),
+            follow: None,
+        };
+        self.expected.retain(|e| e.expires > now);
+        let own = self.expected.iter().filter(|e| e.master == nfct.id);
+        if own.count() >= usize::from(size) {
+            return None;
+        }
+        // What it waits for already, it waits for again.
+        self.expected
+            .retain(|e| e.master != nfct.id || !e.same_target(&expected));
+        let clash = self.expected.iter().any(|e| e.same_target(&expected));
+        if clash || self.expected.len() >= self.config.expect_max {
+            return Some(false);
+        }
+        self.expected.push(expected);
+        Some(true)
     }
 
     /// `nf_ct_find_expectation()`: takes out what this packet was expected by.

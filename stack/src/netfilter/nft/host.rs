@@ -65,6 +65,13 @@ pub trait NftHost {
         let _ = (skb, protocol, policy);
     }
 
+    /// `ct expectation set`: expects a connection of `(protocol, port)` for so many milliseconds, and at most so many of them. `None`: it expects none;
+    /// `false` drops the packet.
+    fn ct_expect(&mut self, skb: &mut SkBuff, what: (u8, u16), life: (u64, u8)) -> Option<bool> {
+        let _ = (skb, what, life);
+        None
+    }
+
     /// `nf_conncount_add_skb()`: notes the packet's connection in `list`, out of which go those that ended. `false`: it has none.
     fn ct_count(&mut self, skb: &SkBuff, state: &HookState, list: &mut ConnCount) -> bool {
         let _ = (skb, state, list);

@@ -159,6 +159,19 @@ pub enum ObjectSpec {
         /// Seconds by state, in the order of [`ct_timeout_states`].
         policy: Vec<(&'static str, u32)>,
     },
+    /// `ct expectation`
+    CtExpectation {
+        /// IP protocol.
+        protocol: u8,
+        /// Destination port.
+        dport: u16,
+        /// How long it is waited for, in milliseconds.
+        timeout: u64,
+        /// Connections that one may announce.
+        size: u8,
+        /// Family, when one is named.
+        l3proto: Option<TableFamily>,
+    },
 }
 
 /// States of TCP and UDP connections as `ct timeout` names them, with the seconds that nft does not list because they are usual.
@@ -192,6 +205,7 @@ impl ObjectSpec {
             ObjectSpec::Stateful(_) => ObjKind::Counter,
             ObjectSpec::CtHelper { .. } => ObjKind::CtHelper,
             ObjectSpec::CtTimeout { .. } => ObjKind::CtTimeout,
+            ObjectSpec::CtExpectation { .. } => ObjKind::CtExpectation,
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use super::expr::{CtDir, CtKey, Expr, FibFlags, FibResult, RtKey};
 use super::model::{ChainType, TableFamily};
-use super::stmt::{Log, NatKind, ObjKind, RejectKind, Stmt};
+use super::stmt::{Log, NatKind, RejectKind, Stmt};
 use super::{
     HelperSpec, Nft, NftBaseChain, NftChainId, NftCtx, NftError, NftEvent, NftHost, NftNat,
     NftVerdict, normal,
 };
-use crate::Ps;
 use crate::checksum;
 use crate::fib::trie::Key;
 use crate::fib::{FlowKey as FibKey, LookupError, Route, RouteType, Rpdb};
@@ -26,6 +25,7 @@ use crate::sched::Mirrored;
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::tcp::header::TCP_HLEN;
+use crate::{MS, Ps};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What of the ruleset is on the hooks.
@@ -50,13 +50,10 @@ impl Nft {
         let mut needs = [false; 2];
         for (_, chain) in self.rules.chains.iter() {
             for stmt in chain.rules.iter().flat_map(|r| &r.stmts) {
-                let mut asks = matches!(
-                    stmt,
-                    Stmt::Object(ObjKind::CtHelper | ObjKind::CtTimeout, _)
-                        | Stmt::ObjectMap(ObjKind::CtHelper | ObjKind::CtTimeout, ..)
-                        | Stmt::Nat(_)
-                        | Stmt::CtCount { .. }
-                );
+                let mut asks = matches!(stmt, Stmt::Nat(_) | Stmt::CtCount { .. });
+                if let Stmt::Object(kind, _) | Stmt::ObjectMap(kind, ..) = stmt {
+                    asks |= kind.is_ct();
+                }
                 if let Stmt::SetUpdate { stmts, .. } = stmt {
                     asks |= stmts.iter().any(|s| matches!(s, Stmt::CtCount { .. }));
                 }
@@ -515,6 +512,17 @@ impl NftHost for Stack {
         if let Some(nfct) = skb.nfct {
             self.conntrack.set_timeouts(nfct.id, protocol, policy);
         }
+    }
+
+    fn ct_expect(
+        &mut self,
+        skb: &mut SkBuff,
+        what: (u8, u16),
+        (timeout, size): (u64, u8),
+    ) -> Option<bool> {
+        let timeout = timeout.saturating_mul(MS);
+        self.conntrack
+            .expect_by_rule(skb.nfct?, what, (timeout, size), self.now)
     }
 
     /// `nft_notrack_eval()`

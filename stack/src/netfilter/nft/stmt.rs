@@ -167,6 +167,18 @@ pub enum ObjKind {
     CtHelper,
     /// `ct timeout`
     CtTimeout,
+    /// `ct expectation`
+    CtExpectation,
+}
+
+impl ObjKind {
+    /// A rule names it with `set`.
+    pub(crate) fn is_ct(self) -> bool {
+        matches!(
+            self,
+            ObjKind::CtHelper | ObjKind::CtTimeout | ObjKind::CtExpectation
+        )
+    }
 }
 
 impl ObjKind {
@@ -177,6 +189,7 @@ impl ObjKind {
             ObjKind::Limit => "limit",
             ObjKind::CtHelper => "ct helper",
             ObjKind::CtTimeout => "ct timeout",
+            ObjKind::CtExpectation => "ct expectation",
         }
     }
 }

@@ -358,7 +358,9 @@ impl Transaction<'_> {
                 Some(state) => ObjectState::Stateful(state),
                 None => return Err("the statement has no state".to_owned()),
             },
-            ObjectSpec::CtHelper { .. } | ObjectSpec::CtTimeout { .. } => ObjectState::Stateless,
+            ObjectSpec::CtHelper { .. }
+            | ObjectSpec::CtTimeout { .. }
+            | ObjectSpec::CtExpectation { .. } => ObjectState::Stateless,
         };
         let Some(table) = self.rules.table_mut(&object.table) else {
             return Err(Self::no_table(&object.table));

@@ -132,8 +132,10 @@ impl Walk<'_> {
                 "meta pkttype set",
             ),
             Stmt::SetCt(..) => (!netdev, "ct"),
-            Stmt::Object(ObjKind::CtTimeout, _) | Stmt::ObjectMap(ObjKind::CtTimeout, ..) => {
-                (!device, "ct timeout set")
+            Stmt::Object(kind, _) | Stmt::ObjectMap(kind, ..)
+                if matches!(kind, ObjKind::CtTimeout | ObjKind::CtExpectation) =>
+            {
+                (!device, "ct timeout or expectation set")
             }
             Stmt::Object(ObjKind::CtHelper, _) | Stmt::ObjectMap(ObjKind::CtHelper, ..) => {
                 (!device, "ct helper set")

@@ -181,6 +181,20 @@ impl Run<'_> {
                     Some(ObjectSpec::CtTimeout {
                         protocol, policy, ..
                     }) => self.host.ct_timeout(self.skb, *protocol, policy),
+                    Some(&ObjectSpec::CtExpectation {
+                        protocol,
+                        dport,
+                        timeout,
+                        size,
+                        ..
+                    }) => {
+                        let life = (timeout, size);
+                        return match self.host.ct_expect(self.skb, (protocol, dport), life) {
+                            Some(true) => Step::Next,
+                            Some(false) => Step::End(Verdict::Drop),
+                            None => Step::Break,
+                        };
+                    }
                     _ => {}
                 }
                 Step::Next

@@ -89,7 +89,7 @@ fn command(verb: Option<&str>, kind: &str, value: &Value, out: &mut Vec<Command>
             });
             Ok(())
         }
-        "counter" | "quota" | "limit" | "ct helper" | "ct timeout" => {
+        "counter" | "quota" | "limit" | "ct helper" | "ct timeout" | "ct expectation" => {
             let name = bare(f.string("name")?.unwrap_or_default())?;
             f.get("handle");
             let mut body = String::new();
@@ -124,6 +124,20 @@ fn object_body(kind: &str, f: &mut Fields<'_>) -> Written<String> {
             format!("{over}{bytes} bytes used {used} bytes")
         }
         "limit" => stmt::limit(f)?,
+        "ct expectation" => {
+            let mut text = format!(
+                "protocol {};",
+                bare(f.string("protocol")?.unwrap_or("tcp"))?
+            );
+            for (word, unit, per) in [("dport", "", 1), ("timeout", "s", 1000), ("size", "", 1)] {
+                let value = f.number(word)?.unwrap_or(0) / per;
+                text.push_str(&format!(" {word} {value}{unit};"));
+            }
+            if let Some(l3proto) = f.string("l3proto")? {
+                text.push_str(&format!(" l3proto {};", bare(l3proto)?));
+            }
+            text
+        }
         "ct timeout" => {
             let mut text = format!(
                 "protocol {};",

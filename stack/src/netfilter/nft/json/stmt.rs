@@ -67,7 +67,7 @@ pub(super) fn stmt(value: &Value) -> Written<String> {
             let size = size.unwrap_or_default();
             Ok(format!("meter {name}{size} {{ {key} {each} }}"))
         }
-        "ct helper" | "ct timeout" => match inner.as_str() {
+        "ct helper" | "ct timeout" | "ct expectation" => match inner.as_str() {
             Some(name) => Ok(format!("{kind} set {}", quoted(name)?)),
             None => problem(inner, "expected the name of an object"),
         },

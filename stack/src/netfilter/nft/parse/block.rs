@@ -5,6 +5,7 @@
 
 use super::Parser;
 use crate::hook::Hook;
+use crate::netfilter::nft::DataType;
 use crate::netfilter::nft::command::{Action, Cmd, Named, Place};
 use crate::netfilter::nft::error::{NftError, Pos};
 use crate::netfilter::nft::expr::Elem;
@@ -463,6 +464,7 @@ impl Parser<'_> {
             ObjKind::Limit => ObjectSpec::Stateful(Stmt::Limit(self.limit()?)),
             ObjKind::CtHelper => self.ct_helper()?,
             ObjKind::CtTimeout => self.ct_timeout()?,
+            ObjKind::CtExpectation => self.ct_expectation()?,
         };
         if block && !self.block_end()? {
             self.expect_word("comment")?;
@@ -530,6 +532,46 @@ impl Parser<'_> {
                 .iter()
                 .map(|(place, seconds)| (states[*place].0, *seconds))
                 .collect(),
+        })
+    }
+
+    /// `protocol tcp; dport N; timeout T; size N; [l3proto ip;]`
+    fn ct_expectation(&mut self) -> Result<ObjectSpec, NftError> {
+        let start = self.pos();
+        let (mut protocol, mut dport, mut l3proto) = (None, None, None);
+        let (mut timeout, mut size) = (None, None);
+        loop {
+            while self.peek().kind == Kind::Newline || self.is(";") {
+                self.at += 1;
+            }
+            if self.is("}") || self.is_word("comment") || self.peek().kind == Kind::End {
+                break;
+            }
+            let pos = self.pos();
+            match self
+                .word("protocol, dport, timeout, size or l3proto")?
+                .as_str()
+            {
+                "protocol" => protocol = Some(self.constant(DataType::InetProto)? as u8),
+                "dport" => dport = Some(self.number("a port", u16::MAX.into())? as u16),
+                "timeout" => timeout = Some(self.time()?),
+                "size" => size = Some(self.number("a number", u8::MAX.into())? as u8),
+                "l3proto" => {
+                    let at = self.pos();
+                    let family = TableFamily::from_name(&self.word("a family")?);
+                    l3proto = Some(family.ok_or_else(|| at.error("unknown family"))?);
+                }
+                _ => return Err(pos.error("expected protocol, dport, timeout, size or l3proto")),
+            }
+        }
+        // nft_ct_expect_obj_init()
+        let missing = || start.error("an expectation has protocol, dport, timeout and size");
+        Ok(ObjectSpec::CtExpectation {
+            protocol: protocol.ok_or_else(missing)?,
+            dport: dport.ok_or_else(missing)?,
+            timeout: timeout.ok_or_else(missing)?,
+            size: size.ok_or_else(missing)?,
+            l3proto,
         })
     }
 

@@ -185,8 +185,11 @@ impl Parser<'_> {
                 if self.take_word("timeout") {
                     return Ok(ObjKind::CtTimeout);
                 }
+                if self.take_word("expectation") {
+                    return Ok(ObjKind::CtExpectation);
+                }
                 if !self.take_word("helper") {
-                    return self.error("only ct helper and ct timeout objects are supported");
+                    return self.error("expected helper, timeout or expectation");
                 }
                 ObjKind::CtHelper
             }

@@ -95,6 +95,10 @@ impl Parser<'_> {
                 self.at += 3;
                 self.object(ObjKind::CtTimeout)
             }
+            "ct" if self.peek_at(1).is_word("expectation") && self.peek_at(2).is_word("set") => {
+                self.at += 3;
+                self.object(ObjKind::CtExpectation)
+            }
             word if NOT_SUPPORTED.contains(&word) => self.error("is not supported"),
             _ => self.expr_stmt(),
         }

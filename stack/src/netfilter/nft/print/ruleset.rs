@@ -255,6 +255,23 @@ impl Printer<'_> {
             },
             (
                 ObjectState::Stateless,
+                ObjectSpec::CtExpectation {
+                    protocol,
+                    dport,
+                    timeout,
+                    size,
+                    l3proto,
+                },
+            ) => {
+                out.push_str("\t\tprotocol ");
+                DataType::InetProto.print((*protocol).into(), out);
+                put!(out, "\n\t\tdport {dport}\n\t\ttimeout ");
+                crate::netfilter::nft::datatype::print_time(*timeout, out);
+                let l3proto = l3proto.unwrap_or(object.table.family);
+                put!(out, "\n\t\tsize {size}\n\t\tl3proto {}\n", l3proto.name());
+            }
+            (
+                ObjectState::Stateless,
                 ObjectSpec::CtTimeout {
                     protocol,
                     l3proto,

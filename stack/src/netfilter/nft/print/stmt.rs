@@ -7,7 +7,7 @@ use crate::netfilter::nft::model::TableFamily;
 use crate::netfilter::nft::normal::part_of;
 use crate::netfilter::nft::parse::{LOG_FLAGS, LOG_LEVELS, TIME_UNITS, default_reject};
 use crate::netfilter::nft::stmt::{
-    Limit, Log, Nat, NatArg, NatKind, ObjKind, Quota, RejectKind, RelOp, Rhs, SetOp, Stmt,
+    Limit, Log, Nat, NatArg, NatKind, Quota, RejectKind, RelOp, Rhs, SetOp, Stmt,
 };
 use std::fmt::Write as _;
 
@@ -53,11 +53,7 @@ impl Printer<'_> {
                 put!(out, "ct count {over}{count}");
             }
             Stmt::ObjectMap(kind, key, set) => {
-                let verb = if matches!(kind, ObjKind::CtHelper | ObjKind::CtTimeout) {
-                    "set"
-                } else {
-                    "name"
-                };
+                let verb = if kind.is_ct() { "set" } else { "name" };
                 put!(out, "{} {verb} ", kind.name());
                 self.expr(key, out);
                 out.push_str(" map ");
@@ -67,7 +63,7 @@ impl Printer<'_> {
                 out.push_str("reset ");
                 self.expr(&Expr::Exthdr(*e), out);
             }
-            Stmt::Object(kind @ (ObjKind::CtHelper | ObjKind::CtTimeout), name) => {
+            Stmt::Object(kind, name) if kind.is_ct() => {
                 put!(out, "{} set \"{name}\"", kind.name());
             }
             Stmt::Object(kind, name) => {
