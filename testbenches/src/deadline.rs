@@ -97,8 +97,15 @@ fn run(options: &Options) -> Result<Report, Error> {
         let armed = clients.iter().filter_map(|client| client.armed).min();
         let expected = match armed {
             None => u64::from(u32::MAX),
-            // The input of the edge behind this one is one more than now.
-            Some(at) => (at - (now - 1)).min(u64::from(u32::MAX)) - 1,
+            // Of the most that the port can say one is taken off, as the edge behind this one sees one more than now.
+            Some(at) => match at.checked_sub(now) {
+                Some(left) => left.min(u64::from(u32::MAX) - 1),
+                None => {
+                    return Err(mismatch(format!(
+                        "asleep at {now}, behind {at}: {clients:?}"
+                    )));
+                }
+            },
         };
         if timer != expected {
             return Err(mismatch(format!(
