@@ -296,10 +296,8 @@ module nic
   vq_desc_t desc [NumQueues];
   vq_used_t used [NumQueues];
   // Split in simulation: what one queue does is not evaluated for the others.
-  logic [NumQueues-1:0] desc_valid /* verilator split_var */;
-  logic [NumQueues-1:0] desc_ready /* verilator split_var */;
-  logic [NumQueues-1:0] used_valid /* verilator split_var */;
-  logic [NumQueues-1:0] used_ready /* verilator split_var */;
+  logic [NumQueues-1:0] desc_valid /* verilator split_var */, desc_ready /* verilator split_var */;
+  logic [NumQueues-1:0] used_valid /* verilator split_var */, used_ready /* verilator split_var */;
   logic [NumQueues-1:0] ring_error, ring_idle;
 
   // Timers: moderation of each queue, and coalescing

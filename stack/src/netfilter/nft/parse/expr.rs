@@ -244,15 +244,21 @@ impl Parser<'_> {
             "ih" => Base::Inner,
             _ => return Err(pos.error("a raw payload starts at ll, nh, th or ih")),
         };
+        let (offset, len) = self.raw_bits("a raw payload has 1 to 128 bits")?;
+        Ok(Expr::Raw(base, offset, len))
+    }
+
+    /// `,offset,len` in bits; a length of 0 is the error `empty`.
+    fn raw_bits(&mut self, empty: &'static str) -> Result<(u16, u16), NftError> {
         self.expect(",")?;
         let offset = self.number("an offset in bits", 2047)? as u16;
         self.expect(",")?;
         let pos = self.pos();
         let len = self.number("a length in bits", 128)? as u16;
         if len == 0 {
-            return Err(pos.error("a raw payload has 1 to 128 bits"));
+            return Err(pos.error(empty));
         }
-        Ok(Expr::Raw(base, offset, len))
+        Ok((offset, len))
     }
 
     /// `fib saddr . iif oif`
@@ -393,14 +399,7 @@ impl Parser<'_> {
     /// `@kind,offset,len` of a TCP option, offset and length in bits, the `@` taken.
     fn raw_option(&mut self) -> Result<Expr, NftError> {
         let kind = self.number("the kind of an option", u8::MAX.into())? as u8;
-        self.expect(",")?;
-        let offset = self.number("an offset in bits", 2047)? as u16;
-        self.expect(",")?;
-        let pos = self.pos();
-        let len = self.number("a length in bits", 128)? as u16;
-        if len == 0 {
-            return Err(pos.error("a field has 1 to 128 bits"));
-        }
+        let (offset, len) = self.raw_bits("a field has 1 to 128 bits")?;
         Ok(Expr::Exthdr(Exthdr {
             kind: ExtKind::TcpOption(kind),
             field: Some(ExtField {
