@@ -96,7 +96,7 @@ fn commands_are_done_in_order() {
     ]}"#;
     assert_eq!(
         nft.apply_json(json, 0).unwrap_err().to_string(),
-        "6:9: \"flush\": there is no such chain"
+        "6:9: \"nosuch\": there is no such chain in this table"
     );
     let json = json.replace("nosuch", "c");
     nft.apply_json(&json, 0).unwrap();

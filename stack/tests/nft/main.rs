@@ -1,6 +1,7 @@
 //! nftables: rulesets as text, what they do with packets, and how they are listed.
 
 mod base;
+mod commands;
 mod counted;
 mod json;
 mod live;

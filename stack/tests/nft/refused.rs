@@ -61,7 +61,7 @@ fn words_are_named_with_their_place() {
         ),
         (
             "add element ip t s { 1.1.1.1/8 }",
-            "1:1: \"add\": only a set with flags interval has prefixes and ranges",
+            "1:22: \"1.1.1.1\": only a set with flags interval has prefixes and ranges",
         ),
         (
             "include \"x\"",

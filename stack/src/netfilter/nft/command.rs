@@ -1,8 +1,7 @@
 //! What a text asks for: one [`Cmd`] after the other, all together one transaction.
 
-use super::error::Pos;
 use super::expr::Elem;
-use super::model::{BaseChain, ObjectSpec, SetSpec, TableFamily};
+use super::model::{BaseChain, ObjectSpec, Policy, SetSpec, TableFamily};
 use super::stmt::{ObjKind, Stmt};
 
 /// A table by family and name.
@@ -57,7 +56,12 @@ pub(crate) enum Scope {
     Chain(Named),
     Sets(Option<TableFamily>),
     Set(Named),
+    Meters(Option<TableFamily>),
+    /// Tables without anything in them, where there is nothing of a kind.
+    Nothing(Option<TableFamily>),
     Objects(Option<TableFamily>, ObjKind),
+    /// Of one table.
+    ObjectsOf(ObjKind, TableName),
     Object(ObjKind, Named),
 }
 
@@ -74,8 +78,8 @@ pub(crate) enum Action {
         chain: Named,
         create: bool,
         base: Option<BaseChain>,
-        /// The policy was written, and not only taken by default.
-        policy_given: bool,
+        /// Where it was written.
+        policy: Option<Policy>,
         comment: Option<String>,
     },
     RenameChain {
@@ -101,6 +105,10 @@ pub(crate) enum Action {
         set: Named,
         elems: Vec<Elem>,
     },
+    GetElements {
+        set: Named,
+        elems: Vec<Elem>,
+    },
     AddObject {
         object: Named,
         create: bool,
@@ -110,11 +118,9 @@ pub(crate) enum Action {
     DeleteTable {
         table: TableName,
         handle: Option<u64>,
-        must_exist: bool,
     },
     DeleteChain {
         chain: Named,
-        must_exist: bool,
     },
     DeleteRule {
         chain: Named,
@@ -122,12 +128,10 @@ pub(crate) enum Action {
     },
     DeleteSet {
         set: Named,
-        must_exist: bool,
     },
     DeleteObject {
         kind: ObjKind,
         object: Named,
-        must_exist: bool,
     },
     Flush(Scope),
     Reset(Scope),
@@ -137,9 +141,88 @@ pub(crate) enum Action {
     },
 }
 
+/// Where the words of a command stand, as numbers of tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// Its first word.
+    pub start: usize,
+    /// The table's name.
+    pub table: usize,
+    /// The name, or the handle, of the chain, set or object.
+    pub name: usize,
+    /// The handle or index of a rule.
+    pub rule: usize,
+    /// Each element.
+    pub elems: Vec<usize>,
+    /// Chains and objects that a rule or an element mentions.
+    pub mentions: Vec<(String, usize)>,
+}
+
+/// The word of a command that is to blame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Start,
+    Table,
+    Name,
+    Rule,
+    /// The element with this number.
+    Elem(usize),
+    /// The chain or object of this name; the first word when none is mentioned.
+    Mention(String),
+}
+
+impl Places {
+    /// The token of a word.
+    pub fn token(&self, word: &Word) -> usize {
+        match word {
+            Word::Start => self.start,
+            Word::Table => self.table,
+            Word::Name => self.name,
+            Word::Rule => self.rule,
+            Word::Elem(at) => self.elems.get(*at).copied().unwrap_or(self.name),
+            Word::Mention(name) => {
+                let mut mentions = self.mentions.iter();
+                let found = mentions.find(|(mentioned, _)| mentioned == name);
+                found.map_or(self.start, |(_, at)| *at)
+            }
+        }
+    }
+}
+
+/// Why a command cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub word: Word,
+    pub problem: String,
+}
+
+impl Refusal {
+    pub fn new(word: Word, problem: impl Into<String>) -> Self {
+        let problem = problem.into();
+        Self { word, problem }
+    }
+
+    /// It is about the command as a whole.
+    pub fn whole(problem: impl Into<String>) -> Self {
+        Self::new(Word::Start, problem)
+    }
+
+    /// It is about something that is mentioned.
+    pub fn mention(name: &str, problem: impl Into<String>) -> Self {
+        Self::new(Word::Mention(name.to_owned()), problem)
+    }
+}
+
+/// Most problems are about what the command names.
+impl<T: Into<String>> From<T> for Refusal {
+    fn from(problem: T) -> Self {
+        Self::new(Word::Name, problem)
+    }
+}
+
 /// A command and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cmd {
-    pub pos: Pos,
+    pub places: Places,
     pub action: Action,
 }

@@ -1,7 +1,7 @@
 //! Statements to [`Op`]s: names are resolved, and the protocol that a field belongs to is tested before the field is read, as nft's
 //! linearization does.
 
-use super::command::{Named, TableName};
+use super::command::{Named, Refusal, TableName};
 use super::datatype::DataType;
 use super::expr::{BinOp, Elem, ElemData, Expr, MetaKey, Part, SetRef, VerdictExpr};
 use super::model::TableFamily;
@@ -12,7 +12,7 @@ use super::program::{
 };
 use super::proto::{Base, Proto};
 use super::ruleset::Ruleset;
-use super::set::{Data, Elements, MAX_FIELDS, Refused, Slot};
+use super::set::{Data, Elements, MAX_FIELDS, Slot};
 use super::state::State;
 use super::stmt::{Nat, NatArg, NatKind, RelOp, Rhs, Stmt};
 use super::verdict::Verdict;
@@ -40,8 +40,8 @@ pub(crate) struct Compiler<'a> {
     ops: Vec<Op>,
 }
 
-/// Why a rule cannot be made. The text says what is wrong.
-type Problem = String;
+/// Why a rule cannot be made.
+type Problem = Refusal;
 
 impl<'a> Compiler<'a> {
     pub fn new(rules: &'a Ruleset, table: &'a TableName, seed: u64) -> Self {
@@ -98,8 +98,8 @@ impl<'a> Compiler<'a> {
             }
             Stmt::Object(kind, name) => {
                 let id = self.rules.object_id(*kind, &self.named(name));
-                let id = id
-                    .ok_or_else(|| format!("there is no {} {name:?} in this table", kind.name()))?;
+                let missing = || format!("there is no {} {name:?} in this table", kind.name());
+                let id = id.ok_or_else(|| Refusal::mention(name, missing()))?;
                 match kind {
                     super::stmt::ObjKind::CtHelper => Op::CtHelper(id),
                     _ => Op::Object(id),
@@ -135,7 +135,7 @@ impl<'a> Compiler<'a> {
                         pseudo,
                         value,
                     })),
-                    _ => return Err("cannot be set".to_owned()),
+                    _ => return Err(Refusal::whole("cannot be set")),
                 }
             }
             Stmt::SetExthdr(e, value) => {
@@ -144,7 +144,7 @@ impl<'a> Compiler<'a> {
             }
             Stmt::ResetTcpOption(e) => match e.kind {
                 super::expr::ExtKind::TcpOption(number) => Op::ResetTcpOption(number),
-                _ => return Err("only TCP options can be reset".to_owned()),
+                _ => return Err(Refusal::whole("only TCP options can be reset")),
             },
             Stmt::SetUpdate {
                 op,
@@ -195,9 +195,10 @@ impl<'a> Compiler<'a> {
     /// A verdict with its chain looked up.
     pub fn verdict(&self, verdict: &VerdictExpr) -> Result<Verdict, Problem> {
         let chain = |name: &str| {
-            self.rules
-                .chain_id(&self.named(name))
-                .ok_or_else(|| format!("there is no chain {name:?} in this table"))
+            self.rules.chain_id(&self.named(name)).ok_or_else(|| {
+                let problem = format!("there is no chain {name:?} in this table");
+                Refusal::mention(name, problem)
+            })
         };
         Ok(match verdict {
             VerdictExpr::Accept => Verdict::Accept,
@@ -216,7 +217,11 @@ impl<'a> Compiler<'a> {
     fn need_l3(&mut self, ethertype: u16) -> Result<(), Problem> {
         match self.known.l3 {
             Some(known) if known == ethertype => return Ok(()),
-            Some(_) => return Err("conflicts with the network protocol before it".to_owned()),
+            Some(_) => {
+                return Err(Refusal::whole(
+                    "conflicts with the network protocol before it",
+                ));
+            }
             None => {}
         }
         match self.table.family {
@@ -236,7 +241,7 @@ impl<'a> Compiler<'a> {
                 let nfproto = match ethertype {
                     0x0800 => 2,
                     0x86dd => 10,
-                    _ => return Err("this family has no such packets".to_owned()),
+                    _ => return Err(Refusal::whole("this family has no such packets")),
                 };
                 self.test(Load::Meta(MetaKey::NfProto), Test::Eq(nfproto));
             }
@@ -248,7 +253,11 @@ impl<'a> Compiler<'a> {
     fn need_l4(&mut self, protocol: u8) -> Result<(), Problem> {
         match self.known.l4 {
             Some(known) if known == protocol => return Ok(()),
-            Some(_) => return Err("conflicts with the transport protocol before it".to_owned()),
+            Some(_) => {
+                return Err(Refusal::whole(
+                    "conflicts with the transport protocol before it",
+                ));
+            }
             None => {}
         }
         self.test(Load::Meta(MetaKey::L4Proto), Test::Eq(protocol.into()));
@@ -341,7 +350,7 @@ impl<'a> Compiler<'a> {
             Expr::Exthdr(e) => Load::Exthdr(*e),
             Expr::Fib(flags, result) => Load::Fib(*flags, *result),
             Expr::Rt(key) => Load::Rt(*key),
-            _ => return Err("is no field".to_owned()),
+            _ => return Err(Refusal::whole("is no field")),
         })
     }
 
@@ -351,7 +360,9 @@ impl<'a> Compiler<'a> {
             Expr::Value(value, _) => Node::Const(*value),
             Expr::Bin(op @ (BinOp::Lshift | BinOp::Rshift), left, right) => {
                 let Expr::Value(by, _) = right.as_ref() else {
-                    return Err("the right side of an operator is a constant".to_owned());
+                    return Err(Refusal::whole(
+                        "the right side of an operator is a constant",
+                    ));
                 };
                 let max = left.dtype().max();
                 Node::Shift {
@@ -367,9 +378,13 @@ impl<'a> Compiler<'a> {
                     mask,
                     xor,
                 },
-                _ => return Err("the right side of an operator is a constant".to_owned()),
+                _ => {
+                    return Err(Refusal::whole(
+                        "the right side of an operator is a constant",
+                    ));
+                }
             },
-            Expr::Concat(_) => return Err("a concatenation is no single value".to_owned()),
+            Expr::Concat(_) => return Err(Refusal::whole("a concatenation is no single value")),
             Expr::Map(key, set) => self.map(key, set, 0)?,
             Expr::Numgen {
                 random,
@@ -446,7 +461,7 @@ impl<'a> Compiler<'a> {
                 let id = id.ok_or_else(|| format!("there is no set {name:?} in this table"))?;
                 let is_map = self.rules.sets.get(id).is_some_and(|s| s.spec.is_map);
                 if map && !is_map {
-                    return Err(format!("{name:?} is no map"));
+                    return Err(format!("{name:?} is no map").into());
                 }
                 Ok(SetSel::Named(id))
             }
@@ -457,13 +472,8 @@ impl<'a> Compiler<'a> {
                 let mut set = Elements::new(&bits, interval, None, self.seed);
                 for elem in elems {
                     let slot = self.slot(elem, 0, None, &[])?;
-                    match set.insert(slot, 0) {
-                        Ok(_) => {}
-                        Err(Refused::Exists(_)) => {
-                            return Err("the same key twice in one map".to_owned());
-                        }
-                        Err(_) => return Err("intervals overlap".to_owned()),
-                    }
+                    // What clashes was refused where it stands.
+                    let _ = set.insert(slot, 0);
                 }
                 set.build();
                 Ok(SetSel::Own(Box::new(set)))
@@ -485,7 +495,7 @@ impl<'a> Compiler<'a> {
             Some(ElemData::Object(kind, name)) => {
                 let id = self.rules.object_id(*kind, &self.named(name));
                 let missing = || format!("there is no {} {name:?} in this table", kind.name());
-                Data::Object(id.ok_or_else(missing)?)
+                Data::Object(id.ok_or_else(|| Refusal::mention(name, missing()))?)
             }
             Some(ElemData::Value(parts, types)) => {
                 let bounds = parts.iter().zip(types).map(|(p, t)| p.bounds(t.bits()));
@@ -522,7 +532,7 @@ impl<'a> Compiler<'a> {
             (Rhs::Masked { value, mask }, _) => Test::Masked(*mask, *value),
             (Rhs::Parts(parts), op) => match parts.as_slice() {
                 [part] => part_test(*part, left.dtype(), op),
-                _ => return Err("more values than fields".to_owned()),
+                _ => return Err(Refusal::whole("more values than fields")),
             },
             (Rhs::Set(_), _) => return Ok(()),
         };
@@ -548,7 +558,7 @@ impl<'a> Compiler<'a> {
     /// A match on a protocol field makes its value known to what follows.
     fn learn(&mut self, left: &Expr, test: Test) -> Result<(), Problem> {
         let Test::Eq(value) = test else { return Ok(()) };
-        let conflict = || Err("conflicts with the protocol before it".to_owned());
+        let conflict = || Err(Refusal::whole("conflicts with the protocol before it"));
         match left {
             Expr::Meta(MetaKey::L4Proto) => {
                 let l4 = u8::try_from(value).ok();
@@ -647,7 +657,7 @@ impl<'a> Compiler<'a> {
 pub(crate) fn check_key(types: &[DataType]) -> Result<(), Problem> {
     let words: u32 = types.iter().map(|t| t.bits().div_ceil(32)).sum();
     if types.len() > MAX_FIELDS || words > 16 {
-        return Err("a key has at most 64 bytes".to_owned());
+        return Err(Refusal::whole("a key has at most 64 bytes"));
     }
     Ok(())
 }

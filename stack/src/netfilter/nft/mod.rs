@@ -135,7 +135,7 @@ impl Nft {
     /// Does what a text says: the content of a file, or one command as it is typed after the word `nft`. Either all of it takes effect or
     /// nothing. Returns what `list` commands print.
     pub fn apply(&mut self, text: &str, now: Ps) -> Result<String, NftError> {
-        let commands = parse::parse(text, self)?;
+        let (commands, tokens) = parse::parse(text, self)?;
         let mut seed = self.seed;
         let mut random = || {
             // splitmix64
@@ -152,7 +152,7 @@ impl Nft {
             output: String::new(),
             next_serial: self.next_serial,
         };
-        transaction.run(commands)?;
+        transaction.run(commands, &tokens)?;
         let Transaction {
             rules,
             output,

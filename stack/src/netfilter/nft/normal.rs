@@ -102,11 +102,12 @@ pub(crate) fn part_of(lo: u128, hi: u128, t: DataType) -> Part {
     }
     let size = hi - lo;
     let is_prefix = size & size.wrapping_add(1) == 0 && lo & size == 0;
-    let address = matches!(
+    // DTYPE_F_PREFIX
+    let prefixed = matches!(
         t,
-        DataType::Ipv4Addr | DataType::Ipv6Addr | DataType::EtherAddr
+        DataType::Ipv4Addr | DataType::Ipv6Addr | DataType::Mark | DataType::Realm
     );
-    if address && is_prefix {
+    if prefixed && is_prefix {
         return Part::Prefix(lo, t.bits() - size.count_ones());
     }
     Part::Range(lo, hi)

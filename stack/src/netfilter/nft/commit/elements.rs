@@ -1,9 +1,10 @@
 //! Elements of named sets.
 
 use super::Transaction;
-use crate::netfilter::nft::command::Named;
+use crate::netfilter::nft::command::{Named, Refusal, TableName, Word};
 use crate::netfilter::nft::compile::Compiler;
 use crate::netfilter::nft::expr::{Elem, Part};
+use crate::netfilter::nft::model::SetSpec;
 use crate::netfilter::nft::normal;
 use crate::netfilter::nft::set::Refused;
 
@@ -13,53 +14,66 @@ impl Transaction<'_> {
         set: &Named,
         create: bool,
         elems: Vec<Elem>,
-    ) -> Result<(), String> {
-        let id = self.rules.set_id(set).ok_or("there is no such set")?;
+    ) -> Result<(), Refusal> {
+        let id = self.rules.set_id(set);
+        let id = id.ok_or_else(|| self.missing(&set.table, "set"))?;
         let Some(spec) = self.rules.sets.get(id).map(|s| s.spec.clone()) else {
             return Ok(());
         };
-        for elem in elems {
-            let ranges = elem.key.iter().any(|p| !matches!(p, Part::Value(_)));
-            if ranges && !spec.interval {
-                return Err("only a set with flags interval has prefixes and ranges".to_owned());
-            }
-            if (elem.timeout.is_some() || elem.expires.is_some()) && !spec.has_timeout {
-                return Err("only a set with flags timeout has elements that end".to_owned());
-            }
-            let compiler = Compiler::new(&self.rules, &set.table, 0);
-            let slot = compiler.slot(&elem, self.now, spec.timeout, &spec.stmts)?;
-            let Some(target) = self.rules.sets.get_mut(id) else {
-                return Ok(());
-            };
-            let refused = match target.elems.insert(slot.clone(), self.now) {
-                Ok(_) => continue,
-                Err(refused) => refused,
-            };
-            match refused {
-                Refused::Full => return Err("the set is full".to_owned()),
-                Refused::Exists(at) => {
-                    if create {
-                        return Err("the element exists".to_owned());
-                    }
-                    // The same key may not mean two things.
-                    if target
-                        .elems
-                        .slot(at)
-                        .is_some_and(|old| old.data != slot.data)
-                    {
-                        return Err("the element exists with other data".to_owned());
-                    }
-                }
-                Refused::Overlaps if spec.auto_merge && spec.key.len() == 1 => {
-                    self.merge(id, &elem);
-                }
-                Refused::Overlaps => return Err("the interval overlaps with another one".into()),
-            }
+        for (at, elem) in elems.into_iter().enumerate() {
+            self.add_element(&set.table, id, &spec, create, elem)
+                .map_err(|refusal| match refusal.word {
+                    Word::Name => Refusal::new(Word::Elem(at), refusal.problem),
+                    _ => refusal,
+                })?;
         }
         if spec.auto_merge && spec.key.len() == 1 {
             self.join_neighbours(id);
         }
         Ok(())
+    }
+
+    fn add_element(
+        &mut self,
+        table: &TableName,
+        id: u32,
+        spec: &SetSpec,
+        create: bool,
+        elem: Elem,
+    ) -> Result<(), Refusal> {
+        let ranges = elem.key.iter().any(|p| !matches!(p, Part::Value(_)));
+        if ranges && !spec.interval {
+            return Err("only a set with flags interval has prefixes and ranges".into());
+        }
+        if (elem.timeout.is_some() || elem.expires.is_some()) && !spec.has_timeout {
+            return Err("only a set with flags timeout has elements that end".into());
+        }
+        let compiler = Compiler::new(&self.rules, table, 0);
+        let slot = compiler.slot(&elem, self.now, spec.timeout, &spec.stmts)?;
+        let Some(target) = self.rules.sets.get_mut(id) else {
+            return Ok(());
+        };
+        match target.elems.insert(slot.clone(), self.now) {
+            Ok(_) => Ok(()),
+            Err(Refused::Full) => Err("the set is full".into()),
+            Err(Refused::Exists(_)) if create => Err("the element exists".into()),
+            Err(Refused::Exists(at)) => match target.elems.slot_mut(at) {
+                // The same key may not mean two things.
+                Some(old) if old.data != slot.data => {
+                    Err("the element exists with other data".into())
+                }
+                Some(old) if spec.has_timeout => {
+                    old.renew(slot, spec.timeout);
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
+            Err(Refused::Overlaps) if spec.auto_merge && spec.key.len() == 1 => {
+                self.merge(id, &elem);
+                Ok(())
+            }
+            Err(Refused::Overlaps) => Err("the interval overlaps with another one".into()),
+        }
     }
 
     /// An interval that overlaps with others takes their place.
@@ -123,7 +137,7 @@ impl Transaction<'_> {
         }
         let catch_all = set
             .elems
-            .find(&[])
+            .find(&[], now)
             .and_then(|at| set.elems.slot(at))
             .cloned();
         set.elems.clear();
@@ -132,15 +146,16 @@ impl Transaction<'_> {
         }
     }
 
-    pub(super) fn delete_elements(&mut self, set: &Named, elems: Vec<Elem>) -> Result<(), String> {
-        let id = self.rules.set_id(set).ok_or("there is no such set")?;
+    pub(super) fn delete_elements(&mut self, set: &Named, elems: Vec<Elem>) -> Result<(), Refusal> {
+        let id = self.rules.set_id(set);
+        let id = id.ok_or_else(|| self.missing(&set.table, "set"))?;
         let Some(set) = self.rules.sets.get_mut(id) else {
             return Ok(());
         };
-        for elem in elems {
-            match set.elems.find(&elem.key) {
-                Some(at) => set.elems.remove(at),
-                None => return Err("there is no such element".to_owned()),
+        for (at, elem) in elems.into_iter().enumerate() {
+            match set.elems.find(&elem.key, self.now) {
+                Some(slot) => set.elems.remove(slot),
+                None => return Err(Refusal::new(Word::Elem(at), "there is no such element")),
             }
         }
         Ok(())

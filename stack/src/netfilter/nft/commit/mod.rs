@@ -6,10 +6,10 @@ mod remove;
 mod validate;
 
 use super::NftError;
-use super::command::{Action, Cmd, Named, Place, RuleSpec, Scope, TableName};
+use super::command::{Action, Cmd, Named, Place, Refusal, RuleSpec, Scope, TableName, Word};
 use super::compile::{Compiler, check_key};
-use super::error::Pos;
 use super::fast::FastRule;
+use super::lex::Token;
 use super::model::{BaseChain, ChainType, ObjectSpec, Policy, SetSpec, TableFamily};
 use super::print::Printer;
 use super::ruleset::{Chain, Object, ObjectState, Rule, Ruleset, Set, Table};
@@ -18,6 +18,8 @@ use super::state::State;
 use super::stmt::Stmt;
 use crate::Ps;
 use crate::hook::Hook;
+
+const NO_POLICY: &str = "only a base chain (type, hook, priority) has a policy";
 
 /// A transaction under way: a copy of the ruleset that takes the old one's place when everything went well.
 pub(crate) struct Transaction<'a> {
@@ -33,12 +35,21 @@ pub(crate) struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    pub fn run(&mut self, commands: Vec<Cmd>) -> Result<(), NftError> {
-        for Cmd { pos, action } in commands {
-            self.action(action).map_err(|problem| pos.error(problem))?;
+    /// Carries out `commands`; `tokens` are the words that their places are numbers of.
+    pub fn run(&mut self, commands: Vec<Cmd>, tokens: &[Token]) -> Result<(), NftError> {
+        let error = |token: usize, problem: String| {
+            let token = tokens.get(token).or(tokens.first());
+            token.map(Token::pos).unwrap_or_default().error(problem)
+        };
+        let mut start = 0;
+        for Cmd { places, action } in commands {
+            start = places.start;
+            let done = self.action(action);
+            done.map_err(|refusal| error(places.token(&refusal.word), refusal.problem))?;
         }
-        // The kernel validates the whole table when it is committed; the last command is to blame as well as any.
-        validate::validate(&self.rules).map_err(|problem| Pos::default().error(problem))?;
+        // The kernel validates whole tables when it commits; the last command is to blame as well as any.
+        let valid = validate::validate(&self.rules);
+        valid.map_err(|refusal| error(start, refusal.problem))?;
         for set in self.rules.sets.iter_mut() {
             set.elems.build();
         }
@@ -48,7 +59,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn action(&mut self, action: Action) -> Result<(), String> {
+    fn action(&mut self, action: Action) -> Result<(), Refusal> {
         match action {
             Action::AddTable {
                 table,
@@ -60,9 +71,9 @@ impl Transaction<'_> {
                 chain,
                 create,
                 base,
-                policy_given,
+                policy,
                 comment,
-            } => self.add_chain(chain, create, base, policy_given, comment),
+            } => self.add_chain(chain, create, base, policy, comment),
             Action::RenameChain { chain, to } => self.rename_chain(&chain, to),
             Action::AddRule { chain, place, rule } => {
                 self.add_rule(&chain, place, rule)?;
@@ -72,33 +83,35 @@ impl Transaction<'_> {
             Action::AddSet { set, create, spec } => self.add_set(set, create, *spec),
             Action::AddElements { set, create, elems } => self.add_elements(&set, create, elems),
             Action::DeleteElements { set, elems } => self.delete_elements(&set, elems),
+            Action::GetElements { set, elems } => self.get_elements(&set, &elems),
             Action::AddObject {
                 object,
                 create,
                 spec,
                 comment,
             } => self.add_object(object, create, spec, comment),
-            Action::DeleteTable {
-                table,
-                handle,
-                must_exist,
-            } => self.delete_table(&table, handle, must_exist),
-            Action::DeleteChain { chain, must_exist } => self.delete_chain(&chain, must_exist),
+            Action::DeleteTable { table, handle } => self.delete_table(&table, handle),
+            Action::DeleteChain { chain } => self.delete_chain(&chain),
             Action::DeleteRule { chain, handle } => self.delete_rule(&chain, handle),
-            Action::DeleteSet { set, must_exist } => self.delete_set(&set, must_exist),
-            Action::DeleteObject {
-                kind,
-                object,
-                must_exist,
-            } => self.delete_object(kind, &object, must_exist),
+            Action::DeleteSet { set } => self.delete_set(&set),
+            Action::DeleteObject { kind, object } => self.delete_object(kind, &object),
             Action::Flush(scope) => self.flush(&scope),
             Action::Reset(scope) => self.reset(&scope),
             Action::List { scope, handles } => self.list(&scope, handles),
         }
     }
 
-    fn no_table(table: &TableName) -> String {
-        format!("there is no table {} {}", table.family.name(), table.name)
+    fn no_table(table: &TableName) -> Refusal {
+        let problem = format!("there is no table {} {}", table.family.name(), table.name);
+        Refusal::new(Word::Table, problem)
+    }
+
+    /// What is missing: the table, or `what` in it.
+    fn missing(&self, table: &TableName, what: &str) -> Refusal {
+        match self.rules.table(table) {
+            Some(_) => format!("there is no such {what} in this table").into(),
+            None => Self::no_table(table),
+        }
     }
 
     fn add_table(
@@ -107,10 +120,10 @@ impl Transaction<'_> {
         create: bool,
         comment: Option<String>,
         dormant: Option<bool>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         if let Some(table) = self.rules.table_mut(&name) {
             if create {
-                return Err("the table exists".to_owned());
+                return Err("the table exists".into());
             }
             if let Some(dormant) = dormant {
                 table.dormant = dormant;
@@ -138,34 +151,41 @@ impl Transaction<'_> {
         chain: Named,
         create: bool,
         base: Option<BaseChain>,
-        policy_given: bool,
+        policy: Option<Policy>,
         comment: Option<String>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         if let Some(base) = &base {
             check_base(chain.table.family, base)?;
         }
         if let Some(id) = self.rules.chain_id(&chain) {
             if create {
-                return Err("the chain exists".to_owned());
+                return Err("the chain exists".into());
             }
             let Some(old) = self.rules.chains.get_mut(id) else {
                 return Ok(());
             };
             return match (&mut old.base, base) {
-                (_, None) => Ok(()),
-                (None, Some(_)) => Err("the chain exists and is no base chain".to_owned()),
+                (_, None) if policy.is_none() => Ok(()),
+                (Some(old), None) => {
+                    old.policy = policy.unwrap_or(old.policy);
+                    Ok(())
+                }
+                (None, None) => Err(Refusal::whole(NO_POLICY)),
+                (None, Some(_)) => Err("the chain exists and is no base chain".into()),
                 (Some(old), Some(new)) => {
                     let same = (old.kind, old.hook, old.priority, &old.devices)
                         == (new.kind, new.hook, new.priority, &new.devices);
                     if !same {
-                        return Err("the chain exists with another type, hook or priority".into());
+                        let problem = "the chain exists with another type, hook or priority";
+                        return Err(Refusal::whole(problem));
                     }
-                    if policy_given {
-                        old.policy = new.policy;
-                    }
+                    old.policy = policy.unwrap_or(old.policy);
                     Ok(())
                 }
             };
+        }
+        if policy.is_some() && base.is_none() {
+            return Err(Refusal::whole(NO_POLICY));
         }
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -189,15 +209,16 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn rename_chain(&mut self, chain: &Named, to: String) -> Result<(), String> {
-        let id = self.rules.chain_id(chain).ok_or("there is no such chain")?;
+    fn rename_chain(&mut self, chain: &Named, to: String) -> Result<(), Refusal> {
+        let id = self.rules.chain_id(chain);
+        let id = id.ok_or_else(|| self.missing(&chain.table, "chain"))?;
         let taken = Named {
             name: to.clone(),
             handle: None,
             ..chain.clone()
         };
         if self.rules.chain_id(&taken).is_some() {
-            return Err("a chain of this name exists".to_owned());
+            return Err(Refusal::whole("a chain of this name exists"));
         }
         let old = self.rules.chains.get(id).map(|c| c.name.clone());
         if let Some(chain) = self.rules.chains.get_mut(id) {
@@ -216,13 +237,9 @@ impl Transaction<'_> {
     }
 
     /// `nf_tables_newrule()`
-    fn add_rule(&mut self, chain: &Named, place: Place, spec: RuleSpec) -> Result<(), String> {
-        let Some(id) = self.rules.chain_id(chain) else {
-            return Err(match self.rules.table(&chain.table) {
-                Some(_) => format!("there is no chain {:?} in this table", chain.name),
-                None => Self::no_table(&chain.table),
-            });
-        };
+    fn add_rule(&mut self, chain: &Named, place: Place, spec: RuleSpec) -> Result<(), Refusal> {
+        let id = self.rules.chain_id(chain);
+        let id = id.ok_or_else(|| self.missing(&chain.table, "chain"))?;
         self.add_meters(chain, &spec)?;
         let seed = (self.random)();
         let ops = Compiler::new(&self.rules, &chain.table, seed).rule(&spec.stmts)?;
@@ -248,11 +265,11 @@ impl Transaction<'_> {
         let rules = &mut chain.rules;
         let by_handle = |rules: &[Rule], handle| {
             let found = rules.iter().position(|r| r.handle == handle);
-            found.ok_or_else(|| "there is no rule with this handle".to_owned())
+            found.ok_or_else(|| Refusal::new(Word::Rule, "there is no rule with this handle"))
         };
         let by_index = |rules: &[Rule], index: u64| {
             let found = usize::try_from(index).ok().filter(|i| *i < rules.len());
-            found.ok_or_else(|| "there is no rule with this index".to_owned())
+            found.ok_or_else(|| Refusal::new(Word::Rule, "there is no rule with this index"))
         };
         let at = match place {
             Place::Last => rules.len(),
@@ -272,7 +289,7 @@ impl Transaction<'_> {
     }
 
     /// The sets of a rule's meters.
-    fn add_meters(&mut self, chain: &Named, rule: &RuleSpec) -> Result<(), String> {
+    fn add_meters(&mut self, chain: &Named, rule: &RuleSpec) -> Result<(), Refusal> {
         for stmt in &rule.stmts {
             let Stmt::SetUpdate {
                 set,
@@ -302,22 +319,22 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn add_set(&mut self, set: Named, create: bool, spec: SetSpec) -> Result<(), String> {
+    fn add_set(&mut self, set: Named, create: bool, spec: SetSpec) -> Result<(), Refusal> {
         check_key(&spec.key)?;
         check_key(&spec.data)?;
         if spec.dynamic && spec.interval {
-            return Err("a set of intervals cannot be dynamic".to_owned());
+            return Err("a set of intervals cannot be dynamic".into());
         }
         if let Some(id) = self.rules.set_id(&set) {
             if create {
-                return Err("the set exists".to_owned());
+                return Err("the set exists".into());
             }
             let same = self.rules.sets.get(id).is_some_and(|old| {
                 (&old.spec.key, &old.spec.data, old.spec.interval)
                     == (&spec.key, &spec.data, spec.interval)
             });
             if !same {
-                return Err("the set exists with another type".to_owned());
+                return Err("the set exists with another type".into());
             }
             return Ok(());
         }
@@ -346,17 +363,17 @@ impl Transaction<'_> {
         create: bool,
         spec: ObjectSpec,
         comment: Option<String>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         if self.rules.object_id(spec.kind(), &object).is_some() {
             return match create {
-                true => Err("the object exists".to_owned()),
+                true => Err("the object exists".into()),
                 false => Ok(()),
             };
         }
         let state = match &spec {
             ObjectSpec::Stateful(stmt) => match State::new(stmt) {
                 Some(state) => ObjectState::Stateful(state),
-                None => return Err("the statement has no state".to_owned()),
+                None => return Err("the statement has no state".into()),
             },
             ObjectSpec::CtHelper { .. }
             | ObjectSpec::CtTimeout { .. }
@@ -381,7 +398,7 @@ impl Transaction<'_> {
     }
 
     /// `reset counters`, `reset quota …`: lists, and then sets to zero.
-    fn reset(&mut self, scope: &Scope) -> Result<(), String> {
+    fn reset(&mut self, scope: &Scope) -> Result<(), Refusal> {
         self.list(scope, false)?;
         let ids: Vec<u32> = match scope {
             Scope::Object(kind, object) => {
@@ -398,6 +415,13 @@ impl Transaction<'_> {
                 };
                 ids.filter(fits).collect()
             }
+            Scope::ObjectsOf(kind, table) => {
+                let ids = self.rules.table(table).into_iter();
+                let ids = ids.flat_map(|t| t.objects.iter().copied());
+                let of_kind = |o: &Object| o.spec.kind() == *kind;
+                ids.filter(|id| self.rules.objects.get(*id).is_some_and(of_kind))
+                    .collect()
+            }
             _ => Vec::new(),
         };
         for id in ids {
@@ -412,7 +436,7 @@ impl Transaction<'_> {
 }
 
 /// Which chain types may be at which hooks and priorities (`nft_chain_parse_hook()`).
-fn check_base(family: TableFamily, base: &BaseChain) -> Result<(), String> {
+fn check_base(family: TableFamily, base: &BaseChain) -> Result<(), Refusal> {
     let fits = match base.kind {
         ChainType::Filter => true,
         ChainType::Route => base.hook == Hook::LocalOut && family != TableFamily::Netdev,
@@ -425,23 +449,25 @@ fn check_base(family: TableFamily, base: &BaseChain) -> Result<(), String> {
         }
     };
     if !fits {
-        return Err(format!(
+        return Err(Refusal::whole(format!(
             "a chain of type {} cannot be at this hook",
             base.kind.name()
-        ));
+        )));
     }
     // Connection tracking must have seen the packet.
     if base.kind == ChainType::Nat && base.priority <= crate::hook::priority::CONNTRACK {
-        return Err("the priority of a nat chain is larger than -200".to_owned());
+        return Err(Refusal::whole(
+            "the priority of a nat chain is larger than -200",
+        ));
     }
     let mut devices = base.devices.clone();
     devices.sort();
     devices.dedup();
     if devices.len() != base.devices.len() {
-        return Err("a device is named twice".to_owned());
+        return Err(Refusal::whole("a device is named twice"));
     }
     if base.policy == Policy::Drop && base.devices.is_empty() && family == TableFamily::Netdev {
-        return Err("a chain at this hook needs a device".to_owned());
+        return Err(Refusal::whole("a chain at this hook needs a device"));
     }
     Ok(())
 }

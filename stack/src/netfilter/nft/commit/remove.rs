@@ -1,7 +1,7 @@
 //! Taking things away. What is in use stays.
 
 use super::Transaction;
-use crate::netfilter::nft::command::{Named, Scope, TableName};
+use crate::netfilter::nft::command::{Named, Refusal, Scope, TableName, Word};
 use crate::netfilter::nft::expr::{Expr, SetRef};
 use crate::netfilter::nft::normal;
 use crate::netfilter::nft::program::{Op, SetSel};
@@ -10,27 +10,18 @@ use crate::netfilter::nft::set::{Data, Slot};
 use crate::netfilter::nft::stmt::{ObjKind, Rhs, Stmt};
 use crate::netfilter::nft::verdict::Verdict;
 
-/// A missing thing is an error for `delete` and none for `destroy`.
-fn missing(must_exist: bool, what: &str) -> Result<(), String> {
-    match must_exist {
-        true => Err(format!("there is no such {what}")),
-        false => Ok(()),
-    }
-}
-
 impl Transaction<'_> {
     pub(super) fn delete_table(
         &mut self,
         name: &TableName,
         handle: Option<u64>,
-        must_exist: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         let found = self.rules.tables.iter().position(|t| match handle {
             Some(handle) => t.handle == handle && t.name.family == name.family,
             None => t.name == *name,
         });
         let Some(at) = found else {
-            return missing(must_exist, "table");
+            return Err(Self::no_table(name));
         };
         let table = self.rules.tables.remove(at);
         for id in table.chains {
@@ -45,13 +36,13 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    pub(super) fn delete_chain(&mut self, chain: &Named, must_exist: bool) -> Result<(), String> {
+    pub(super) fn delete_chain(&mut self, chain: &Named) -> Result<(), Refusal> {
         let Some(id) = self.rules.chain_id(chain) else {
-            return missing(must_exist, "chain");
+            return Err(self.missing(&chain.table, "chain"));
         };
         // Its own rules go with it, so only others can keep it.
         if chain_in_use(&self.rules, id) {
-            return Err("the chain is in use".to_owned());
+            return Err("the chain is in use".into());
         }
         self.rules.chains.remove(id);
         if let Some(table) = self.rules.table_mut(&chain.table) {
@@ -60,26 +51,26 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    pub(super) fn delete_rule(&mut self, chain: &Named, handle: u64) -> Result<(), String> {
-        let id = self.rules.chain_id(chain).ok_or("there is no such chain")?;
+    pub(super) fn delete_rule(&mut self, chain: &Named, handle: u64) -> Result<(), Refusal> {
+        let id = self.rules.chain_id(chain);
+        let id = id.ok_or_else(|| self.missing(&chain.table, "chain"))?;
         let Some(chain) = self.rules.chains.get_mut(id) else {
             return Ok(());
         };
         let at = chain.rules.iter().position(|r| r.handle == handle);
-        chain
-            .rules
-            .remove(at.ok_or("there is no rule with this handle")?);
+        let missing = || Refusal::new(Word::Rule, "there is no rule with this handle");
+        chain.rules.remove(at.ok_or_else(missing)?);
         Ok(())
     }
 
-    pub(super) fn delete_set(&mut self, set: &Named, must_exist: bool) -> Result<(), String> {
+    pub(super) fn delete_set(&mut self, set: &Named) -> Result<(), Refusal> {
         let Some(id) = self.rules.set_id(set) else {
-            return missing(must_exist, "set");
+            return Err(self.missing(&set.table, "set"));
         };
         let name = self.rules.sets.get(id).map(|s| s.name.clone());
         let name = name.unwrap_or_default();
         if stmts_of(&self.rules, &set.table).any(|s| uses_set(s, &name)) {
-            return Err("the set is in use".to_owned());
+            return Err("the set is in use".into());
         }
         self.rules.sets.remove(id);
         if let Some(table) = self.rules.table_mut(&set.table) {
@@ -88,20 +79,15 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    pub(super) fn delete_object(
-        &mut self,
-        kind: ObjKind,
-        object: &Named,
-        must_exist: bool,
-    ) -> Result<(), String> {
+    pub(super) fn delete_object(&mut self, kind: ObjKind, object: &Named) -> Result<(), Refusal> {
         let Some(id) = self.rules.object_id(kind, object) else {
-            return missing(must_exist, "object");
+            return Err(self.missing(&object.table, kind.name()));
         };
         let name = self.rules.objects.get(id).map(|o| o.name.clone());
         let uses =
             |s: &Stmt| matches!(s, Stmt::Object(k, n) if *k == kind && Some(n) == name.as_ref());
         if stmts_of(&self.rules, &object.table).any(uses) || object_in_map(&self.rules, id) {
-            return Err("the object is in use".to_owned());
+            return Err("the object is in use".into());
         }
         self.rules.objects.remove(id);
         if let Some(table) = self.rules.table_mut(&object.table) {
@@ -110,7 +96,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    pub(super) fn flush(&mut self, scope: &Scope) -> Result<(), String> {
+    pub(super) fn flush(&mut self, scope: &Scope) -> Result<(), Refusal> {
         match scope {
             Scope::Ruleset(family) => {
                 let names: Vec<_> = self
@@ -119,7 +105,7 @@ impl Transaction<'_> {
                     .map(|t| t.name.clone())
                     .collect();
                 for name in names {
-                    self.delete_table(&name, None, true)?;
+                    self.delete_table(&name, None)?;
                 }
                 Ok(())
             }
@@ -135,20 +121,22 @@ impl Transaction<'_> {
                 Ok(())
             }
             Scope::Chain(chain) => {
-                let id = self.rules.chain_id(chain).ok_or("there is no such chain")?;
+                let id = self.rules.chain_id(chain);
+                let id = id.ok_or_else(|| self.missing(&chain.table, "chain"))?;
                 if let Some(chain) = self.rules.chains.get_mut(id) {
                     chain.rules.clear();
                 }
                 Ok(())
             }
             Scope::Set(set) => {
-                let id = self.rules.set_id(set).ok_or("there is no such set")?;
+                let id = self.rules.set_id(set);
+                let id = id.ok_or_else(|| self.missing(&set.table, "set"))?;
                 if let Some(set) = self.rules.sets.get_mut(id) {
                     set.elems.clear();
                 }
                 Ok(())
             }
-            _ => Err("cannot be flushed".to_owned()),
+            _ => Err("cannot be flushed".into()),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! row, or statements that the chain's type or hook does not have.
 
 use crate::hook::Hook;
+use crate::netfilter::nft::command::Refusal;
 use crate::netfilter::nft::eval::JUMP_STACK_SIZE;
 use crate::netfilter::nft::expr::{Expr, FibResult, MetaKey, RtKey};
 use crate::netfilter::nft::model::{BaseChain, ChainType, TableFamily};
@@ -36,15 +37,16 @@ pub(super) fn targets(op: &Op, rules: &Ruleset) -> Vec<Verdict> {
     }
 }
 
-pub(super) fn validate(rules: &Ruleset) -> Result<(), String> {
+pub(super) fn validate(rules: &Ruleset) -> Result<(), Refusal> {
     for (id, chain) in rules.chains.iter() {
         for rule in &chain.rules {
             for op in &rule.ops {
                 for verdict in targets(op, rules) {
                     if let Verdict::Jump(to) | Verdict::Goto(to) = verdict
-                        && rules.chains.get(to).is_none_or(|c| c.base.is_some())
+                        && let Some(target) = rules.chains.get(to).filter(|c| c.base.is_some())
                     {
-                        return Err("a base chain cannot be jumped to".to_owned());
+                        let problem = "a base chain cannot be jumped to";
+                        return Err(Refusal::mention(&target.name, problem));
                     }
                 }
             }
@@ -74,14 +76,14 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn chain(&mut self, id: u32) -> Result<(), String> {
+    fn chain(&mut self, id: u32) -> Result<(), Refusal> {
         if self.inside.contains(&id) {
-            return Err("the jumps make a loop".to_owned());
+            return Err(Refusal::whole("the jumps make a loop"));
         }
         if self.inside.len() >= JUMP_STACK_SIZE {
-            return Err(format!(
+            return Err(Refusal::whole(format!(
                 "more than {JUMP_STACK_SIZE} chains jump one into the other"
-            ));
+            )));
         }
         if !self.done.insert((id, self.inside.len())) {
             return Ok(());
@@ -107,7 +109,7 @@ impl Walk<'_> {
     }
 
     /// The `validate` functions of the kernel's expressions.
-    fn stmt(&self, stmt: &Stmt) -> Result<(), String> {
+    fn stmt(&self, stmt: &Stmt) -> Result<(), Refusal> {
         use Hook::*;
         let at = |hooks: &[Hook]| hooks.contains(&self.base.hook);
         let netdev = self.family == TableFamily::Netdev;
@@ -143,9 +145,9 @@ impl Walk<'_> {
             _ => (true, ""),
         };
         if !ok {
-            return Err(format!(
+            return Err(Refusal::whole(format!(
                 "{what} is not possible in a chain of this type and hook"
-            ));
+            )));
         }
         let mut result = Ok(());
         normal::exprs(stmt, &mut |expr| {
@@ -174,9 +176,9 @@ impl Walk<'_> {
                     Expr::Meta(_) => "meta ipsec",
                     _ => "fib",
                 };
-                result = Err(format!(
+                result = Err(Refusal::whole(format!(
                     "{what} is not possible in a chain of this type and hook"
-                ));
+                )));
             }
         });
         result

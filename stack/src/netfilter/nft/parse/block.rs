@@ -6,7 +6,7 @@
 use super::Parser;
 use crate::hook::Hook;
 use crate::netfilter::nft::DataType;
-use crate::netfilter::nft::command::{Action, Cmd, Named, Place};
+use crate::netfilter::nft::command::{Action, Cmd, Named, Place, Places};
 use crate::netfilter::nft::error::{NftError, Pos};
 use crate::netfilter::nft::expr::Elem;
 use crate::netfilter::nft::lex::Kind;
@@ -28,9 +28,10 @@ impl Parser<'_> {
         Ok(self.take("}"))
     }
 
-    pub(super) fn table_block(&mut self, pos: &Pos, create: bool) -> Result<(), NftError> {
+    pub(super) fn table_block(&mut self, create: bool) -> Result<(), NftError> {
         let table = self.table_name()?;
         self.table = table.clone();
+        let places = self.take_places();
         let (mut comment, mut dormant) = (None, None);
         let start = self.commands.len();
         let (mut elements, mut rules) = (Vec::new(), Vec::new());
@@ -38,8 +39,15 @@ impl Parser<'_> {
             self.declare_sets();
             while !self.block_end()? {
                 let pos = self.pos();
+                self.places = Places {
+                    start: self.at,
+                    elems: Vec::new(),
+                    mentions: Vec::new(),
+                    ..places.clone()
+                };
                 let word = self.word("a part of a table")?;
                 let named = |p: &mut Self, what: &str| {
+                    p.places.name = p.at;
                     Ok::<_, NftError>(Named {
                         table: table.clone(),
                         name: p.name(what)?,
@@ -49,18 +57,18 @@ impl Parser<'_> {
                 match word.as_str() {
                     "chain" => {
                         let chain = named(self, "a chain")?;
-                        self.chain_block(&pos, chain, false, &mut rules)?;
+                        self.chain_block(chain, false, &mut rules)?;
                     }
                     "set" | "map" => {
                         let set = named(self, "a set")?;
                         self.expect("{")?;
-                        self.set_block(&pos, set, false, word == "map", &mut elements)?;
+                        self.set_block(set, false, word == "map", &mut elements)?;
                     }
                     "counter" | "quota" | "limit" | "ct" => {
                         self.at -= 1;
                         let kind = self.object_kind()?;
                         let object = named(self, "an object")?;
-                        self.object_block(&pos, kind, object, false)?;
+                        self.object_block(kind, object, false)?;
                     }
                     "comment" => comment = Some(self.comment()?),
                     "flags" => {
@@ -76,7 +84,7 @@ impl Parser<'_> {
         self.commands.insert(
             start,
             Cmd {
-                pos: pos.clone(),
+                places,
                 action: Action::AddTable {
                     table,
                     create,
@@ -114,14 +122,13 @@ impl Parser<'_> {
                 }
             } else if is_set {
                 let (at, is_map) = (self.at, self.is_word("map"));
-                let pos = self.pos();
                 let set = Named {
                     table: self.table.clone(),
                     name: self.peek_at(1).text.clone(),
                     handle: None,
                 };
                 self.at += 3;
-                let _ = self.set_block(&pos, set, false, is_map, &mut Vec::new());
+                let _ = self.set_block(set, false, is_map, &mut Vec::new());
                 self.at = at;
             }
             self.at += 1;
@@ -133,16 +140,15 @@ impl Parser<'_> {
     /// A chain, with or without a block; its rules go to `rules`.
     pub(super) fn chain_block(
         &mut self,
-        pos: &Pos,
         chain: Named,
         create: bool,
         rules: &mut Vec<Cmd>,
     ) -> Result<(), NftError> {
+        let own = self.take_places();
         let mut base: Option<BaseChain> = None;
         let (mut policy, mut comment) = (None, None);
         if self.take("{") {
             while !self.block_end()? {
-                let pos = self.pos();
                 if self.is_word("type") {
                     if base.is_some() {
                         return self.error("the chain has a type already");
@@ -163,11 +169,15 @@ impl Parser<'_> {
                 } else if self.is_word("flags") || self.is_word("devices") {
                     return self.error("is not supported here");
                 } else {
+                    self.places = Places {
+                        start: self.at,
+                        ..own.clone()
+                    };
                     let rule = self.rule()?;
                     let place = Place::Last;
                     let chain = chain.clone();
                     rules.push(Cmd {
-                        pos,
+                        places: self.take_places(),
                         action: Action::AddRule { chain, place, rule },
                     });
                     continue;
@@ -175,20 +185,16 @@ impl Parser<'_> {
                 self.end_of_stmt()?;
             }
         }
-        match (&mut base, policy) {
-            (Some(base), Some(policy)) => base.policy = policy,
-            (None, Some(_)) => {
-                return Err(pos.error("only a base chain (type, hook, priority) has a policy"));
-            }
-            _ => {}
+        if let (Some(base), Some(policy)) = (&mut base, policy) {
+            base.policy = policy;
         }
         self.push(
-            pos.clone(),
+            own,
             Action::AddChain {
                 chain,
                 create,
                 base,
-                policy_given: policy.is_some(),
+                policy,
                 comment,
             },
         );
@@ -300,17 +306,17 @@ impl Parser<'_> {
     /// The inside of a set's block, the opening brace taken.
     pub(super) fn set_block(
         &mut self,
-        pos: &Pos,
         set: Named,
         create: bool,
         is_map: bool,
         elements: &mut Vec<Cmd>,
     ) -> Result<(), NftError> {
+        let own = self.take_places();
         let mut spec = SetSpec {
             is_map,
             ..SetSpec::default()
         };
-        let mut elems: Option<(Pos, Vec<Elem>)> = None;
+        let mut elems: Option<(Places, Vec<Elem>)> = None;
         while !self.block_end()? {
             let pos = self.pos();
             match self.word("a property of a set")?.as_str() {
@@ -368,27 +374,34 @@ impl Parser<'_> {
                     self.expect("=")?;
                     let data = is_map.then_some(spec.data.as_slice());
                     let found = self.set_literal(&spec.key, data, spec.object)?;
-                    elems = Some((pos, found));
+                    let (start, name) = (own.start, own.name);
+                    let places = Places {
+                        start,
+                        name,
+                        table: own.table,
+                        ..self.take_places()
+                    };
+                    elems = Some((places, found));
                 }
                 _ => return Err(pos.error("unknown property of a set")),
             }
             self.end_of_stmt()?;
         }
         if spec.key.is_empty() {
-            return Err(pos.error("the set has no type"));
+            return self.error_at_start(&own, "the set has no type");
         }
         if spec.key.contains(&crate::netfilter::nft::DataType::Verdict) {
-            return Err(pos.error("a verdict cannot be a key"));
+            return self.error_at_start(&own, "a verdict cannot be a key");
         }
         self.sets
             .insert((set.table.clone(), set.name.clone()), spec.clone());
-        if let Some((pos, elems)) = elems {
+        if let Some((places, elems)) = elems {
             let (set, create) = (set.clone(), false);
             let action = Action::AddElements { set, create, elems };
-            elements.push(Cmd { pos, action });
+            elements.push(Cmd { places, action });
         }
         let spec = Box::new(spec);
-        self.push(pos.clone(), Action::AddSet { set, create, spec });
+        self.push(own, Action::AddSet { set, create, spec });
         Ok(())
     }
 
@@ -438,11 +451,11 @@ impl Parser<'_> {
     /// An object, with or without its block.
     pub(super) fn object_block(
         &mut self,
-        pos: &Pos,
         kind: ObjKind,
         object: Named,
         create: bool,
     ) -> Result<(), NftError> {
+        let places = self.take_places();
         let block = self.take("{");
         let mut comment = None;
         if block {
@@ -474,7 +487,7 @@ impl Parser<'_> {
             }
         }
         self.push(
-            pos.clone(),
+            places,
             Action::AddObject {
                 object,
                 create,

@@ -1,8 +1,8 @@
 //! Commands: `add table …`, `delete rule …`, `list ruleset`, and whole `table … { … }` blocks.
 
 use super::Parser;
-use crate::netfilter::nft::command::{Action, Cmd, Named, Place, Scope, TableName};
-use crate::netfilter::nft::error::{NftError, Pos};
+use crate::netfilter::nft::command::{Action, Named, Place, Places, Scope, TableName};
+use crate::netfilter::nft::error::NftError;
 use crate::netfilter::nft::lex::Kind;
 use crate::netfilter::nft::model::TableFamily;
 use crate::netfilter::nft::stmt::ObjKind;
@@ -25,50 +25,71 @@ impl Parser<'_> {
         }
     }
 
-    pub(super) fn push(&mut self, pos: Pos, action: Action) {
-        self.commands.push(Cmd { pos, action });
+    /// Where the words stand of the command that was just read.
+    pub(super) fn take_places(&mut self) -> Places {
+        let next = Places {
+            start: self.places.start,
+            ..Places::default()
+        };
+        std::mem::replace(&mut self.places, next)
     }
 
     fn command(&mut self) -> Result<(), NftError> {
-        let pos = self.pos();
+        self.places = Places {
+            start: self.at,
+            name: self.at,
+            ..Places::default()
+        };
         let verb = self.peek().text.clone();
         let quoted = self.peek().kind != Kind::Word;
         match verb.as_str() {
             _ if quoted => self.error("expected a command"),
             "add" | "create" => {
                 self.next();
-                self.add(&pos, verb == "create")
+                self.add(verb == "create")
             }
             "insert" => {
                 self.next();
                 self.take_word("rule");
-                self.rule_command(&pos, true)
+                self.rule_command(true)
             }
             "replace" => {
                 self.next();
                 self.take_word("rule");
-                self.replace(&pos)
+                self.replace()
             }
-            "delete" | "destroy" => {
+            "delete" => {
                 self.next();
-                self.delete(&pos, verb == "delete")
+                self.delete()
             }
             "flush" | "reset" | "list" => {
                 self.next();
-                self.scoped(&pos, &verb)
+                self.scoped(&verb)
+            }
+            "get" => {
+                self.next();
+                self.get()
+            }
+            // What it tells is for the eye.
+            "describe" => {
+                while !self.at_end() {
+                    self.next();
+                }
+                Ok(())
             }
             "rename" => {
                 self.next();
                 self.expect_word("chain")?;
                 let chain = self.named("a chain")?;
                 let to = self.name("a chain")?;
-                self.push(pos, Action::RenameChain { chain, to });
+                let places = self.take_places();
+                self.push(places, Action::RenameChain { chain, to });
                 Ok(())
             }
             "include" => self.error("include is not supported: there are no files here"),
             // A command without a verb adds.
             "table" | "chain" | "rule" | "set" | "map" | "element" | "counter" | "quota"
-            | "limit" | "ct" => self.add(&pos, false),
+            | "limit" | "ct" => self.add(false),
             _ => self.error("unknown command"),
         }
     }
@@ -92,6 +113,7 @@ impl Parser<'_> {
 
     pub(super) fn table_name(&mut self) -> Result<TableName, NftError> {
         let family = self.family()?;
+        (self.places.table, self.places.name) = (self.at, self.at);
         let name = self.name("a table")?;
         Ok(TableName { family, name })
     }
@@ -101,6 +123,7 @@ impl Parser<'_> {
         let table = self.table_name()?;
         self.table = table.clone();
         if self.take_word("handle") {
+            self.places.name = self.at;
             let handle = self.number("a handle", u64::MAX)?;
             return Ok(Named {
                 table,
@@ -108,6 +131,7 @@ impl Parser<'_> {
                 handle: Some(handle),
             });
         }
+        self.places.name = self.at;
         let name = self.name(what)?;
         Ok(Named {
             table,
@@ -116,18 +140,18 @@ impl Parser<'_> {
         })
     }
 
-    fn add(&mut self, pos: &Pos, create: bool) -> Result<(), NftError> {
+    fn add(&mut self, create: bool) -> Result<(), NftError> {
         let kind = self.peek().text.clone();
         match kind.as_str() {
             "table" => {
                 self.next();
-                self.table_block(pos, create)
+                self.table_block(create)
             }
             "chain" => {
                 self.next();
                 let chain = self.named("a chain")?;
                 let mut rules = Vec::new();
-                self.chain_block(pos, chain, create, &mut rules)?;
+                self.chain_block(chain, create, &mut rules)?;
                 self.commands.append(&mut rules);
                 Ok(())
             }
@@ -136,43 +160,59 @@ impl Parser<'_> {
                 let set = self.named("a set")?;
                 let mut elements = Vec::new();
                 self.expect("{")?;
-                self.set_block(pos, set, create, kind == "map", &mut elements)?;
+                self.set_block(set, create, kind == "map", &mut elements)?;
                 self.commands.append(&mut elements);
                 Ok(())
             }
             "element" => {
                 self.next();
                 let (set, elems) = self.elements()?;
-                self.push(pos.clone(), Action::AddElements { set, create, elems });
+                let places = self.take_places();
+                self.push(places, Action::AddElements { set, create, elems });
                 Ok(())
             }
             "counter" | "quota" | "limit" | "ct" => {
                 let kind = self.object_kind()?;
                 let object = self.named("an object")?;
-                self.object_block(pos, kind, object, create)
+                self.object_block(kind, object, create)
             }
             "flowtable" | "secmark" | "synproxy" => self.error("is not supported"),
             _ => {
                 self.take_word("rule");
-                self.rule_command(pos, false)
+                self.rule_command(false)
             }
         }
     }
 
     /// `element TABLE SET { … }` behind the word `element`.
     fn elements(&mut self) -> Result<(Named, Vec<crate::netfilter::nft::expr::Elem>), NftError> {
-        let pos = self.peek_at(1).pos();
         let set = self.named("a set")?;
         let Some(spec) = self.set_spec(&set.name) else {
-            return Err(Pos {
-                word: set.name,
-                ..pos
-            }
-            .error("there is no such set in this table"));
+            let pos = self.tokens[self.places.name].pos();
+            return Err(pos.error("there is no such set in this table"));
         };
         let data = spec.is_map.then_some(spec.data.as_slice());
         let elems = self.set_literal(&spec.key, data, spec.object)?;
         Ok((set, elems))
+    }
+
+    /// The same, of elements that are there already.
+    fn elements_by_key(
+        &mut self,
+    ) -> Result<(Named, Vec<crate::netfilter::nft::expr::Elem>), NftError> {
+        self.by_key = true;
+        let elements = self.elements();
+        self.by_key = false;
+        elements
+    }
+
+    /// `get element`
+    fn get(&mut self) -> Result<(), NftError> {
+        self.expect_word("element")?;
+        let (set, elems) = self.elements_by_key()?;
+        let places = self.take_places();
+        self.push(places, Action::GetElements { set, elems });
+        Ok(())
     }
 
     pub(super) fn object_kind(&mut self) -> Result<ObjKind, NftError> {
@@ -197,11 +237,12 @@ impl Parser<'_> {
     }
 
     /// `[family] table chain [position] statements`
-    fn rule_command(&mut self, pos: &Pos, insert: bool) -> Result<(), NftError> {
+    fn rule_command(&mut self, insert: bool) -> Result<(), NftError> {
         let chain = self.named("a chain")?;
         let mut place = if insert { Place::First } else { Place::Last };
         for (word, index) in [("handle", false), ("position", false), ("index", true)] {
             if self.take_word(word) {
+                self.places.rule = self.at;
                 let n = self.number(word, u64::MAX)?;
                 place = match (insert, index) {
                     (true, true) => Place::BeforeIndex(n),
@@ -212,26 +253,31 @@ impl Parser<'_> {
             }
         }
         let rule = self.rule()?;
-        self.push(pos.clone(), Action::AddRule { chain, place, rule });
+        let places = self.take_places();
+        self.push(places, Action::AddRule { chain, place, rule });
         Ok(())
     }
 
-    fn replace(&mut self, pos: &Pos) -> Result<(), NftError> {
+    fn replace(&mut self) -> Result<(), NftError> {
         let chain = self.named("a chain")?;
         self.expect_word("handle")?;
+        self.places.rule = self.at;
         let place = Place::Instead(self.number("a handle", u64::MAX)?);
         let rule = self.rule()?;
-        self.push(pos.clone(), Action::AddRule { chain, place, rule });
+        let places = self.take_places();
+        self.push(places, Action::AddRule { chain, place, rule });
         Ok(())
     }
 
-    fn delete(&mut self, pos: &Pos, must_exist: bool) -> Result<(), NftError> {
+    fn delete(&mut self) -> Result<(), NftError> {
         let action = match self.peek().text.as_str() {
             "table" => {
                 self.next();
                 // By handle there is a family at most: `delete table ip handle 3`.
                 let family = self.family()?;
-                let (name, handle) = if self.take_word("handle") {
+                let by_handle = self.take_word("handle");
+                (self.places.table, self.places.name) = (self.at, self.at);
+                let (name, handle) = if by_handle {
                     (String::new(), Some(self.number("a handle", u64::MAX)?))
                 } else {
                     (self.name("a table")?, None)
@@ -239,48 +285,45 @@ impl Parser<'_> {
                 Action::DeleteTable {
                     table: TableName { family, name },
                     handle,
-                    must_exist,
                 }
             }
             "chain" => {
                 self.next();
                 let chain = self.named("a chain")?;
-                Action::DeleteChain { chain, must_exist }
+                Action::DeleteChain { chain }
             }
             "rule" => {
                 self.next();
                 let chain = self.named("a chain")?;
                 self.expect_word("handle")?;
+                self.places.rule = self.at;
                 let handle = self.number("a handle", u64::MAX)?;
                 Action::DeleteRule { chain, handle }
             }
             "set" | "map" => {
                 self.next();
                 let set = self.named("a set")?;
-                Action::DeleteSet { set, must_exist }
+                Action::DeleteSet { set }
             }
             "element" => {
                 self.next();
-                let (set, elems) = self.elements()?;
+                let (set, elems) = self.elements_by_key()?;
                 Action::DeleteElements { set, elems }
             }
             "counter" | "quota" | "limit" | "ct" => {
                 let kind = self.object_kind()?;
                 let object = self.named("an object")?;
-                Action::DeleteObject {
-                    kind,
-                    object,
-                    must_exist,
-                }
+                Action::DeleteObject { kind, object }
             }
             _ => return self.error("cannot be deleted"),
         };
-        self.push(pos.clone(), action);
+        let places = self.take_places();
+        self.push(places, action);
         Ok(())
     }
 
     /// `list`, `flush` and `reset`.
-    fn scoped(&mut self, pos: &Pos, verb: &str) -> Result<(), NftError> {
+    fn scoped(&mut self, verb: &str) -> Result<(), NftError> {
         let mut handles = false;
         while self.is("-") {
             // `list -a ruleset` as in `nft -a list ruleset`.
@@ -297,9 +340,28 @@ impl Parser<'_> {
             "table" => Scope::Table(self.table_name()?),
             "chain" => Scope::Chain(self.named("a chain")?),
             "set" | "map" => Scope::Set(self.named("a set")?),
-            "counters" => Scope::Objects(self.optional_family(), ObjKind::Counter),
-            "quotas" => Scope::Objects(self.optional_family(), ObjKind::Quota),
-            "limits" => Scope::Objects(self.optional_family(), ObjKind::Limit),
+            "counters" => self.objects(ObjKind::Counter)?,
+            "quotas" => self.objects(ObjKind::Quota)?,
+            "limits" => self.objects(ObjKind::Limit)?,
+            "ct" => {
+                self.at -= 1;
+                let kind = self.object_kind()?;
+                match self.is_word("table") {
+                    true => self.objects(kind)?,
+                    false => Scope::Object(kind, self.named("an object")?),
+                }
+            }
+            "meters" => Scope::Meters(self.optional_family()),
+            "meter" => Scope::Set(self.named("a meter")?),
+            // Offloaded flows, synproxies, security marks: there are none.
+            "flowtables" | "synproxys" | "secmarks" => Scope::Nothing(self.optional_family()),
+            // Functions that the kernel has at its hooks: for the eye.
+            "hooks" => {
+                while !self.at_end() {
+                    self.next();
+                }
+                return Ok(());
+            }
             "counter" => Scope::Object(ObjKind::Counter, self.named("a counter")?),
             "quota" => Scope::Object(ObjKind::Quota, self.named("a quota")?),
             "limit" => Scope::Object(ObjKind::Limit, self.named("a limit")?),
@@ -313,19 +375,32 @@ impl Parser<'_> {
                 scope,
                 Scope::Ruleset(_) | Scope::Table(_) | Scope::Chain(_) | Scope::Set(_)
             ),
-            "reset" => matches!(scope, Scope::Objects(..) | Scope::Object(..)),
+            "reset" => matches!(
+                scope,
+                Scope::Objects(..) | Scope::ObjectsOf(..) | Scope::Object(..)
+            ),
             _ => true,
         };
         if !possible {
-            return Err(pos.error(format!("cannot {verb} this")));
+            let places = self.take_places();
+            return self.error_at_start(&places, format!("cannot {verb} this"));
         }
         let action = match verb {
             "flush" => Action::Flush(scope),
             "reset" => Action::Reset(scope),
             _ => Action::List { scope, handles },
         };
-        self.push(pos.clone(), action);
+        let places = self.take_places();
+        self.push(places, action);
         Ok(())
+    }
+
+    /// `counters [FAMILY]`, `counters table [FAMILY] NAME`
+    fn objects(&mut self, kind: ObjKind) -> Result<Scope, NftError> {
+        if self.take_word("table") {
+            return Ok(Scope::ObjectsOf(kind, self.table_name()?));
+        }
+        Ok(Scope::Objects(self.optional_family(), kind))
     }
 
     fn optional_family(&mut self) -> Option<TableFamily> {

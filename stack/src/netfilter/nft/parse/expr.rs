@@ -58,7 +58,7 @@ impl Parser<'_> {
                 return self.error("the type of the map's data is not known here");
             }
             let elems = self.set_literal(&types, Some(data), None)?;
-            SetRef::Anonymous(normal::anonymous(elems, &types))
+            SetRef::Anonymous(self.anonymous(elems, &types)?)
         };
         Ok(Expr::Map(Box::new(key), set))
     }

@@ -14,7 +14,7 @@ mod value;
 pub(crate) use stmt::{LOG_FLAGS, LOG_LEVELS, TIME_UNITS, default_reject, single};
 pub(crate) use value::type_names;
 
-use super::command::{Cmd, TableName};
+use super::command::{Action, Cmd, Places, TableName};
 use super::error::{NftError, Pos};
 use super::lex::{Kind, Token, lex};
 use super::model::{SetSpec, TableFamily};
@@ -40,11 +40,15 @@ pub(crate) struct Parser<'a> {
     sets: BTreeMap<(TableName, String), SetSpec>,
     /// Table whose rule or set is being read.
     table: TableName,
+    /// Where the words of the command stand that is being read.
+    places: Places,
+    /// Elements are named, not declared: a map's need no data.
+    by_key: bool,
     commands: Vec<Cmd>,
 }
 
-/// Reads a whole text.
-pub(crate) fn parse(text: &str, known: &dyn Known) -> Result<Vec<Cmd>, NftError> {
+/// Reads a whole text: its commands, and the tokens that their [`Places`] are numbers of.
+pub(crate) fn parse(text: &str, known: &dyn Known) -> Result<(Vec<Cmd>, Vec<Token>), NftError> {
     let tokens = define::expand(lex(text)?)?;
     let mut parser = Parser {
         tokens,
@@ -56,10 +60,12 @@ pub(crate) fn parse(text: &str, known: &dyn Known) -> Result<Vec<Cmd>, NftError>
             family: TableFamily::Ip,
             name: String::new(),
         },
+        places: Places::default(),
+        by_key: false,
         commands: Vec::new(),
     };
     parser.text()?;
-    Ok(parser.commands)
+    Ok((parser.commands, parser.tokens))
 }
 
 impl Parser<'_> {
@@ -87,6 +93,25 @@ impl Parser<'_> {
 
     fn error<T>(&self, problem: impl Into<String>) -> Result<T, NftError> {
         Err(self.pos().error(problem))
+    }
+
+    /// An error at the command's first word.
+    fn error_at_start<T>(
+        &self,
+        places: &Places,
+        problem: impl Into<String>,
+    ) -> Result<T, NftError> {
+        Err(self.tokens[places.start].pos().error(problem))
+    }
+
+    fn push(&mut self, places: Places, action: Action) {
+        self.commands.push(Cmd { places, action });
+    }
+
+    /// The name of a chain or an object, which is looked up when the command is carried out.
+    fn mention(&mut self, name: String, at: usize) -> String {
+        self.places.mentions.push((name.clone(), at));
+        name
     }
 
     fn is(&self, punct: &str) -> bool {

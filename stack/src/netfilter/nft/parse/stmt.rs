@@ -161,7 +161,7 @@ impl Parser<'_> {
             return Ok(Stmt::Vmap(key, set));
         }
         let elems = self.set_literal(&types, Some(&[DataType::Verdict]), None)?;
-        let elems = normal::anonymous(elems, &types);
+        let elems = self.anonymous(elems, &types)?;
         Ok(Stmt::Vmap(key, SetRef::Anonymous(elems)))
     }
 
@@ -244,12 +244,13 @@ impl Parser<'_> {
                 set
             } else {
                 let elems = self.set_literal(&types, Some(&[]), Some(kind))?;
-                SetRef::Anonymous(normal::anonymous(elems, &types))
+                SetRef::Anonymous(self.anonymous(elems, &types)?)
             };
             return Ok(Stmt::ObjectMap(kind, key, set));
         }
         self.at = before;
-        Ok(Stmt::Object(kind, self.string("an object")?))
+        let name = self.string("an object")?;
+        Ok(Stmt::Object(kind, self.mention(name, before)))
     }
 
     /// `meter NAME [size N] { key [timeout T] statement }`

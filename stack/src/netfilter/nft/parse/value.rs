@@ -9,6 +9,7 @@ use crate::netfilter::nft::expr::{
 };
 use crate::netfilter::nft::lex::Kind;
 use crate::netfilter::nft::normal;
+use crate::netfilter::nft::set::{Elements, Refused};
 use crate::netfilter::nft::stmt::ObjKind;
 use crate::netfilter::nft::stmt::Rhs;
 
@@ -140,11 +141,7 @@ impl Parser<'_> {
                 Part::Range(low, high)
             });
         }
-        let is_address = matches!(
-            t,
-            DataType::Ipv4Addr | DataType::Ipv6Addr | DataType::EtherAddr
-        );
-        if is_address && self.take("/") {
+        if !t.is_string() && !t.is_bitmask() && self.take("/") {
             let len = self.number("a prefix length", t.bits().into())? as u32;
             let host = prefix_host_mask(t.bits(), len);
             return Ok(if host == 0 {
@@ -175,8 +172,11 @@ impl Parser<'_> {
     pub(super) fn rhs(&mut self, types: &[DataType]) -> Result<Rhs, NftError> {
         if self.is("{") {
             let elems = self.set_literal(types, None, None)?;
-            // A set of one is no set.
+            // A set of one is no set; one that became one by merging is.
+            let single = elems.len() == 1;
+            let elems = self.anonymous(elems, types)?;
             if let ([t], [elem]) = (types, elems.as_slice())
+                && single
                 && let [part] = elem.key.as_slice()
                 && *elem == Elem::new(vec![*part])
             {
@@ -185,7 +185,7 @@ impl Parser<'_> {
                     part => Rhs::Parts(vec![part]),
                 });
             }
-            return Ok(Rhs::Set(SetRef::Anonymous(normal::anonymous(elems, types))));
+            return Ok(Rhs::Set(SetRef::Anonymous(elems)));
         }
         if self.is("@") {
             return Ok(Rhs::Set(self.set_name(types)?));
@@ -241,18 +241,40 @@ impl Parser<'_> {
         objects: Option<ObjKind>,
     ) -> Result<Vec<Elem>, NftError> {
         self.expect("{")?;
-        let mut elems = Vec::new();
+        let (mut elems, mut places) = (Vec::new(), Vec::new());
         loop {
             self.skip_newlines();
             if self.take("}") {
+                self.places.elems = places;
                 return Ok(elems);
             }
+            places.push(self.at);
             elems.push(self.elem(types, data, objects)?);
             self.skip_newlines();
             if !self.take(",") && !self.is("}") {
                 return self.error("expected , or }");
             }
         }
+    }
+
+    /// The elements of the literal that was just read, as a rule keeps them.
+    pub(super) fn anonymous(
+        &mut self,
+        elems: Vec<Elem>,
+        types: &[DataType],
+    ) -> Result<Vec<Elem>, NftError> {
+        let places = std::mem::take(&mut self.places.elems);
+        let bits: Vec<u32> = types.iter().map(|t| t.bits()).collect();
+        // Plain intervals without data are merged.
+        let merged = types.len() == 1 && elems.iter().all(|e| e.data.is_none());
+        if !merged && let Some((i, refused)) = Elements::first_refused(&bits, &elems) {
+            let at = places.get(i).copied().unwrap_or(self.at);
+            return Err(self.tokens[at].pos().error(match refused {
+                Refused::Exists(_) => "the same key twice in one map",
+                _ => "the interval overlaps with another one",
+            }));
+        }
+        Ok(normal::anonymous(elems, types))
     }
 
     fn elem(
@@ -283,13 +305,18 @@ impl Parser<'_> {
             }
         }
         match data {
+            Some(_) if self.by_key && !self.is(":") => Ok(elem),
             None if self.is(":") => self.error("a set's elements have no data"),
             None => Ok(elem),
             Some(types) => {
                 self.expect(":")?;
                 self.skip_newlines();
                 elem.data = Some(match (types, objects) {
-                    (_, Some(kind)) => ElemData::Object(kind, self.string("an object")?),
+                    (_, Some(kind)) => {
+                        let at = self.at;
+                        let name = self.string("an object")?;
+                        ElemData::Object(kind, self.mention(name, at))
+                    }
                     ([DataType::Verdict], _) => ElemData::Verdict(self.verdict()?),
                     (types, _) => ElemData::Value(self.parts(types)?, types.to_vec()),
                 });
@@ -306,11 +333,18 @@ impl Parser<'_> {
             "drop" => VerdictExpr::Drop,
             "continue" => VerdictExpr::Continue,
             "return" => VerdictExpr::Return,
-            "jump" => VerdictExpr::Jump(self.name("a chain")?),
-            "goto" => VerdictExpr::Goto(self.name("a chain")?),
+            "jump" => VerdictExpr::Jump(self.target()?),
+            "goto" => VerdictExpr::Goto(self.target()?),
             "queue" => return Err(pos.error("queue is not supported")),
             _ => return Err(pos.error("is no verdict")),
         })
+    }
+
+    /// The chain that a verdict leads to.
+    fn target(&mut self) -> Result<String, NftError> {
+        let at = self.at;
+        let name = self.name("a chain")?;
+        Ok(self.mention(name, at))
     }
 }
 

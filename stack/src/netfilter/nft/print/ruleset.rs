@@ -181,18 +181,21 @@ impl Printer<'_> {
             (spec.interval, "interval"),
             (spec.has_timeout, "timeout"),
         ];
-        if flags.iter().any(|(set, _)| *set) {
+        // A timeout says the flag alone (set_print_declaration()).
+        let said =
+            |(set, word): &(bool, &str)| *set && (*word != "timeout" || spec.timeout.is_none());
+        if flags.iter().any(said) {
             out.push_str("\t\tflags ");
             let set = flags.iter().filter(|(set, _)| *set);
             separated(set, ",", out, |(_, word), out| out.push_str(word));
             out.push('\n');
         }
-        for stmt in &spec.stmts {
+        if !spec.stmts.is_empty() {
             out.push_str("\t\t");
-            match stmt {
+            separated(spec.stmts.iter(), " ", out, |stmt, out| match stmt {
                 Stmt::Counter { .. } => out.push_str("counter"),
                 stmt => self.stmt(stmt, None, out),
-            }
+            });
             out.push('\n');
         }
         for (word, time) in [("timeout", spec.timeout), ("gc-interval", spec.gc_interval)] {

@@ -40,6 +40,16 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// The element is added again, as `again`, to a set whose elements live `default` milliseconds: another life takes the old one's place
+    /// (`nft_add_set_elem()`, `NFT_TRANS_UPD_TIMEOUT`).
+    pub fn renew(&mut self, again: Slot, default: Option<u64>) {
+        let life = |elem: &Elem| elem.timeout.or(default);
+        if life(&self.elem) != life(&again.elem) || again.elem.expires.is_some() {
+            self.elem.timeout = again.elem.timeout;
+            self.expires = again.expires;
+        }
+    }
+
     fn is_alive(&self, now: Ps) -> bool {
         self.expires.is_none_or(|at| now < at)
     }
@@ -59,7 +69,7 @@ enum Index {
 pub(crate) enum Refused {
     /// The same key is there already; the number of its slot.
     Exists(u32),
-    /// Its interval overlaps with another one.
+    /// Its interval overlaps with another one; of concatenations: one of its ends is found already.
     Overlaps,
     /// The set has as many elements as it may.
     Full,
@@ -97,11 +107,6 @@ impl Elements {
         }
     }
 
-    /// Whether keys may be ranges.
-    pub fn is_interval(&self) -> bool {
-        matches!(self.index, Index::Intervals(_) | Index::Ranges(_))
-    }
-
     pub fn slot(&self, at: u32) -> Option<&Slot> {
         self.slots.get(at as usize)?.as_ref()
     }
@@ -118,6 +123,7 @@ impl Elements {
     /// Finds the living element that `key`, one value a field, falls into.
     #[inline]
     pub fn lookup(&self, key: &[u128], now: Ps) -> Option<u32> {
+        let alive = |at: &u32| self.slot(*at).is_some_and(|s| s.is_alive(now));
         let found = match &self.index {
             Index::One(map) => key.first().and_then(|k| map.get(k)).copied(),
             Index::Many(map) => map.get(key).copied(),
@@ -128,9 +134,8 @@ impl Elements {
                 let (_, hi, slot) = sorted[at];
                 (*k <= hi).then_some(slot)
             }),
-            Index::Ranges(ranges) => ranges.find(key),
+            Index::Ranges(ranges) => ranges.find(key, |at| alive(&at)),
         };
-        let alive = |at: &u32| self.slot(*at).is_some_and(|s| s.is_alive(now));
         found.filter(alive).or(self.catch_all.filter(alive))
     }
 
@@ -139,8 +144,9 @@ impl Elements {
         fields.map(|(part, bits)| part.bounds(*bits)).collect()
     }
 
-    /// The element with exactly this key, living or not.
-    pub fn find(&self, key: &[Part]) -> Option<u32> {
+    /// The element with exactly this key, living or not; among concatenated ranges the oldest living one that the first value of `key` falls
+    /// into, which is what `nft_pipapo_deactivate()` takes.
+    pub fn find(&self, key: &[Part], now: Ps) -> Option<u32> {
         if key.is_empty() {
             return self.catch_all;
         }
@@ -156,44 +162,62 @@ impl Elements {
                 let at = sorted.binary_search_by_key(&lo, |(lo, _, _)| *lo).ok()?;
                 (sorted[at].1 == hi).then_some(sorted[at].2)
             }
-            Index::Ranges(ranges) => ranges.exact(&bounds),
+            Index::Ranges(_) => {
+                let first: Vec<u128> = bounds.iter().map(|(lo, _)| *lo).collect();
+                self.lookup(&first, now)
+                    .filter(|at| Some(*at) != self.catch_all)
+            }
         }
     }
 
-    /// The elements whose keys have values in common with `key`.
+    /// `nft_pipapo_insert()`: neither end of `key` may be found already, so a special case is added before the rule that it is taken from, and
+    /// never behind.
+    fn clash(&self, ranges: &Ranges, key: &[Part], now: Ps) -> Result<(), Refused> {
+        let bounds = self.bounds(key);
+        let (first, last): (Vec<u128>, Vec<u128>) = bounds.iter().copied().unzip();
+        let alive = |at: u32| self.slot(at).is_some_and(|s| s.is_alive(now));
+        let same = |at| {
+            self.slot(at)
+                .is_some_and(|s| self.bounds(&s.elem.key) == bounds)
+        };
+        match ranges
+            .find(&first, alive)
+            .or_else(|| ranges.find(&last, alive))
+        {
+            None => Ok(()),
+            Some(at) if same(at) => Err(Refused::Exists(at)),
+            Some(_) => Err(Refused::Overlaps),
+        }
+    }
+
+    /// The elements of a set of plain intervals whose keys have values in common with `key`.
     pub fn overlapping(&self, key: &[Part]) -> Vec<u32> {
         let bounds = self.bounds(key);
-        match &self.index {
-            Index::Intervals(sorted) => {
-                let Some(&(lo, hi)) = bounds.first() else {
-                    return Vec::new();
-                };
-                let from = sorted.partition_point(|(_, h, _)| *h < lo);
-                sorted[from..]
-                    .iter()
-                    .take_while(|(l, _, _)| *l <= hi)
-                    .map(|(_, _, slot)| *slot)
-                    .collect()
-            }
-            Index::Ranges(ranges) => ranges.overlapping(&bounds),
-            _ => self.find(key).into_iter().collect(),
-        }
+        let (Index::Intervals(sorted), Some(&(lo, hi))) = (&self.index, bounds.first()) else {
+            return Vec::new();
+        };
+        let from = sorted.partition_point(|(_, h, _)| *h < lo);
+        sorted[from..]
+            .iter()
+            .take_while(|(l, _, _)| *l <= hi)
+            .map(|(_, _, slot)| *slot)
+            .collect()
     }
 
     /// Adds an element; a dead one with the same key makes room.
     pub fn insert(&mut self, slot: Slot, now: Ps) -> Result<u32, Refused> {
-        if let Some(at) = self.find(&slot.elem.key) {
+        if let (Index::Ranges(ranges), false) = (&self.index, slot.elem.key.is_empty()) {
+            self.clash(ranges, &slot.elem.key, now)?;
+        } else if let Some(at) = self.find(&slot.elem.key, now) {
             match self.slot(at) {
                 Some(old) if old.is_alive(now) => return Err(Refused::Exists(at)),
                 _ => self.remove(at),
             }
         }
-        if self.is_interval() {
-            for at in self.overlapping(&slot.elem.key) {
-                match self.slot(at) {
-                    Some(old) if old.is_alive(now) => return Err(Refused::Overlaps),
-                    _ => self.remove(at),
-                }
+        for at in self.overlapping(&slot.elem.key) {
+            match self.slot(at) {
+                Some(old) if old.is_alive(now) => return Err(Refused::Overlaps),
+                _ => self.remove(at),
             }
         }
         if self.len >= self.max {
@@ -262,6 +286,26 @@ impl Elements {
         }
     }
 
+    /// The first of `elems`, in this order, that a set of keys of `bits` does not take, and why not.
+    pub fn first_refused(bits: &[u32], elems: &[Elem]) -> Option<(usize, Refused)> {
+        let ranges = |e: &Elem| e.key.iter().any(|p| !matches!(p, Part::Value(_)));
+        let mut set = Self::new(bits, elems.iter().any(ranges), None, 0);
+        elems.iter().enumerate().find_map(|(i, elem)| {
+            let slot = Slot {
+                elem: elem.clone(),
+                data: Data::None,
+                state: Vec::new(),
+                expires: None,
+            };
+            let refused = set.insert(slot, 0).err()?;
+            let same = |at| set.slot(at).is_some_and(|s| s.elem.data == elem.data);
+            match refused {
+                Refused::Exists(at) if same(at) => None,
+                refused => Some((i, refused)),
+            }
+        })
+    }
+
     /// Takes out what has ended (`nft_rhash_gc()`).
     pub fn collect(&mut self, now: Ps) {
         for at in 0..self.slots.len() {
@@ -272,8 +316,15 @@ impl Elements {
     }
 
     pub fn clear(&mut self) {
-        for at in 0..self.slots.len() {
-            self.remove(at as u32);
+        self.retain(|_| false);
+    }
+
+    /// Takes out the slots that are not to `stay`.
+    pub fn retain(&mut self, stay: impl Fn(u32) -> bool) {
+        for at in 0..self.slots.len() as u32 {
+            if !stay(at) {
+                self.remove(at);
+            }
         }
     }
 
@@ -339,6 +390,51 @@ mod tests {
         assert_eq!(set.lookup(&[6], 0), None);
     }
 
+    /// What a 6.18 kernel did with `ip saddr . tcp dport` and these ranges, one after the other.
+    #[test]
+    fn a_special_case_comes_before_its_rule() {
+        let key = |a: u128, n: u128, from: u128, to: u128| {
+            vec![Part::Range(a, a + n), Part::Range(from, to)]
+        };
+        let mut set = Elements::new(&[32, 16], true, None, 1);
+        let special = set.insert(slot(key(0x0a00_0000, 0xff, 80, 80)), 0).unwrap();
+        let starts_inside = slot(key(0x0a00_0000, 0xffff, 80, 90));
+        assert_eq!(set.insert(starts_inside, 0), Err(Refused::Overlaps));
+        let rule = set
+            .insert(slot(key(0x0a00_0000, 0xffff, 1, 100)), 0)
+            .unwrap();
+        for inside in [key(0x0a00_0005, 0, 80, 80), key(0x0a00_0000, 0x7f, 70, 90)] {
+            assert_eq!(set.insert(slot(inside), 0), Err(Refused::Overlaps));
+        }
+        let again = slot(key(0x0a00_0000, 0xff, 80, 80));
+        assert_eq!(set.insert(again, 0), Err(Refused::Exists(special)));
+        set.build();
+        assert_eq!(set.lookup(&[0x0a00_0009, 80], 0), Some(special));
+        assert_eq!(set.lookup(&[0x0a00_0009, 81], 0), Some(rule));
+        // Taken away by any of its keys, the special case first.
+        let value = [Part::Value(0x0a00_0007), Part::Value(80)];
+        assert_eq!(set.find(&value, 0), Some(special));
+        set.remove(special);
+        assert_eq!(set.find(&value, 0), Some(rule));
+        assert_eq!(
+            set.find(&[Part::Value(0x0b00_0000), Part::Value(80)], 0),
+            None
+        );
+    }
+
+    #[test]
+    fn a_special_case_that_ended_is_passed_over() {
+        let range = |hi| vec![Part::Range(5, hi), Part::Value(1)];
+        let mut set = Elements::new(&[16, 16], true, None, 1);
+        let mut short = slot(vec![Part::Value(6), Part::Value(1)]);
+        short.expires = Some(100);
+        let short = set.insert(short, 0).unwrap();
+        let rule = set.insert(slot(range(9)), 0).unwrap();
+        set.build();
+        assert_eq!(set.lookup(&[6, 1], 99), Some(short));
+        assert_eq!(set.lookup(&[6, 1], 100), Some(rule));
+    }
+
     proptest! {
         /// Concatenated ranges give what a search through all of them gives.
         #[test]
@@ -363,6 +459,7 @@ mod tests {
             }
             set.build();
             for (x, y) in probes {
+                // They may overlap: the oldest one counts.
                 let expected = kept.iter().find(|(_, a, b)| a.contains(&x) && b.contains(&y));
                 prop_assert_eq!(set.lookup(&[x, y], 0), expected.map(|(at, _, _)| *at));
             }

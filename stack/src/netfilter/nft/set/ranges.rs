@@ -1,7 +1,7 @@
 //! Elements whose keys are ranges in several fields.
 //!
 //! For every field the ends of all ranges cut the numbers into pieces; a piece knows, as a bit map, which elements cover it. A lookup
-//! finds the piece of each field by binary search and joins the bit maps.
+//! finds the piece of each field by binary search and joins the bit maps. Where elements overlap the oldest is found.
 
 use super::MAX_FIELDS;
 
@@ -44,19 +44,17 @@ impl Ranges {
         self.stale = true;
     }
 
-    pub fn exact(&self, bounds: &[(u128, u128)]) -> Option<u32> {
-        let same = self.entries.iter().find(|(b, _)| **b == *bounds);
-        same.map(|(_, slot)| *slot)
-    }
-
-    pub fn overlapping(&self, bounds: &[(u128, u128)]) -> Vec<u32> {
-        let meets = |own: &[(u128, u128)]| {
-            own.iter()
-                .zip(bounds)
-                .all(|((lo, hi), (l, h))| lo <= h && l <= hi)
+    /// Slots of the entries that `point` falls into, the oldest first.
+    pub fn containing<'a>(
+        &'a self,
+        point: impl Fn(usize) -> u128 + 'a,
+    ) -> impl Iterator<Item = u32> {
+        let inside = move |own: &Bounds| {
+            let mut fields = own.iter().enumerate();
+            fields.all(|(i, (lo, hi))| (*lo..=*hi).contains(&point(i)))
         };
-        let found = self.entries.iter().filter(|(own, _)| meets(own));
-        found.map(|(_, slot)| *slot).collect()
+        let found = self.entries.iter().filter(move |(own, _)| inside(own));
+        found.map(|(_, slot)| *slot)
     }
 
     /// Cuts the fields into pieces again when elements came or went.
@@ -86,13 +84,12 @@ impl Ranges {
         }
     }
 
-    pub fn find(&self, key: &[u128]) -> Option<u32> {
+    /// The oldest entry that `key` falls into and that `counts`.
+    pub fn find(&self, key: &[u128], counts: impl Fn(u32) -> bool) -> Option<u32> {
         if self.stale {
             // Between two builds nothing is looked up by packets; be right anyway.
-            let inside =
-                |own: &[(u128, u128)]| own.iter().zip(key).all(|((lo, hi), k)| lo <= k && k <= hi);
-            let found = self.entries.iter().find(|(own, _)| inside(own));
-            return found.map(|(_, slot)| *slot);
+            let point = |i: usize| key.get(i).copied().unwrap_or_default();
+            return self.containing(point).find(|slot| counts(*slot));
         }
         let mut pieces = [0; MAX_FIELDS];
         for ((field, k), piece) in self.fields.iter().zip(key).zip(&mut pieces) {
@@ -107,9 +104,13 @@ impl Ranges {
                     .copied()
                     .unwrap_or(0);
             }
-            if common != 0 {
+            while common != 0 {
                 let n = word * 64 + common.trailing_zeros() as usize;
-                return self.entries.get(n).map(|(_, slot)| *slot);
+                let (_, slot) = self.entries.get(n)?;
+                if counts(*slot) {
+                    return Some(*slot);
+                }
+                common &= common - 1;
             }
         }
         None
