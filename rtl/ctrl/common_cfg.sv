@@ -210,6 +210,9 @@ module common_cfg
     lost_messages_q <= rst_ni && lost_i[NumQueues];
     settled_q       <= busy_o ? queue_idle_i | lost_i[NumQueues-1:0] : '0;
     messages_idle_q <= device_idle_i || lost_i[NumQueues];
+    // It tells of every change, also of one in the cycle in which a reset ends.
+    if (!rst_ni) generation_q <= '0;
+    else if (config_change_i) generation_q <= generation_q + 8'd1;
     if (!rst_ni || reset_done) begin
       device_feature_select_q <= '0;
       driver_feature_select_q <= '0;
@@ -220,10 +223,8 @@ module common_cfg
       resetting_q             <= 1'b0;
       quiet_q                 <= '0;
       queue_quiet_q           <= '0;
-      if (!rst_ni) generation_q <= '0;
       for (int unsigned q = 0; q < NumQueues; q++) queue_q[q] <= QUEUE_RESET;
     end else begin
-      if (config_change_i) generation_q <= generation_q + 8'd1;
       if (resetting_q) quiet_q <= all_idle ? quiet_q + 2'd1 : '0;
 
       if (any_queue_reset) begin

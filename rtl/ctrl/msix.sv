@@ -3,9 +3,9 @@
 // irq_i[v] pulses: vector v is to be sent. It becomes pending; it leaves as one 4-byte write as soon
 // as function and vector are not masked and the function may master the bus. Masked before the write
 // channel took it, it is withdrawn and pending again, so that a driver that masks and reads back gets
-// no message any more. A vector that is raised again before its message left is
-// one message. With MSI-X disabled nothing becomes pending. clear_i (device reset) forgets what is
-// pending; a message that was already offered to the write channel still leaves.
+// no message any more. A vector that is raised again before its message is offered is one message.
+// With MSI-X disabled nothing becomes pending. clear_i (device reset) forgets what is pending and
+// withdraws what the write channel does not take in that cycle.
 // The table survives a virtio reset: it belongs to PCI. After rst_ni all vectors are masked.
 // Vectors from vectors_i on do not exist.
 module msix
@@ -88,7 +88,8 @@ module msix
   assign write_o       = message_q;
   assign write_valid_o = sending_q;
   assign idle_o        = !sending_q && unanswered_q == '0;
-  assign busy_o        = sending_q || send;  // an answer wakes
+  // An answer wakes.
+  assign busy_o        = sending_q || send || (!enable_i && pending_q != '0);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -105,7 +106,7 @@ module msix
       if (withdraw) pending_q[vector_q] <= 1'b1;
       if (clear_i || !enable_i) pending_q <= '0;
 
-      if ((write_ready_i && sending_q) || withdraw) sending_q <= 1'b0;
+      if (write_ready_i || withdraw || clear_i) sending_q <= 1'b0;
       if (send && !clear_i) begin
         sending_q <= 1'b1;
         vector_q  <= pick;

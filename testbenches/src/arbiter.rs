@@ -25,7 +25,7 @@ pub const TX_ARB: Testbench = Testbench {
     run: run_tx,
 };
 
-/// Clients and streams, as in build.rs.
+/// Clients and streams, as in build/primitives.rs.
 const CLIENTS: usize = 5;
 const STREAMS: usize = 4;
 

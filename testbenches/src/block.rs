@@ -1,4 +1,4 @@
-//! RTL blocks by name, from the table in `build.rs`: one word (or more) per port, one step per cycle.
+//! RTL blocks by name, from the tables in `build/`: one word (or more) per port, one step per cycle.
 
 use crate::{Bug, BugKind};
 use std::{collections::VecDeque, path::Path};

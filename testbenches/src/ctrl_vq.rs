@@ -2,7 +2,9 @@
 
 mod command;
 
-use crate::{Error, Options, Report, Testbench, block::ctrl_vq as port, dut::Dut};
+use crate::{
+    Error, Options, Report, Testbench, block::ctrl_vq as port, bundle::WordWrite, dut::Dut,
+};
 use command::{Command, Config, FEATURES, Mac};
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -274,9 +276,7 @@ impl Bench {
                 reads.push_back((o[port::AR_ADDR_O], now + latency));
             }
             if o[port::WRITE_VALID_O] == 1 && i[port::WRITE_READY_I] == 1 {
-                // word_write_t: data, size, addr from bit 0.
-                let (data, size) = (o[port::WRITE_O], o[port::WRITE_O + 1] & 7);
-                let addr = o[port::WRITE_O + 1] >> 3 | o[port::WRITE_O + 2] << 61;
+                let WordWrite { addr, size, data } = WordWrite::of(&o[port::WRITE_O..]);
                 if size != 0 || Some(addr) != chain.answer {
                     return Err(self.mismatch(&chain, "the answer's place"));
                 }

@@ -11,7 +11,7 @@ pub const DEADLINE: Testbench = Testbench {
     run,
 };
 
-/// Clients, as in build.rs.
+/// Clients, as in build/primitives.rs.
 const N: usize = 4;
 const CYCLE_MASK: u64 = (1 << 48) - 1;
 /// Edges from a deadline to its pulse.

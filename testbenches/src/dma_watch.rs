@@ -11,7 +11,7 @@ pub const DMA_WATCH: Testbench = Testbench {
     run,
 };
 
-/// As in build.rs.
+/// As in build/dma.rs.
 const CLIENTS: usize = 4;
 /// Cycles.
 const PERIOD: u64 = 64;

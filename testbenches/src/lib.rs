@@ -4,8 +4,10 @@
 pub mod arbiter;
 pub mod axis;
 pub mod block;
+mod bundle;
 pub mod checkers;
 pub mod coalesce;
+pub mod common_cfg;
 pub mod conformance;
 pub mod coverage;
 pub mod csum;
@@ -13,10 +15,12 @@ pub mod ctrl_vq;
 pub mod deadline;
 pub mod dma_watch;
 mod dut;
+pub mod fifo;
 pub mod flow;
 pub mod frames;
 pub mod inet;
 pub mod mac;
+pub mod msix;
 #[cfg(feature = "nic")]
 pub mod nic;
 pub mod packet_fifo;
@@ -24,6 +28,7 @@ pub mod ring;
 pub mod rx_dma;
 pub mod rx_offload;
 pub mod seg;
+pub mod stats;
 mod testbench;
 pub mod tx_dma;
 pub mod virtqueue;
@@ -46,6 +51,7 @@ pub const TESTBENCHES: &[Testbench] = &[
     seg::TX_SEG_RATE,
     rx_offload::RX_OFFLOAD,
     coalesce::RX_COALESCE,
+    fifo::FIFO,
     packet_fifo::PACKET_FIFO,
     rx_dma::RX_DMA,
     tx_dma::TX_DMA,
@@ -56,6 +62,9 @@ pub const TESTBENCHES: &[Testbench] = &[
     arbiter::RR_ARBITER,
     arbiter::TX_ARB,
     deadline::DEADLINE,
+    common_cfg::COMMON_CFG,
+    msix::MSIX,
+    stats::STATS,
     ctrl_vq::CTRL_VQ,
     dma_watch::DMA_WATCH,
     virtqueue::VIRTQUEUE,

@@ -16,7 +16,7 @@ pub const PACKET_FIFO: Testbench = Testbench {
     run,
 };
 
-// The parameters in build.rs.
+// The parameters in build/primitives.rs.
 const DEPTH: u64 = 64;
 const META_DEPTH: u64 = 8;
 

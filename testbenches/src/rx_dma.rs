@@ -26,7 +26,7 @@ pub const RX_DMA: Testbench = Testbench {
     run,
 };
 
-/// `StarveCycles` in build.rs.
+/// `StarveCycles` in build/dma.rs.
 const PATIENCE: u64 = 200;
 /// Sessions per variant and effort.
 const SESSIONS: u32 = 40;

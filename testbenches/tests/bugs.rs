@@ -6,9 +6,10 @@ use testbenches::{
     BugKind::{self, Inverted, Late, Stuck},
     Error, Options, TESTBENCHES,
     block::{
-        ctrl_vq, deadline, dma_watch, mac_control_rx, mac_pause_tx, mac_rx, mac_tx, mac_xoff,
-        packet_fifo, packet_fifo_keep, rr_arbiter, rx_coalesce, rx_csum, rx_dma, rx_offload,
-        tx_arb, tx_csum, tx_dma, tx_seg, virtqueue_rx, virtqueue_tx, vq_moderation,
+        common_cfg, ctrl_vq, deadline, dma_watch, fifo, fifo_2, mac_control_rx, mac_pause_tx,
+        mac_rx, mac_tx, mac_xoff, msix, packet_fifo, packet_fifo_keep, rr_arbiter, rx_coalesce,
+        rx_csum, rx_dma, rx_offload, stats, tx_arb, tx_csum, tx_dma, tx_seg, virtqueue_rx,
+        virtqueue_tx, vq_moderation,
     },
 };
 
@@ -190,6 +191,87 @@ const TOLD: [Case; 23] = [
     ),
 ];
 
+/// What a driver is shown of BAR0, and what its writes set.
+const BAR0: [Case; 22] = [
+    (
+        "common_cfg",
+        common_cfg::NAME,
+        common_cfg::RDATA_O,
+        Inverted(1 << 16),
+    ),
+    ("common_cfg", common_cfg::NAME, common_cfg::RDATA_O, Late(1)),
+    (
+        "common_cfg",
+        common_cfg::NAME,
+        common_cfg::CONFIG_IRQ_O,
+        Stuck(0),
+    ),
+    (
+        "common_cfg",
+        common_cfg::NAME,
+        common_cfg::CONFIG_IRQ_O,
+        Late(1),
+    ),
+    (
+        "common_cfg",
+        common_cfg::NAME,
+        common_cfg::RESET_DONE_O,
+        Stuck(0),
+    ),
+    (
+        "common_cfg",
+        common_cfg::NAME,
+        common_cfg::RESET_DONE_O,
+        Stuck(1),
+    ),
+    (
+        "common_cfg",
+        common_cfg::NAME,
+        common_cfg::QUEUE_O + 3,
+        Late(1),
+    ),
+    (
+        "common_cfg",
+        common_cfg::NAME,
+        common_cfg::QUEUE_O + 16,
+        Inverted(8),
+    ),
+    (
+        "common_cfg",
+        common_cfg::NAME,
+        common_cfg::QUEUE_VECTOR_O + 4,
+        Stuck(0xffff),
+    ),
+    (
+        "common_cfg",
+        common_cfg::NAME,
+        common_cfg::PAIRS_O,
+        Stuck(2),
+    ),
+    ("common_cfg", common_cfg::NAME, common_cfg::BUSY_O, Stuck(0)),
+    ("common_cfg", common_cfg::NAME, common_cfg::BUSY_O, Stuck(1)),
+    ("msix", msix::NAME, msix::RDATA_O, Late(1)),
+    ("msix", msix::NAME, msix::WRITE_VALID_O, Stuck(0)),
+    ("msix", msix::NAME, msix::WRITE_VALID_O, Late(1)),
+    ("msix", msix::NAME, msix::WRITE_O, Inverted(8)),
+    ("msix", msix::NAME, msix::WRITE_O + 2, Stuck(0)),
+    ("msix", msix::NAME, msix::IDLE_O, Stuck(1)),
+    ("msix", msix::NAME, msix::BUSY_O, Stuck(0)),
+    ("stats", stats::NAME, stats::RDATA_O, Late(1)),
+    ("stats", stats::NAME, stats::RDATA_O, Inverted(1 << 31)),
+    ("stats", stats::NAME, stats::MAC_CTRL_O, Stuck(2)),
+];
+
+/// Words that are held, and who says so.
+const HELD: [Case; 6] = [
+    ("fifo", fifo::NAME, fifo::READY_O, Stuck(1)),
+    ("fifo", fifo::NAME, fifo::VALID_O, Late(1)),
+    ("fifo", fifo::NAME, fifo::DATA_O, Inverted(1)),
+    ("fifo", fifo::NAME, fifo::COUNT_O, Stuck(4)),
+    ("fifo", fifo_2::NAME, fifo_2::DATA_O + 1, Stuck(0)),
+    ("fifo", fifo_2::NAME, fifo_2::READY_O, Late(1)),
+];
+
 fn found(cases: &[Case]) {
     let mut missed = Vec::new();
     for &(name, block, output, kind) in cases {
@@ -229,4 +311,14 @@ fn a_wrong_pause_is_noticed() {
 #[test]
 fn wrong_outputs_are_noticed() {
     found(&TOLD);
+}
+
+#[test]
+fn a_wrong_register_is_noticed() {
+    found(&BAR0);
+}
+
+#[test]
+fn a_wrong_fifo_is_noticed() {
+    found(&HELD);
 }

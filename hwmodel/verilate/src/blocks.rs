@@ -63,6 +63,14 @@ impl Block {
         self
     }
 
+    /// `count` outputs that are one port, as for [`Block::input_array`].
+    #[must_use]
+    pub fn output_array(mut self, port: &str, width: u32, count: u32) -> Self {
+        self.outputs
+            .extend((0..count).map(|i| (format!("{port}[{i}]"), width)));
+        self
+    }
+
     fn check(&self) -> Result<(), Error> {
         match self
             .inputs

@@ -44,7 +44,7 @@ pub enum Error {
         width: u32,
     },
     /// `WIREPATH_BLOCKS` names a block that is not in the table.
-    #[error("WIREPATH_BLOCKS names {0}, which is not in the table of testbenches/build.rs")]
+    #[error("WIREPATH_BLOCKS names {0}, which is not in the tables of testbenches/build")]
     NoSuchBlock(String),
     /// A file could not be read or written.
     #[error("{path}: {source}")]

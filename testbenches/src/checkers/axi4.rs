@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
 
-/// As in build.rs.
+/// As in build/primitives.rs.
 const MAX_READY: usize = 40;
 const DATA_BYTES: u64 = 16;
 const IDS: u64 = 4;

@@ -5,7 +5,7 @@ use crate::block::axil_checker as p;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
-/// As in build.rs.
+/// As in build/primitives.rs.
 const MAX_WAIT: usize = 60;
 
 /// valid, ready and payload ports of a channel.

@@ -5,7 +5,7 @@ use crate::block::axis_checker as p;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
-/// As in build.rs.
+/// As in build/primitives.rs.
 const MAX_STALL: usize = 40;
 
 pub const SUBJECT: Subject = Subject {

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
 
-/// As in build.rs.
+/// As in build/primitives.rs.
 const DEPTH: usize = 4;
 const MASK: u64 = 0xffff;
 

@@ -1,7 +1,7 @@
 //! Memory behind the block's three AXI ports: random latency, random readiness, chosen errors.
 
 use super::pins;
-use crate::{block::virtqueue_rx as p, ring};
+use crate::{block::virtqueue_rx as p, bundle::WordWrite, ring};
 use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use std::{collections::VecDeque, ops::RangeInclusive};
@@ -75,7 +75,7 @@ struct Burst {
 }
 
 struct Write {
-    word: pins::WordWrite,
+    word: WordWrite,
     apply_at: u64,
     done_at: u64,
     applied: bool,
@@ -86,7 +86,7 @@ struct Write {
 #[derive(Debug, Default)]
 pub struct Seen {
     /// A used descriptor was handed to the write channel.
-    pub used: Option<pins::WordWrite>,
+    pub used: Option<WordWrite>,
     /// The event structure was asked for.
     pub event_asked: bool,
 }

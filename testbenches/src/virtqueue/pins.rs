@@ -1,7 +1,7 @@
 //! The block's ports that are structures of `nic_pkg`, as words.
 
 use crate::block::virtqueue_rx as p;
-use crate::ring::RingConfig;
+use crate::{bundle::WordWrite, ring::RingConfig};
 
 /// `vq_desc_t`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +22,6 @@ pub struct UsedChain {
     pub ndesc: u16,
     /// The next chain belongs to the same frame.
     pub more: bool,
-}
-
-/// `word_write_t`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WordWrite {
-    pub addr: u64,
-    /// log2 bytes.
-    pub size: u8,
-    pub data: u64,
 }
 
 /// `vq_cfg_t` with the enable bit.
@@ -60,10 +51,5 @@ pub fn desc(outputs: &[u64]) -> Desc {
 }
 
 pub fn write(outputs: &[u64]) -> WordWrite {
-    let words = &outputs[p::WRITE_O..p::WRITE_O + 3];
-    WordWrite {
-        data: words[0],
-        size: (words[1] & 7) as u8,
-        addr: words[1] >> 3 | words[2] << 61,
-    }
+    WordWrite::of(&outputs[p::WRITE_O..])
 }

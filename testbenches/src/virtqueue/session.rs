@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     block::{Block, Stopped, virtqueue_rx as p},
+    bundle::WordWrite,
     ring::{self, DESC_F_INDIRECT, DESC_F_WRITE, DriverRing, Prepared, RingConfig},
     testbench::Report,
 };
@@ -64,7 +65,7 @@ pub enum Failure {
 struct Group {
     /// The first, and its position: the driver sees it when all others are there.
     head: (UsedChain, u64),
-    written: Vec<pins::WordWrite>,
+    written: Vec<WordWrite>,
     closed: bool,
 }
 
@@ -391,7 +392,7 @@ impl<'a> Session<'a> {
 
     /// A used descriptor on its way to memory: the oldest returned chain's, or a batch of them, or one
     /// of a frame of several, whose first comes last (5.1.6.4.1).
-    fn check_used(&mut self, write: pins::WordWrite) -> Result<(), String> {
+    fn check_used(&mut self, write: WordWrite) -> Result<(), String> {
         if self.group.is_none() && self.returned.front().is_some_and(|chain| chain.more) {
             let head = self.returned.pop_front();
             self.group = head.map(|chain| Group {
@@ -452,12 +453,7 @@ impl<'a> Session<'a> {
     }
 
     /// `write` must tell of `chain` at the free-running `position`.
-    fn expect_used(
-        &self,
-        write: pins::WordWrite,
-        chain: UsedChain,
-        position: u64,
-    ) -> Result<(), String> {
+    fn expect_used(&self, write: WordWrite, chain: UsedChain, position: u64) -> Result<(), String> {
         let ring = self.ring.config();
         let size = u64::from(ring.size);
         let direction = if self.variant.write { DESC_F_WRITE } else { 0 };
@@ -467,7 +463,7 @@ impl<'a> Session<'a> {
             } else {
                 0
             };
-        let expected = pins::WordWrite {
+        let expected = WordWrite {
             addr: ring.desc + 16 * (position % size) + 8,
             size: 3,
             data: flags << 48 | u64::from(chain.id) << 32 | u64::from(chain.len),
