@@ -87,6 +87,7 @@ module rx_return
 
   // ---- queues -------------------------------------------------------------------------------------
   logic [QueuePairs-1:0] done;         // the oldest frame is whole and acknowledged
+  logic [QueuePairs-1:0] settled;      // no response is missing
   frame_t                front [QueuePairs];
   for (genvar p = 0; p < int'(QueuePairs); p++) begin : gen_queue
     wire [ChainW:0] chains = chain_wptr_q[p] - chain_rptr_q[p];
@@ -99,7 +100,8 @@ module rx_return
     assign done[p]   = held != '0 && !ahead[SeqW-1];
     assign room_o[p] = chains < (ChainW + 1)'(ChainDepth - 2) && held < (FrameW + 1)'(FrameDepth - 2) &&
                        flying < SeqW'(BurstLimit);
-    assign idle_o[p] = held == '0 && flying == '0;
+    assign settled[p] = flying == '0;
+    assign idle_o[p]  = held == '0 && settled[p];
   end
 
   // ---- read side ----------------------------------------------------------------------------------
@@ -201,14 +203,12 @@ module rx_return
   end
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
-      for (int unsigned p = 0; p < QueuePairs; p++) begin
-        assert (!b_valid_i[p] || seq_q[p] != acked_q[p])
-        else $fatal(1, "rx_return: write response without a burst");
-        assert (chain_wptr_q[p] - chain_rptr_q[p] <= (ChainW + 1)'(ChainDepth))
-        else $fatal(1, "rx_return: chains overflow");
-        assert (frame_wptr_q[p] - frame_rptr_q[p] <= (FrameW + 1)'(FrameDepth))
-        else $fatal(1, "rx_return: frames overflow");
-      end
+      assert ((b_valid_i & settled) == '0)
+      else $fatal(1, "rx_return: write response without a burst");
+      assert (!chain_valid_i || chain_wptr_q[pair_i] - chain_rptr_q[pair_i] < (ChainW + 1)'(ChainDepth))
+      else $fatal(1, "rx_return: chains overflow");
+      assert (!frame_push || frame_wptr_q[pair_i] - frame_rptr_q[pair_i] < (FrameW + 1)'(FrameDepth))
+      else $fatal(1, "rx_return: frames overflow");
     end
   end
 `endif

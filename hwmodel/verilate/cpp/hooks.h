@@ -13,6 +13,9 @@ extern "C" int wirepath_printf(const char* format, ...) __attribute__((format(pr
 
 #define VL_PRINTF wirepath_printf
 
+// A failed assertion. Rare, so that the compiler keeps what leads to it out of the way of a cycle.
+__attribute__((cold)) extern void VL_STOP_MT(const char* file, int line, const char* scope, bool maybe);
+
 namespace wirepath {
 
 // The text printed by the current thread since the last call, at most 4 KiB of it.

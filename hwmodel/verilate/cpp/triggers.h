@@ -23,18 +23,19 @@ class TriggerSet final {
 
     class Bit {
       public:
-        Bit(Word& word, Word mask) : word_{word}, mask_{mask} {}
-        operator bool() const { return (word_ & mask_) != 0; }
-        void operator=(bool value) { word_ = value ? word_ | mask_ : word_ & ~mask_; }
+        Bit(Word& word, std::size_t index) : word_{word}, index_{index} {}
+        operator bool() const { return word_ >> index_ & 1; }
+        // An edge is one of the lowest bit. Shifted, not tested: a cycle asks for all triggers four times.
+        void operator=(Word value) { word_ = (word_ & ~(Word{1} << index_)) | (value & 1) << index_; }
 
       private:
         Word& word_;
-        Word mask_;
+        std::size_t index_;
     };
 
   public:
     void clear() { words_.fill(0); }
-    Bit at(std::size_t index) { return {words_[index / 64], Word{1} << index % 64}; }
+    Bit at(std::size_t index) { return {words_[index / 64], index % 64}; }
     bool any() const {
         Word sum = 0;
         for (const Word word : words_) sum |= word;
