@@ -185,7 +185,9 @@ impl Case {
                     nth: number(1)? as usize,
                     change: (number(2)? as usize, number(3)? as u8),
                 }),
-                ["ip" | "sysctl", ..] => case.config.push(line.to_owned()),
+                ["ip" | "sysctl", ..] if !line.starts_with(char::is_whitespace) => {
+                    case.config.push(line.to_owned());
+                }
                 ["flush", "ruleset"] | ["#", ..] | [] => {}
                 _ => case.rules += &format!("{line}\n"),
             }

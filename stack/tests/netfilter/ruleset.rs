@@ -43,7 +43,7 @@ table ip filter {
         ct state established counter comment "established"
         ct state invalid counter comment "invalid"
         ct state untracked counter comment "untracked"
-        ct status dnat ct original proto-dst 8080 counter comment "was 8080"
+        ct status dnat ct protocol udp ct original proto-dst 8080 counter comment "was 8080"
         tcp dport 81 reject with tcp reset
         udp dport 81 reject
     }

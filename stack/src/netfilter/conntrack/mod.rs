@@ -7,12 +7,13 @@
 //!
 //! - [`Conntrack::get`] finds the connection of a reference; [`Conntrack::list`] prints them all as `conntrack -L`.
 //! - Events are kept between [`Conntrack::events_on`] and [`Conntrack::take_events`], as `conntrack -E` prints them.
-//! - [`Helper`]s look into control connections and expect the ones that these announce ([`Conntrack::expectations`]); so far FTP.
+//! - [`Helper`]s look into control connections and expect the ones that these announce ([`Conntrack::expectations`]); so far FTP's does.
 //! - [`CtConfig`] has the sysctls.
 //!
 //! TCP, UDP, ICMP, ICMPv6 and GRE have trackers; other protocols are told apart by their addresses only. SCTP, DCCP and UDP-Lite count among
 //! those here, though Linux looks into them.
 
+mod clash;
 mod config;
 mod conn;
 mod count;

@@ -25,7 +25,11 @@ fn announce(kind: FtpType, addr: IpAddr, port: u16) -> String {
             format!("{a},{b},{c},{d},{},{}", port >> 8, port & 0xff)
         }
         (FtpType::Eprt, IpAddr::V4(a)) => format!("|1|{a}|{port}|"),
-        (FtpType::Eprt, IpAddr::V6(a)) => format!("|2|{a}|{port}|"),
+        (FtpType::Eprt, IpAddr::V6(a)) => {
+            // %pI6: all groups, all digits.
+            let groups = a.segments().map(|group| format!("{group:04x}"));
+            format!("|2|{}|{port}|", groups.join(":"))
+        }
         // PORT and 227 have no form for IPv6; nothing else is found there.
         (FtpType::Epsv, _) | (_, IpAddr::V6(_)) => format!("|||{port}|"),
     }

@@ -290,8 +290,11 @@ impl<'a> Compiler<'a> {
                         self.test(tpid, Test::Eq(0x8100));
                     }
                 }
-                Proto::Icmp | Proto::Igmp => self.need_l3(0x0800)?,
-                Proto::Icmpv6 => self.need_l3(0x86dd)?,
+                // A table of one family takes the other one's messages for what its packets can carry, too.
+                Proto::Icmp | Proto::Igmp if self.table.family != TableFamily::Ip6 => {
+                    self.need_l3(0x0800)?;
+                }
+                Proto::Icmpv6 if self.table.family != TableFamily::Ip => self.need_l3(0x86dd)?,
                 _ => {}
             }
             if let Some(ethertype) = proto.ethertype() {
@@ -306,8 +309,8 @@ impl<'a> Compiler<'a> {
             match e.kind {
                 super::expr::ExtKind::Ip6(_) => self.need_l3(0x86dd)?,
                 super::expr::ExtKind::Ip4Option(_) => self.need_l3(0x0800)?,
-                // A packet that is not TCP has no options: they are missing.
-                super::expr::ExtKind::TcpOption(_) => {}
+                // A packet that is not TCP has no options: they are missing. So are chunks.
+                super::expr::ExtKind::TcpOption(_) | super::expr::ExtKind::SctpChunk(_) => {}
             }
         }
         Ok(())
@@ -350,6 +353,7 @@ impl<'a> Compiler<'a> {
             Expr::Exthdr(e) => Load::Exthdr(*e),
             Expr::Fib(flags, result) => Load::Fib(*flags, *result),
             Expr::Rt(key) => Load::Rt(*key),
+            Expr::Ipsec(_) => Load::Ipsec,
             _ => return Err(Refusal::whole("is no field")),
         })
     }

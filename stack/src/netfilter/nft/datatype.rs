@@ -59,12 +59,13 @@ pub enum DataType {
     /// Nanoseconds since 1970.
     Date,
     MhType,
+    DccpType,
 }
 
 use DataType as T;
 
 /// Types that can be named after `type`, and how.
-const NAMES: [(&str, DataType); 36] = [
+const NAMES: [(&str, DataType); 37] = [
     ("verdict", T::Verdict),
     ("nf_proto", T::NfProto),
     ("ether_addr", T::EtherAddr),
@@ -101,6 +102,7 @@ const NAMES: [(&str, DataType); 36] = [
     ("fib_addrtype", T::FibAddrType),
     ("day", T::Day),
     ("mh_type", T::MhType),
+    ("dccp_pkttype", T::DccpType),
 ];
 
 impl DataType {
@@ -130,6 +132,7 @@ impl DataType {
             T::Verdict => 0,
             T::Integer(n) | T::HostInteger(n) => u32::from(n),
             T::Boolean => 1,
+            T::DccpType => 4,
             T::Ecn => 2,
             T::Dscp => 6,
             T::NfProto
@@ -203,7 +206,7 @@ impl DataType {
             T::EtherType => symbols::ETHER_TYPE,
             T::ArpOp => symbols::ARP_OP,
             T::InetProto => symbols::INET_PROTO,
-            T::InetService => symbols::INET_SERVICE,
+            T::InetService => super::services::INET_SERVICE,
             T::IcmpType => symbols::ICMP_TYPE,
             T::IcmpCode => symbols::ICMP_CODE,
             T::Icmpv6Type => symbols::ICMPV6_TYPE,
@@ -225,6 +228,7 @@ impl DataType {
             T::DevGroup => symbols::DEVGROUP,
             T::Realm => symbols::REALM,
             T::MhType => symbols::MH_TYPE,
+            T::DccpType => symbols::DCCP_TYPE,
             _ => &[],
         }
     }
@@ -244,7 +248,8 @@ impl DataType {
             T::Hour => parse_hour(text).or_else(|| parse_number(text)),
             T::Date => parse_date(text).or_else(|| parse_number(text)),
             T::ClassId => parse_classid(text).or_else(|| parse_number(text)),
-            T::Uid | T::Gid if text == "root" => Some(0),
+            T::Uid => named(symbols::USERS, text).or_else(|| parse_number(text)),
+            T::Gid => named(symbols::GROUPS, text).or_else(|| parse_number(text)),
             // Bits by number; the kernel has 128 of them.
             T::CtLabel => match parse_number(text) {
                 Some(bit) if bit < 128 => Some(1 << bit),
@@ -335,6 +340,11 @@ fn parse_ipv4(text: &str) -> Option<u128> {
     let fits = first.iter().all(|byte| *byte < 256) && last >> (8 * left) == 0;
     let high = first.iter().fold(0, |all, byte| all << 8 | byte);
     fits.then(|| high << (8 * left) | last)
+}
+
+fn named(symbols: Symbols, text: &str) -> Option<u128> {
+    let found = symbols.iter().find(|(name, _)| *name == text)?;
+    Some(found.1)
 }
 
 /// A number, decimal, octal with a leading 0 as in C, or hexadecimal.

@@ -35,9 +35,13 @@ pub enum MetaKey {
     Day,
     Hour,
     Ipsec,
+    Sdif,
+    SdifName,
+    IifKind,
+    OifKind,
 }
 
-const META: [(&str, MetaKey, DataType); 27] = [
+const META: [(&str, MetaKey, DataType); 31] = [
     ("length", MetaKey::Length, T::HostInteger(32)),
     ("protocol", MetaKey::Protocol, T::EtherType),
     ("nfproto", MetaKey::NfProto, T::NfProto),
@@ -66,6 +70,10 @@ const META: [(&str, MetaKey, DataType); 27] = [
     ("ipsec", MetaKey::Ipsec, T::Boolean),
     // An old name.
     ("secpath", MetaKey::Ipsec, T::Boolean),
+    ("sdif", MetaKey::Sdif, T::IfaceIndex),
+    ("sdifname", MetaKey::SdifName, T::IfName),
+    ("iifkind", MetaKey::IifKind, T::IfName),
+    ("oifkind", MetaKey::OifKind, T::IfName),
 ];
 
 impl MetaKey {
@@ -255,6 +263,8 @@ pub enum ExtKind {
     Ip4Option(u8),
     /// TCP option of this kind.
     TcpOption(u8),
+    /// SCTP chunk of this type.
+    SctpChunk(u8),
 }
 
 /// `exthdr`, `tcp option`, `ip option`.
@@ -346,6 +356,60 @@ impl RtKey {
     }
 }
 
+/// `ipsec` (`NFTA_XFRM_*`): a key of one of the transformations that a packet went through, or will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ipsec {
+    /// `out`: that will be done, not `in`: that was done.
+    pub out: bool,
+    /// `spnum`: which of them, from 0 on.
+    pub number: u8,
+    /// What is asked of it.
+    pub key: IpsecKey,
+}
+
+/// `ipsec in KEY` (`NFT_XFRM_KEY_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)] // the names are nft's
+pub enum IpsecKey {
+    ReqId,
+    Spi,
+    IpSaddr,
+    IpDaddr,
+    Ip6Saddr,
+    Ip6Daddr,
+}
+
+impl IpsecKey {
+    const ALL: [(&str, IpsecKey, DataType); 6] = [
+        ("reqid", IpsecKey::ReqId, T::HostInteger(32)),
+        ("spi", IpsecKey::Spi, T::Integer(32)),
+        ("ip saddr", IpsecKey::IpSaddr, T::Ipv4Addr),
+        ("ip daddr", IpsecKey::IpDaddr, T::Ipv4Addr),
+        ("ip6 saddr", IpsecKey::Ip6Saddr, T::Ipv6Addr),
+        ("ip6 daddr", IpsecKey::Ip6Daddr, T::Ipv6Addr),
+    ];
+
+    /// The key that nft calls `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(Self::ALL.iter().find(|(n, _, _)| *n == name)?.1)
+    }
+
+    fn entry(self) -> (&'static str, IpsecKey, DataType) {
+        let mut all = Self::ALL.into_iter();
+        all.find(|(_, key, _)| *key == self).unwrap_or(Self::ALL[0])
+    }
+
+    /// nft's word or words.
+    pub fn name(self) -> &'static str {
+        self.entry().0
+    }
+
+    /// Type of its value.
+    pub fn dtype(self) -> DataType {
+        self.entry().2
+    }
+}
+
 /// Arithmetic on bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BinOp {
@@ -422,6 +486,8 @@ pub enum Expr {
     Fib(FibFlags, FibResult),
     /// The packet's route.
     Rt(RtKey),
+    /// The packet's transformations.
+    Ipsec(Ipsec),
     /// Counting up.
     Numgen {
         /// Random instead of counting.
@@ -475,6 +541,7 @@ impl Expr {
                 FibResult::Exists => T::Boolean,
             },
             Expr::Rt(key) => key.dtype(),
+            Expr::Ipsec(ipsec) => ipsec.key.dtype(),
             Expr::Numgen { .. } | Expr::Jhash { .. } | Expr::Symhash { .. } => T::HostInteger(32),
             Expr::Bin(_, left, _) => left.dtype(),
             Expr::Concat(parts) => parts.first().map_or(T::Integer(0), Expr::dtype),

@@ -1,4 +1,4 @@
-//! IPv6 extension headers, IPv4 options and TCP options, as nft names them.
+//! IPv6 extension headers, IPv4 options, TCP options and SCTP chunks, as nft names them.
 
 use super::datatype::DataType;
 use super::expr::{ExtField, ExtKind, Exthdr};
@@ -111,6 +111,69 @@ const TCP: [(&str, u8, Fields); 14] = [
     ("fastopen", 34, &[("length", 8, N8)]),
 ];
 
+/// The fields that every chunk has, with `more` behind them.
+macro_rules! chunk {
+    ($name:literal, $number:literal $(, ($field:literal, $offset:literal, $dtype:expr))*) => {
+        (
+            $name,
+            $number,
+            &[("type", 0, N8), ("flags", 8, N8), ("length", 16, N16) $(, ($field, $offset, $dtype))*],
+        )
+    };
+}
+
+/// RFC 9260 3.3, RFC 5061 4.1, RFC 3758 3.2.
+const SCTP: [(&str, u8, Fields); 18] = [
+    chunk!(
+        "data",
+        0,
+        ("tsn", 32, N32),
+        ("stream", 64, N16),
+        ("ssn", 80, N16),
+        ("ppid", 96, N32)
+    ),
+    chunk!(
+        "init",
+        1,
+        ("init-tag", 32, N32),
+        ("a-rwnd", 64, N32),
+        ("num-outbound-streams", 96, N16),
+        ("num-inbound-streams", 112, N16),
+        ("initial-tsn", 128, N32)
+    ),
+    chunk!(
+        "init-ack",
+        2,
+        ("init-tag", 32, N32),
+        ("a-rwnd", 64, N32),
+        ("num-outbound-streams", 96, N16),
+        ("num-inbound-streams", 112, N16),
+        ("initial-tsn", 128, N32)
+    ),
+    chunk!(
+        "sack",
+        3,
+        ("cum-tsn-ack", 32, N32),
+        ("a-rwnd", 64, N32),
+        ("num-gap-ack-blocks", 96, N16),
+        ("num-dup-tsns", 112, N16)
+    ),
+    chunk!("heartbeat", 4),
+    chunk!("heartbeat-ack", 5),
+    chunk!("abort", 6),
+    chunk!("shutdown", 7, ("cum-tsn-ack", 32, N32)),
+    chunk!("shutdown-ack", 8),
+    chunk!("error", 9),
+    chunk!("cookie-echo", 10),
+    chunk!("cookie-ack", 11),
+    chunk!("ecne", 12, ("lowest-tsn", 32, N32)),
+    chunk!("cwr", 13, ("lowest-tsn", 32, N32)),
+    chunk!("shutdown-complete", 14),
+    chunk!("asconf-ack", 128, ("seqno", 32, N32)),
+    chunk!("forward-tsn", 192, ("new-cum-tsn", 32, N32)),
+    chunk!("asconf", 193, ("seqno", 32, N32)),
+];
+
 const IP4: [(&str, u8, Fields); 4] = [
     (
         "lsrr",
@@ -119,7 +182,7 @@ const IP4: [(&str, u8, Fields); 4] = [
             ("type", 0, N8),
             ("length", 8, N8),
             ("ptr", 16, N8),
-            ("addr", 24, T::Ipv4Addr),
+            ("addr", 24, N32),
         ],
     ),
     (
@@ -129,7 +192,7 @@ const IP4: [(&str, u8, Fields); 4] = [
             ("type", 0, N8),
             ("length", 8, N8),
             ("ptr", 16, N8),
-            ("addr", 24, T::Ipv4Addr),
+            ("addr", 24, N32),
         ],
     ),
     (
@@ -139,7 +202,7 @@ const IP4: [(&str, u8, Fields); 4] = [
             ("type", 0, N8),
             ("length", 8, N8),
             ("ptr", 16, N8),
-            ("addr", 24, T::Ipv4Addr),
+            ("addr", 24, N32),
         ],
     ),
     (
@@ -202,12 +265,18 @@ pub(crate) fn ip_option(name: &str, field: Option<&str>) -> Option<Exthdr> {
     find(&IP4, ExtKind::Ip4Option, name, field)
 }
 
+/// `sctp chunk NAME FIELD`
+pub(crate) fn sctp_chunk(name: &str, field: Option<&str>) -> Option<Exthdr> {
+    find(&SCTP, ExtKind::SctpChunk, name, field)
+}
+
 /// nft's words for it, field not included; options that have no name are their number.
 pub(crate) fn name(e: Exthdr) -> String {
     let (table, number): (&[(&'static str, u8, Fields)], u8) = match e.kind {
         ExtKind::Ip6(n) => (&IP6, n),
         ExtKind::TcpOption(n) => (&TCP, n),
         ExtKind::Ip4Option(n) => (&IP4, n),
+        ExtKind::SctpChunk(n) => (&SCTP, n),
     };
     let has_field = |fields: Fields| {
         e.field.is_none_or(|field| {

@@ -3,6 +3,7 @@
 use super::expr::{CtDir, CtKey, FibFlags, FibResult, RtKey};
 use super::stmt::{Log, NatKind};
 use super::trace::NftEvent;
+use crate::Ps;
 use crate::hook::HookState;
 use crate::netfilter::conntrack::ConnCount;
 use crate::skb::{IfIndex, SkBuff};
@@ -134,6 +135,17 @@ pub trait NftHost {
     fn device_group(&self, dev: IfIndex) -> u32 {
         let _ = dev;
         0
+    }
+
+    /// What kind of virtual device it is (`ip link add type KIND`); `None` for real ones and lo.
+    fn device_kind(&self, dev: IfIndex) -> Option<&str> {
+        let _ = dev;
+        None
+    }
+
+    /// The time since 1970 at `now`, for `meta time`, `day` and `hour`: `now` itself unless the host knows better.
+    fn realtime(&self, now: Ps) -> Ps {
+        now
     }
 
     /// The next random number.

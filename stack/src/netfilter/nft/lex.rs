@@ -4,7 +4,7 @@
 //! (`frag-off`), and a number followed by letters is a quantity (`1h30m`).
 
 use super::error::{NftError, Pos};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 /// Longest text that is read: a ruleset of a million elements, and far from what could exhaust memory.
 const MAX_TEXT: usize = 256 << 20;
@@ -87,7 +87,9 @@ fn address_len(rest: &[char]) -> Option<usize> {
         .take_while(|c| c.is_ascii_digit() || **c == '.')
         .count();
     let text: String = rest.get(..run)?.iter().collect();
-    text.parse::<Ipv4Addr>().is_ok().then_some(run)
+    // Four numbers, which may be octal: what they are is told when they are read.
+    let four = text.split('.').filter(|part| !part.is_empty()).count() == 4;
+    (four && text.matches('.').count() == 3).then_some(run)
 }
 
 /// Six groups of one or two hexadecimal digits.

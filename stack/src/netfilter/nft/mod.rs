@@ -50,6 +50,7 @@ mod priority;
 mod program;
 mod proto;
 mod ruleset;
+mod services;
 mod set;
 mod stack;
 mod state;

@@ -182,6 +182,17 @@ pub(crate) fn relation(left: Expr, op: RelOp, right: Rhs) -> Result<Stmt, String
     if matches!((&left, &right), (Expr::Concat(_), Rhs::Parts(_))) {
         return Err("a concatenation is compared with a set, not with one value".to_owned());
     }
+    // From one evening to the next morning is what is not from morning to evening.
+    if let Rhs::Parts(parts) = &right
+        && let [Part::Range(from, to)] = *parts.as_slice()
+        && to < from
+    {
+        let op = match op {
+            RelOp::Neq => RelOp::Implicit,
+            _ => RelOp::Neq,
+        };
+        return Ok(matched(left, op, Rhs::Parts(vec![Part::Range(to, from)])));
+    }
     let t = left.dtype();
     if op == RelOp::Neg && !(t.is_bitmask() && matches!(right, Rhs::Flags(_))) {
         return Err("! is for flags".to_owned());

@@ -25,6 +25,8 @@ pub(crate) enum Load {
     Fib(FibFlags, FibResult),
     /// The packet's route.
     Rt(RtKey),
+    /// A transformation that the packet did not go through.
+    Ipsec,
 }
 
 /// The set that a rule looks into.

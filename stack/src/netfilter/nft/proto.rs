@@ -127,7 +127,7 @@ static IGMP: [Field; 4] = [
     f("type", 0, T::IgmpType),
     f("mrt", 8, N8),
     f("checksum", 16, N16),
-    f("group", 32, T::Ipv4Addr),
+    f("group", 32, N32),
 ];
 static IP6: [Field; 9] = [
     f("version", 0, N4),
@@ -190,6 +190,11 @@ static PORTS: [Field; 2] = [
     f("sport", 0, T::InetService),
     f("dport", 16, T::InetService),
 ];
+static DCCP: [Field; 3] = [
+    f("sport", 0, T::InetService),
+    f("dport", 16, T::InetService),
+    f("type", 67, T::DccpType),
+];
 static SCTP: [Field; 4] = [
     f("sport", 0, T::InetService),
     f("dport", 16, T::InetService),
@@ -245,7 +250,8 @@ impl Proto {
             Proto::Udp => &UDP,
             Proto::Udplite => &UDPLITE,
             Proto::Tcp => &TCP,
-            Proto::Dccp | Proto::Th => &PORTS,
+            Proto::Th => &PORTS,
+            Proto::Dccp => &DCCP,
             Proto::Sctp => &SCTP,
         }
     }

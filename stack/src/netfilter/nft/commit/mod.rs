@@ -18,6 +18,7 @@ use super::state::State;
 use super::stmt::Stmt;
 use crate::Ps;
 use crate::hook::Hook;
+use crate::netfilter::conntrack::Helper;
 
 const NO_POLICY: &str = "only a base chain (type, hook, priority) has a policy";
 
@@ -370,6 +371,7 @@ impl Transaction<'_> {
                 false => Ok(()),
             };
         }
+        check_helper(object.table.family, &spec)?;
         let state = match &spec {
             ObjectSpec::Stateful(stmt) => match State::new(stmt) {
                 Some(state) => ObjectState::Stateful(state),
@@ -432,6 +434,30 @@ impl Transaction<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// `nft_ct_helper_obj_init()`: the helper must exist, for packets of the table's family.
+fn check_helper(family: TableFamily, spec: &ObjectSpec) -> Result<(), Refusal> {
+    let ObjectSpec::CtHelper {
+        helper,
+        protocol,
+        l3proto,
+    } = spec
+    else {
+        return Ok(());
+    };
+    let other = match (family, l3proto) {
+        (TableFamily::Ip, Some(l3)) => *l3 == TableFamily::Ip6,
+        (TableFamily::Ip6, Some(l3)) => *l3 == TableFamily::Ip,
+        _ => false,
+    };
+    if other {
+        return Err(Refusal::whole("the table has no packets of this family"));
+    }
+    match Helper::from_name(helper, *protocol) {
+        Some(_) => Ok(()),
+        None => Err(Refusal::whole("there is no such helper for this protocol")),
     }
 }
 

@@ -156,6 +156,9 @@ impl Walk<'_> {
                     let inputs = [PreRouting, LocalIn, Forward];
                     let outputs = [LocalOut, PostRouting, Forward];
                     match result {
+                        // nft_fib_netdev_validate()
+                        FibResult::Type if netdev && flags.oif => at(&[NetdevEgress]),
+                        FibResult::Type if netdev && !flags.iif => device,
                         _ if netdev => at(&[NetdevIngress]),
                         FibResult::Type if flags.iif => at(&inputs),
                         FibResult::Type if flags.oif => at(&outputs),
@@ -165,6 +168,10 @@ impl Walk<'_> {
                 }
                 Expr::Ct(..) => !netdev,
                 Expr::Rt(RtKey::Mtu) => at(&[Forward, LocalOut, PostRouting]),
+                // nft_xfrm_validate()
+                Expr::Ipsec(ipsec) if ipsec.out => at(&[Forward, LocalOut, PostRouting]),
+                Expr::Ipsec(_) => at(&[PreRouting, LocalIn, Forward]),
+                Expr::Meta(MetaKey::Sdif | MetaKey::SdifName) => at(&[LocalIn, Forward]),
                 // nft_meta_get_validate()
                 Expr::Meta(MetaKey::Ipsec) => at(&[PreRouting, LocalIn, Forward, NetdevIngress]),
                 _ => true,
@@ -173,7 +180,8 @@ impl Walk<'_> {
                 let what = match expr {
                     Expr::Ct(..) => "ct",
                     Expr::Rt(_) => "rt mtu",
-                    Expr::Meta(_) => "meta ipsec",
+                    Expr::Meta(MetaKey::Ipsec) | Expr::Ipsec(_) => "ipsec",
+                    Expr::Meta(_) => "meta sdif",
                     _ => "fib",
                 };
                 result = Err(Refusal::whole(format!(

@@ -4,7 +4,7 @@ use super::Run;
 use crate::hook::{Family, Hook};
 use crate::ipv6::IPV6_HLEN;
 use crate::netfilter::nft::datatype::{bytes_value, string_bits};
-use crate::netfilter::nft::expr::{ExtKind, Exthdr, FibFlags, FibResult, MetaKey};
+use crate::netfilter::nft::expr::{ExtField, ExtKind, Exthdr, FibFlags, FibResult, MetaKey};
 use crate::netfilter::nft::program::Load;
 use crate::netfilter::nft::proto::Base;
 use crate::skb::{IfIndex, PktType};
@@ -26,6 +26,8 @@ impl Run<'_> {
             Load::Exthdr(e) => self.exthdr(e),
             Load::Fib(flags, result) => self.fib(flags, result),
             Load::Rt(key) => self.host.rt(self.skb, self.state, key),
+            // nft_xfrm_get_eval(): no security path, no route with one.
+            Load::Ipsec => None,
         }
     }
 
@@ -192,12 +194,21 @@ impl Run<'_> {
             }
             // No packet was transformed.
             MetaKey::Ipsec => 0,
+            // No device is enslaved to one of layer 3.
+            MetaKey::Sdif | MetaKey::SdifName => 0,
+            MetaKey::IifKind => string_bits(self.host.device_kind(iif?)?),
+            MetaKey::OifKind => string_bits(self.host.device_kind(oif?)?),
             MetaKey::Random => self.host.random().into(),
-            MetaKey::Time => u128::from(self.state.now / 1000),
+            MetaKey::Time => u128::from(self.realtime() / 1000),
             // 1970 began with a Thursday.
-            MetaKey::Day => u128::from((self.state.now / crate::SEC / 86_400 + 4) % 7),
-            MetaKey::Hour => u128::from(self.state.now / crate::SEC % 86_400),
+            MetaKey::Day => u128::from((self.realtime() / crate::SEC / 86_400 + 4) % 7),
+            MetaKey::Hour => u128::from(self.realtime() / crate::SEC % 86_400),
         })
+    }
+
+    /// Picoseconds since 1970.
+    fn realtime(&self) -> crate::Ps {
+        self.host.realtime(self.state.now)
     }
 
     fn device_name(&self, dev: Option<IfIndex>) -> u128 {
@@ -262,6 +273,7 @@ impl Run<'_> {
             ExtKind::Ip6(number) => self.ip6_header(number),
             ExtKind::Ip4Option(number) => self.ip_option(number),
             ExtKind::TcpOption(number) => self.tcp_option(number).map(|(at, _)| at),
+            ExtKind::SctpChunk(kind) => return self.sctp_chunk(kind, e.field),
         };
         let Some(field) = e.field else {
             return Some(found.is_some().into());
@@ -308,6 +320,41 @@ impl Run<'_> {
             next = following;
             at += len;
         }
+    }
+
+    /// `nft_exthdr_sctp_eval()`: a field of the first chunk of this type, or whether there is one.
+    fn sctp_chunk(&self, kind: u8, field: Option<ExtField>) -> Option<u128> {
+        // The common header.
+        let mut at = self.packet.thoff + 12;
+        let end = self.skb.len() - self.skb.network_offset().max(0) as usize;
+        let sctp = self.packet.l4proto == Some(132) && !self.packet.later_fragment;
+        let found = loop {
+            let mut header = [0; 4];
+            if !sctp || at >= end || self.copy(at as isize, &mut header).is_none() {
+                break None;
+            }
+            let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
+            if len == 0 {
+                break None;
+            }
+            if header[0] == kind {
+                break Some(len);
+            }
+            at += len.next_multiple_of(4);
+        };
+        let Some(field) = field else {
+            return Some(found.is_some().into());
+        };
+        let (offset, len) = (usize::from(field.offset), field.dtype.bits() as usize);
+        let (first, bytes) = (offset / 8, len.div_ceil(8));
+        let whole = found?;
+        if first + bytes > whole || at + whole > end {
+            return None;
+        }
+        let mut span = [0; SPAN];
+        let span = span.get_mut(..bytes)?;
+        self.copy((at + first) as isize, span)?;
+        Some(bits(span, 0, len))
     }
 
     fn ip_option(&self, wanted: u8) -> Option<usize> {

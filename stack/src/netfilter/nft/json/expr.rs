@@ -13,6 +13,10 @@ pub(super) fn expr(value: &Value) -> Written<String> {
         Value::String(text) => match text.strip_prefix('@') {
             Some(set) => Ok(format!("@{}", bare(set)?)),
             None if text == "*" => Ok("*".to_owned()),
+            // nft 1.0.6 of ports whose protocol it does not see.
+            None if text.ends_with(" [invalid type]") => {
+                Ok(bare(text.trim_end_matches(" [invalid type]"))?.to_owned())
+            }
             None => quoted(text),
         },
         // Flags.
@@ -187,7 +191,7 @@ fn field(kind: &str, value: &Value) -> Written<String> {
             let words: Written<Vec<_>> = key.split(' ').map(bare).collect();
             format!("{text} {}", words?.join(" "))
         }
-        "exthdr" | "tcp option" | "ip option" => {
+        "exthdr" | "tcp option" | "ip option" | "sctp chunk" => {
             // An option by its number: all of it, or some bits.
             if let (Some(number), offset, len) =
                 (f.number("base")?, f.number("offset")?, f.number("len")?)
@@ -198,12 +202,32 @@ fn field(kind: &str, value: &Value) -> Written<String> {
                 });
             }
             let name = bare(f.string("name")?.unwrap_or_default())?;
-            let field = f.string("field")?.map(bare).transpose()?;
+            // `sid[1]` is a word and a number.
+            let indexed = |field: &str| {
+                let (word, index) = field.strip_suffix(']')?.split_once('[')?;
+                let number = index.bytes().all(|b| b.is_ascii_digit());
+                (number && bare(word).is_ok()).then(|| field.to_owned())
+            };
+            let field = match f.string("field")? {
+                None => None,
+                Some(field) => Some(match indexed(field) {
+                    Some(field) => field,
+                    None => bare(field)?.to_owned(),
+                }),
+            };
             match (kind, field) {
                 ("exthdr", Some(field)) => format!("{name} {field}"),
                 (kind, Some(field)) => format!("{kind} {name} {field}"),
                 (kind, None) => format!("{kind} {name}"),
             }
+        }
+        "ipsec" => {
+            let dir = bare(f.string("dir")?.unwrap_or_default())?;
+            let number = f.number("spnum")?.unwrap_or(0);
+            let family = f.string("family")?.map(bare).transpose()?;
+            let family = family.map_or(String::new(), |family| format!("{family} "));
+            let key = bare(f.string("key")?.unwrap_or_default())?;
+            format!("ipsec {dir} spnum {number} {family}{key}")
         }
         "fib" => {
             let flags: Written<Vec<_>> = f.words("flags")?.into_iter().map(bare).collect();

@@ -63,6 +63,8 @@ fn command(verb: Option<&str>, kind: &str, value: &Value, out: &mut Vec<Command>
         if matches!(explicit, "add" | "create") && (comment.is_some() || !flags.is_empty()) {
             text.push_str(" {");
             for flag in flags {
+                // nft 1.0.6 says the family's name for the only flag that there is.
+                let flag = if flag == family { "dormant" } else { flag };
                 text.push_str(&format!(" flags {};", bare(flag)?));
             }
             if let Some(comment) = comment {

@@ -5,10 +5,19 @@ use super::object::single;
 use super::{Fields, Written, bare, problem, quoted};
 use serde_json::Value;
 
+/// Changes of maps have no form in the JSON of nft 1.0.6, which prints them in its own language.
+fn is_map_update(text: &str) -> bool {
+    let starts = ["add @", "update @", "delete @"];
+    starts.iter().any(|start| text.starts_with(start)) && !text.contains(['\n', ';', '#'])
+}
+
 /// A statement as text.
 pub(super) fn stmt(value: &Value) -> Written<String> {
     if value.as_str() == Some("notrack") {
         return Ok("notrack".to_owned());
+    }
+    if let Some(text) = value.as_str().filter(|text| is_map_update(text)) {
+        return Ok(text.to_owned());
     }
     let Some((kind, inner)) = single(value) else {
         return problem(value, "expected an object with one member");

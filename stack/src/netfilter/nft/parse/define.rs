@@ -48,7 +48,11 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Result<Vec<Token>, NftError> {
             at = end;
             continue;
         }
-        if token.is("$") {
+        // nft expands names in prefixes of log.
+        if token.kind == Kind::Quoted && out.last().is_some_and(|t| t.is_word("prefix")) {
+            out.push(expand_prefix(token, &defines)?);
+            at += 1;
+        } else if token.is("$") {
             let one = tokens.get(at..at + 2).unwrap_or(&tokens[at..]);
             out.extend(substitute(one, &defines)?);
             at += 2;
@@ -61,6 +65,28 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Result<Vec<Token>, NftError> {
         }
     }
     Ok(out)
+}
+
+/// `prefix "IN=$if "`
+fn expand_prefix(token: &Token, defines: &BTreeMap<String, Vec<Token>>) -> Result<Token, NftError> {
+    let mut text = String::new();
+    let mut rest = token.text.as_str();
+    while let Some((before, behind)) = rest.split_once('$') {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, behind) = behind.split_at(behind.find(|c| !is_name(c)).unwrap_or(behind.len()));
+        text += before;
+        match defines.get(name) {
+            Some(value) => value.iter().for_each(|word| text += &word.text),
+            None if name.is_empty() => text.push('$'),
+            None => return Err(token.pos().error(format!("{name:?} is not defined"))),
+        }
+        rest = behind;
+    }
+    text += rest;
+    Ok(Token {
+        text,
+        ..token.clone()
+    })
 }
 
 /// Where token `at` stands; the last one when there are not so many: a value may end with its line.

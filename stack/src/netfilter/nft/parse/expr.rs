@@ -4,8 +4,8 @@ use super::Parser;
 use crate::netfilter::nft::DataType;
 use crate::netfilter::nft::error::NftError;
 use crate::netfilter::nft::expr::{
-    BinOp, CtDir, CtKey, Expr, ExtField, ExtKind, Exthdr, FibFlags, FibResult, MetaKey, RtKey,
-    SetRef,
+    BinOp, CtDir, CtKey, Expr, ExtField, ExtKind, Exthdr, FibFlags, FibResult, Ipsec, IpsecKey,
+    MetaKey, RtKey, SetRef,
 };
 use crate::netfilter::nft::exthdr;
 use crate::netfilter::nft::lex::Kind;
@@ -124,6 +124,8 @@ impl Parser<'_> {
                 let offset = self.offset(modulus)?;
                 Ok(Expr::Symhash { modulus, offset })
             }
+            "ipsec" if self.is_word("in") || self.is_word("out") => self.ipsec(),
+            "sctp" if self.take_word("chunk") => self.sctp_chunk(),
             "rt" if ["mtu", "classid", "nexthop", "ipsec", "ip", "ip6"]
                 .iter()
                 .any(|w| self.is_word(w)) =>
@@ -147,6 +149,41 @@ impl Parser<'_> {
                 }
             }
         }
+    }
+
+    /// `ipsec in|out [spnum N] KEY`
+    fn ipsec(&mut self) -> Result<Expr, NftError> {
+        let family = self.table.family;
+        if family == TableFamily::Netdev {
+            return self.error("packets of this family are not transformed");
+        }
+        let out = self.next().text == "out";
+        let number = match self.take_word("spnum") {
+            true => self.number("a number", u8::MAX.into())? as u8,
+            false => 0,
+        };
+        let pos = self.pos();
+        let mut name = self.word("a key of ipsec")?;
+        if matches!(name.as_str(), "ip" | "ip6") {
+            name = format!("{name} {}", self.word("saddr or daddr")?);
+        }
+        match IpsecKey::from_name(&name) {
+            Some(key) => Ok(Expr::Ipsec(Ipsec { out, number, key })),
+            None => Err(pos.error("unknown key of ipsec")),
+        }
+    }
+
+    /// `sctp chunk NAME FIELD`, `sctp chunk NAME exists`
+    fn sctp_chunk(&mut self) -> Result<Expr, NftError> {
+        let pos = self.pos();
+        let name = self.word("a chunk")?;
+        let field = match self.asks_presence() {
+            true => None,
+            false => Some(self.word("a field of the chunk")?),
+        };
+        let found = exthdr::sctp_chunk(&name, field.as_deref());
+        let found = found.ok_or_else(|| pos.error("unknown chunk or field"))?;
+        Ok(Expr::Exthdr(found))
     }
 
     /// `rt [ip|ip6] KEY`
@@ -356,7 +393,7 @@ impl Parser<'_> {
         let pos = self.pos();
         if word == "exthdr" {
             let name = self.word("an extension header")?;
-            return match exthdr::ip6(&name, None) {
+            return match exthdr::ip6(&name, None).filter(|_| name != "srh") {
                 Some(e) => Ok(Expr::Exthdr(e)),
                 None => Err(pos.error("unknown extension header")),
             };
@@ -416,7 +453,16 @@ impl Parser<'_> {
             return self.concat_expr(types);
         };
         if self.computed(*t) {
-            return self.concat_expr(types);
+            let pos = self.pos();
+            let expr = self.concat_expr(types)?;
+            // stmt_evaluate_arg()
+            let found = expr.dtype();
+            let number = matches!(found, DataType::Integer(_) | DataType::HostInteger(_));
+            let named = matches!(&expr, Expr::Map(_, SetRef::Named(_)));
+            if found != *t && !number && !named {
+                return Err(pos.error(format!("is {}, not {}", found.name(), t.name())));
+            }
+            return Ok(expr);
         }
         if self.is("@") {
             return self.concat_expr(types);

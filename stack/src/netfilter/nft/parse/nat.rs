@@ -7,6 +7,7 @@ use crate::netfilter::nft::expr::{Elem, ElemData, Expr, Part, SetRef};
 use crate::netfilter::nft::lex::Kind;
 use crate::netfilter::nft::model::TableFamily;
 use crate::netfilter::nft::normal;
+use crate::netfilter::nft::proto::Base;
 use crate::netfilter::nft::stmt::{Nat, NatArg, NatKind, Stmt};
 
 /// Whether the map gives more than an address: nft says the family then, although the table does.
@@ -26,6 +27,15 @@ fn gives_more(nat: &Nat) -> bool {
     }
 }
 
+/// Whether the address is looked up by ports, too, which belong to a protocol.
+fn names_protocol(nat: &Nat) -> bool {
+    let mut found = false;
+    if let Some(NatArg::Expr(Expr::Map(key, _))) = &nat.addr {
+        normal::protos(key, &mut |p| found |= p.base() == Base::Transport);
+    }
+    found
+}
+
 impl Parser<'_> {
     pub(super) fn nat(&mut self, before: &[Stmt]) -> Result<Stmt, NftError> {
         let pos = self.pos();
@@ -41,6 +51,7 @@ impl Parser<'_> {
             TableFamily::Inet => (normal::ip_version(before), true),
             TableFamily::Netdev => return Err(pos.error("there is no NAT in family netdev")),
         };
+        let start = pos.clone();
         let mut nat = Nat {
             kind,
             version: family,
@@ -74,7 +85,8 @@ impl Parser<'_> {
             }
         }
         // What a map gives may be said, and is seen at the map itself.
-        if self.take_word("addr") {
+        let addr_and_port = self.take_word("addr");
+        if addr_and_port {
             self.expect(".")?;
             self.expect_word("port")?;
         } else if self.take_word("interval") {
@@ -96,10 +108,12 @@ impl Parser<'_> {
         } else if !explicit {
             nat.print_version = gives_more(&nat);
         }
-        if nat.port.is_some() && !normal::has_ports(before) {
-            return Err(
-                pos.error("a port can be translated only behind a match on the transport protocol")
-            );
+        if (nat.port.is_some() || addr_and_port)
+            && !normal::has_ports(before)
+            && !names_protocol(&nat)
+        {
+            return Err(start
+                .error("a port can be translated only behind a match on the transport protocol"));
         }
         self.nat_flags(&mut nat)?;
         Ok(Stmt::Nat(nat))

@@ -4,7 +4,7 @@ use super::Parser;
 use crate::netfilter::nft::DataType;
 use crate::netfilter::nft::command::RuleSpec;
 use crate::netfilter::nft::error::{NftError, Pos};
-use crate::netfilter::nft::expr::{Expr, ExtKind, SetRef};
+use crate::netfilter::nft::expr::{CtKey, Expr, ExtKind, SetRef};
 use crate::netfilter::nft::exthdr;
 use crate::netfilter::nft::lex::Kind;
 use crate::netfilter::nft::model::TableFamily;
@@ -100,12 +100,12 @@ impl Parser<'_> {
                 self.object(ObjKind::CtExpectation)
             }
             word if NOT_SUPPORTED.contains(&word) => self.error("is not supported"),
-            _ => self.expr_stmt(),
+            _ => self.expr_stmt(before),
         }
     }
 
     /// A match, `vmap`, or `… set …`.
-    fn expr_stmt(&mut self) -> Result<Stmt, NftError> {
+    fn expr_stmt(&mut self, before: &[Stmt]) -> Result<Stmt, NftError> {
         let pos = self.pos();
         let left = self.concat_expr(&[])?;
         if self.take_word("vmap") {
@@ -138,6 +138,11 @@ impl Parser<'_> {
         let types = left.types();
         if types.contains(&DataType::Verdict) {
             return Err(pos.error("a verdict cannot be compared"));
+        }
+        // ct_expr_update_type(): only the protocol says what the number is.
+        let ports = matches!(left, Expr::Ct(CtKey::ProtoSrc | CtKey::ProtoDst, _));
+        if ports && !self.is("@") && !normal::has_ports(before) {
+            return self.error("a port is told only behind a match on the transport protocol");
         }
         let right = self.rhs(&types)?;
         let stmt = normal::relation(left, op, right).map_err(|problem| pos.error(problem))?;
@@ -372,9 +377,6 @@ impl Parser<'_> {
     pub(super) fn limit(&mut self) -> Result<Limit, NftError> {
         self.expect_word("rate")?;
         let over = self.take_word("over");
-        if !over {
-            self.take_word("until");
-        }
         let pos = self.pos();
         let n = self.number("a rate", u64::MAX)?;
         let unit = self.byte_unit();
@@ -528,6 +530,15 @@ impl Parser<'_> {
             }
             _ => return Err(pos.error("reject with icmp, icmpv6, icmpx or tcp reset")),
         };
+        // stmt_evaluate_reject_inet_family()
+        let other = match normal::ip_version(before) {
+            Some(4) => word == "icmpv6",
+            Some(_) => word == "icmp",
+            None => false,
+        };
+        if other {
+            return Err(pos.error("the rule's packets are of the other family"));
+        }
         self.take_word("type");
         let code = self.constant(t)? as u8;
         if word == "icmpx" && code > 3 {
@@ -569,7 +580,12 @@ impl Parser<'_> {
                     return Err(at.error("the set has no flag timeout"));
                 }
             } else if self.is_stateful() {
+                let at = self.pos();
                 let stmt = self.stateful()?;
+                // nft_dynset_init(): NFT_EXPR_GC and NFT_SET_TIMEOUT exclude each other.
+                if spec.has_timeout && matches!(stmt, Stmt::CtCount { .. }) {
+                    return Err(at.error("the elements of this set end by themselves"));
+                }
                 stmts.push(stmt);
             } else if self.take(":") {
                 data = Some(self.data_expr(&spec.data)?);

@@ -7,7 +7,7 @@ use crate::netfilter::nft::error::NftError;
 use crate::netfilter::nft::expr::{
     BinOp, Elem, ElemData, Part, SetRef, VerdictExpr, prefix_host_mask,
 };
-use crate::netfilter::nft::lex::Kind;
+use crate::netfilter::nft::lex::{Kind, Token};
 use crate::netfilter::nft::normal;
 use crate::netfilter::nft::set::{Elements, Refused};
 use crate::netfilter::nft::stmt::ObjKind;
@@ -64,14 +64,28 @@ impl Parser<'_> {
         if t == DataType::ClassId && self.peek().kind != Kind::Quoted {
             return self.classid();
         }
+        if t == DataType::Hour && self.peek().kind == Kind::Word && self.peek_at(1).is(":") {
+            return self.hour();
+        }
         let pos = self.pos();
         let text = self.string(&format!("a value of type {}", t.name()))?;
         self.constant_of(t, &text).map_err(|p| pos.error(p))
     }
 
+    /// `10:30`, whose quotes a shell took away.
+    fn hour(&mut self) -> Result<u128, NftError> {
+        let pos = self.pos();
+        let hour = self.word("an hour")?;
+        self.expect(":")?;
+        let minute = self.word("minutes")?;
+        let time = DataType::Hour.parse(&format!("{hour}:{minute}"));
+        time.map_err(|problem| pos.error(problem))
+    }
+
     /// `major:minor` in hexadecimal, or a plain number.
     fn classid(&mut self) -> Result<u128, NftError> {
         let half = |p: &mut Self| {
+            p.split_at_hyphen();
             let pos = p.pos();
             let text = p.word("a class")?;
             u16::from_str_radix(&text, 16).map_err(|_| pos.error("expected up to four hex digits"))
@@ -79,6 +93,7 @@ impl Parser<'_> {
         if self.take(":") {
             return Ok(half(self)?.into());
         }
+        self.split_at_hyphen();
         if self.take_word("none") {
             return Ok(0);
         }
@@ -97,6 +112,31 @@ impl Parser<'_> {
             return Ok(u128::from(major) << 16 | u128::from(minor));
         }
         Ok(self.number("a class", u32::MAX.into())?.into())
+    }
+
+    /// In `1:a-1:f` the hyphen stands between two classes: a word that it is in the middle of becomes three.
+    fn split_at_hyphen(&mut self) {
+        let token = self.peek().clone();
+        let Some((low, high)) = token
+            .text
+            .split_once('-')
+            .filter(|_| token.kind == Kind::Word)
+        else {
+            return;
+        };
+        let column = token.column + low.chars().count();
+        let part = |kind, text: &str, column| Token {
+            kind,
+            text: text.to_owned(),
+            line: token.line,
+            column,
+        };
+        let parts = [
+            part(Kind::Word, low, token.column),
+            part(Kind::Punct("-"), "-", column),
+            part(Kind::Word, high, column + 1),
+        ];
+        self.tokens.splice(self.at..=self.at, parts);
     }
 
     /// An operator on bits that binds at least as `level`, taken.
@@ -132,7 +172,8 @@ impl Parser<'_> {
         let low = self.constant(t)?;
         if self.take("-") {
             let high = self.constant(t)?;
-            if high < low {
+            // The night goes on into the next day: a match turns it round.
+            if high < low && t != DataType::Hour {
                 return Err(pos.error("the range ends before it begins"));
             }
             return Ok(if low == high {
@@ -244,6 +285,9 @@ impl Parser<'_> {
         let (mut elems, mut places) = (Vec::new(), Vec::new());
         loop {
             self.skip_newlines();
+            if self.is("}") && elems.is_empty() {
+                return self.error("a set has an element at least");
+            }
             if self.take("}") {
                 self.places.elems = places;
                 return Ok(elems);

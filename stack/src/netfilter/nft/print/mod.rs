@@ -206,11 +206,15 @@ impl Printer<'_> {
                     (ExtKind::Ip6(_), _) => {}
                     (ExtKind::TcpOption(_), _) => out.push_str("tcp option "),
                     (ExtKind::Ip4Option(_), _) => out.push_str("ip option "),
+                    (ExtKind::SctpChunk(_), _) => out.push_str("sctp chunk "),
                 }
                 match e.field {
                     Some(field) if field.name.is_empty() => {
                         let number = match e.kind {
-                            ExtKind::Ip6(n) | ExtKind::Ip4Option(n) | ExtKind::TcpOption(n) => n,
+                            ExtKind::Ip6(n)
+                            | ExtKind::Ip4Option(n)
+                            | ExtKind::TcpOption(n)
+                            | ExtKind::SctpChunk(n) => n,
                         };
                         put!(out, "@{number},{},{}", field.offset, field.dtype.bits());
                     }
@@ -222,6 +226,13 @@ impl Printer<'_> {
             }
             Expr::Rt(key) => {
                 put!(out, "rt {}", key.name());
+            }
+            Expr::Ipsec(ipsec) => {
+                out.push_str(if ipsec.out { "ipsec out " } else { "ipsec in " });
+                if ipsec.number > 0 {
+                    put!(out, "spnum {} ", ipsec.number);
+                }
+                out.push_str(ipsec.key.name());
             }
             Expr::Fib(flags, result) => {
                 let words = [

@@ -190,6 +190,9 @@ impl Printer<'_> {
             separated(set, ",", out, |(_, word), out| out.push_str(word));
             out.push('\n');
         }
+        if spec.auto_merge {
+            out.push_str("\t\tauto-merge\n");
+        }
         if !spec.stmts.is_empty() {
             out.push_str("\t\t");
             separated(spec.stmts.iter(), " ", out, |stmt, out| match stmt {
@@ -204,9 +207,6 @@ impl Printer<'_> {
                 crate::netfilter::nft::datatype::print_time(time, out);
                 out.push('\n');
             }
-        }
-        if spec.auto_merge {
-            out.push_str("\t\tauto-merge\n");
         }
         if let Some(comment) = &spec.comment {
             put!(out, "\t\tcomment \"{comment}\"\n");
