@@ -4,6 +4,7 @@ use crate::addr::MAC_BROADCAST;
 use crate::drop_reason::DropReason;
 use crate::fib::{FlowKey, RouteType, Scope};
 use crate::inetaddr::IfAddr;
+use crate::ipv4::OutputFlow;
 use crate::napi::{ETH_P_ARP, ETH_P_IP};
 use crate::neigh::{NeighUpdate, NudState};
 use crate::skb::{IfIndex, PktType, SkBuff};
@@ -66,6 +67,9 @@ impl Stack {
                     && (!arp.tip.is_loopback()
                         || self.ipv4_conf.or(skb.dev, |c| c.route_localnet)) =>
             {
+                if arp.sip == arp.tip && self.ipv4_conf.or(skb.dev, |c| c.drop_gratuitous_arp) {
+                    return self.kfree_skb(skb, DropReason::NotSpecified);
+                }
                 self.arp_process(&skb, &arp);
                 self.consume_skb(skb, Consume::Arp);
             }
@@ -93,11 +97,11 @@ impl Stack {
             // A source that cannot be there is not answered; what it says is still looked at.
             if let Ok(route) = self.ip_route_input_flow(&flow, None) {
                 let answer = match route.kind {
-                    RouteType::Local => !self.arp_ignore(dev, arp.sip, arp.tip),
-                    // arp_fwd_proxy()
-                    RouteType::Unicast => {
-                        route.oif != dev && self.ipv4_conf.or(dev, |c| c.proxy_arp)
+                    RouteType::Local => {
+                        !self.arp_ignore(dev, arp.sip, arp.tip)
+                            && !self.arp_filter(dev, arp.sip, arp.tip)
                     }
+                    RouteType::Unicast => self.arp_proxy(dev, arp, route.oif),
                     _ => false,
                 };
                 if answer {
@@ -109,6 +113,33 @@ impl Stack {
             }
         }
         self.arp_learn(skb, arp);
+    }
+
+    /// `arp_fwd_proxy()`, `arp_fwd_pvlan()`, and `ip neigh add proxy`: whether a request for an address behind `oif` is answered.
+    fn arp_proxy(&self, dev: IfIndex, arp: &ArpPacket, oif: IfIndex) -> bool {
+        if oif == dev {
+            return arp.sip != arp.tip && self.ipv4_conf.dev(dev).proxy_arp_pvlan != 0;
+        }
+        let medium = |dev| self.ipv4_conf.dev(dev).medium_id;
+        let between = match (medium(dev), medium(oif)) {
+            (0, _) => true,
+            (-1, _) | (_, -1) => false,
+            (here, there) => here != there,
+        };
+        (between && self.ipv4_conf.or(dev, |c| c.proxy_arp))
+            || self.neighbours.is_proxy(dev, arp.tip.into())
+    }
+
+    /// `arp_filter()`: whether a request is left unanswered as the way to the asker does not go back through the device.
+    fn arp_filter(&self, dev: IfIndex, sip: Ipv4Addr, tip: Ipv4Addr) -> bool {
+        if !self.ipv4_conf.or(dev, |c| c.arp_filter) {
+            return false;
+        }
+        let back = OutputFlow {
+            saddr: Some(tip),
+            ..OutputFlow::to(sip)
+        };
+        !matches!(self.ip_route_output_key(&back), Ok((route, _)) if route.oif == dev)
     }
 
     /// Whoever asks will soon be talked to (`neigh_event_ns()`), and is told that the address is here.
@@ -223,18 +254,25 @@ impl Stack {
     /// `NETDEV_NOTIFY_PEERS`: announces every IPv4 address of a device by a gratuitous ARP request, and every IPv6 address by an
     /// unsolicited advertisement, e.g. after a move to another switch port. An unknown device is ignored.
     pub fn notify_peers(&mut self, dev: IfIndex) {
-        let none = SkBuff::default();
+        self.arp_announce(dev);
         let own: Vec<IpAddr> = self.device_addrs(dev).map(|a| a.address()).collect();
         for address in own {
-            match address {
-                // inetdev_send_gratuitous_arp()
-                IpAddr::V4(a) => {
-                    self.arp_send(ARPOP_REQUEST, dev, a, a, MAC_BROADCAST, [0; 6], &none);
-                }
-                IpAddr::V6(a) => self.ndisc_send_unsol_na(dev, a),
+            if let IpAddr::V6(a) = address {
+                self.ndisc_send_unsol_na(dev, a);
             }
         }
         self.flush_devices();
+    }
+
+    /// `inetdev_send_gratuitous_arp()`.
+    pub(crate) fn arp_announce(&mut self, dev: IfIndex) {
+        let none = SkBuff::default();
+        let own: Vec<IpAddr> = self.device_addrs(dev).map(|a| a.address()).collect();
+        for address in own {
+            if let IpAddr::V4(a) = address {
+                self.arp_send(ARPOP_REQUEST, dev, a, a, MAC_BROADCAST, [0; 6], &none);
+            }
+        }
     }
 
     /// `arp_send()`. `cause`: the packet that is answered.

@@ -60,6 +60,12 @@ impl<T: Clone> DevConf<T> {
         field(&self.all) != 0 || field(self.dev(dev)) != 0
     }
 
+    /// `IN_DEV_ANDCONF()`: on for all, and for this device.
+    #[inline]
+    pub fn and(&self, dev: IfIndex, field: impl Fn(&T) -> i32) -> bool {
+        field(&self.all) != 0 && field(self.dev(dev)) != 0
+    }
+
     /// `IN_DEV_MAXCONF()`: the larger of both.
     #[inline]
     pub fn max(&self, dev: IfIndex, field: impl Fn(&T) -> i32) -> i32 {
@@ -89,6 +95,20 @@ pub(crate) struct Ipv4Conf {
     pub arp_accept: i32,
     /// ARP requests for addresses behind other devices are answered; either.
     pub proxy_arp: i32,
+    /// So are those for addresses behind the device that asks, which is a private VLAN; the device's own (RFC 3069).
+    pub proxy_arp_pvlan: i32,
+    /// Which medium the device is on: between devices on one medium ARP is not answered for others, on -1 never; 0: any. The device's own.
+    pub medium_id: i32,
+    /// ARP requests for own addresses are answered only where the way to the asker goes back; either.
+    pub arp_filter: i32,
+    /// Own addresses are announced when the device comes up or its MAC address changes; the larger.
+    pub arp_notify: i32,
+    /// Announcements that nobody asked for are dropped; either.
+    pub drop_gratuitous_arp: i32,
+    /// Packets for one host in frames for many are dropped; either.
+    pub drop_unicast_in_l2_multicast: i32,
+    /// Packets to everybody on another link are sent there; both.
+    pub bc_forwarding: i32,
     /// Redirects are sent; either.
     pub send_redirects: i32,
     /// Several networks share the link, so that redirects may cross them; either.
@@ -117,6 +137,13 @@ impl Default for Ipv4Conf {
             arp_announce: 0,
             arp_accept: 0,
             proxy_arp: 0,
+            proxy_arp_pvlan: 0,
+            medium_id: 0,
+            arp_filter: 0,
+            arp_notify: 0,
+            drop_gratuitous_arp: 0,
+            drop_unicast_in_l2_multicast: 0,
+            bc_forwarding: 0,
             send_redirects: 1,
             shared_media: 1,
             accept_source_route: 0,
@@ -144,6 +171,12 @@ pub(crate) struct Ipv6Conf {
     pub enhanced_dad: i32,
     /// Redirects are believed where packets are not sent on; the device's own.
     pub accept_redirects: i32,
+    /// The device has no IPv6; its own. Setting `all` sets every device.
+    pub disable_ipv6: i32,
+    /// Packets for one host in frames for many are dropped; the device's own.
+    pub drop_unicast_in_l2_multicast: i32,
+    /// Packets that came in here are sent on though `forwarding` of `all` is off; the device's own. Setting `all` sets every device.
+    pub force_forwarding: i32,
 }
 
 impl Default for Ipv6Conf {
@@ -155,6 +188,9 @@ impl Default for Ipv6Conf {
             dad_transmits: 1,
             enhanced_dad: 1,
             accept_redirects: 1,
+            disable_ipv6: 0,
+            drop_unicast_in_l2_multicast: 0,
+            force_forwarding: 0,
         }
     }
 }
@@ -183,6 +219,44 @@ impl Stack {
                 dev.forwarding = on;
             }
         }
+    }
+
+    /// `addrconf_disable_ipv6()`: IPv6 addresses go, or the link-local one comes back.
+    fn set_disable_ipv6(&mut self, scope: Scope, off: i32) {
+        let devices: Vec<IfIndex> = match scope {
+            Scope::All => self.devices.iter().map(|d| d.index).collect(),
+            Scope::Default => Vec::new(),
+            Scope::Dev(dev) => vec![dev],
+        };
+        self.ipv6_conf.get_mut(scope).disable_ipv6 = off;
+        if scope == Scope::All {
+            self.ipv6_conf.default.disable_ipv6 = off;
+        }
+        for dev in devices {
+            let own = self.ipv6_conf.get_mut(Scope::Dev(dev));
+            let was = std::mem::replace(&mut own.disable_ipv6, off) != 0;
+            match off != 0 {
+                true => self.addrconf_ifdown(dev),
+                false if was || scope != Scope::All => self.addrconf_up(dev),
+                false => {}
+            }
+        }
+        self.flush_devices();
+    }
+
+    fn set_force_forwarding(&mut self, scope: Scope, on: i32) {
+        self.ipv6_conf.get_mut(scope).force_forwarding = on;
+        if scope == Scope::All {
+            self.ipv6_conf.default.force_forwarding = on;
+            for dev in self.ipv6_conf.devices_mut() {
+                dev.force_forwarding = on;
+            }
+        }
+    }
+
+    /// Whether IPv6 packets that came in through `dev` are sent on.
+    pub(crate) fn forwards_v6(&self, dev: IfIndex) -> bool {
+        self.ipv6_conf.all.forwarding != 0 || self.ipv6_conf.dev(dev).force_forwarding != 0
     }
 
     /// What [`StackConfig`](crate::StackConfig) says of these.
@@ -250,6 +324,13 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
     conf4!(arp_announce),
     conf4!(arp_accept),
     conf4!(proxy_arp),
+    conf4!(proxy_arp_pvlan),
+    conf4!(medium_id),
+    conf4!(arp_filter),
+    conf4!(arp_notify),
+    conf4!(drop_gratuitous_arp),
+    conf4!(drop_unicast_in_l2_multicast),
+    conf4!(bc_forwarding),
     conf4!(send_redirects),
     conf4!(shared_media),
     conf4!(accept_source_route),
@@ -269,7 +350,20 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
         |stack, scope| i64::from(stack.ipv6_conf.get(scope).hop_limit),
         |stack, scope, value| stack.ipv6_conf.get_mut(scope).hop_limit = value as i32,
     ),
+    Sysctl::int(
+        "net.ipv6.conf.*.disable_ipv6",
+        INT,
+        |stack, scope| i64::from(stack.ipv6_conf.get(scope).disable_ipv6),
+        |stack, scope, value| stack.set_disable_ipv6(scope, value as i32),
+    ),
+    Sysctl::int(
+        "net.ipv6.conf.*.force_forwarding",
+        0..=1,
+        |stack, scope| i64::from(stack.ipv6_conf.get(scope).force_forwarding),
+        |stack, scope, value| stack.set_force_forwarding(scope, value as i32),
+    ),
     conf6!(accept_dad),
+    conf6!(drop_unicast_in_l2_multicast),
     conf6!(dad_transmits),
     conf6!(enhanced_dad),
     conf6!(accept_redirects),

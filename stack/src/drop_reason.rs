@@ -34,6 +34,10 @@ drop_reasons! {
     TcpCsum = "TCP_CSUM",
     /// UDP checksum wrong.
     UdpCsum = "UDP_CSUM",
+    /// To an IPv4 address of one host, in a frame to many (`drop_unicast_in_l2_multicast`).
+    UnicastInL2Multicast = "UNICAST_IN_L2_MULTICAST",
+    /// `disable_ipv6` of the receiving device.
+    Ipv6Disabled = "IPV6DISABLED",
     /// A hook function said drop.
     NetfilterDrop = "NETFILTER_DROP",
     /// Unicast frame for another MAC address, or for a VLAN that does not exist here.

@@ -144,7 +144,8 @@ impl Stack {
         let own = self.fib.is_local(flow.dst).then_some(asked);
         let oif = if flow.to_many { skb.dev } else { IfIndex::NONE };
         let tos = Ipv4Header::new(skb.network_bytes()).map_or(0, |h| h.tos());
-        let Ok((route, saddr)) = self.ip_route_output(asker, own, oif, upper(tos)) else {
+        let mark = self.ip4_reply_mark(skb);
+        let Ok((route, saddr)) = self.ip_route_output(asker, own, oif, upper(tos, mark)) else {
             return;
         };
         let Some(mut reply) = self.alloc_skb(route.oif, IPV4_HLEN, message.len()) else {
@@ -157,7 +158,7 @@ impl Stack {
         message[0] = kind;
         finish_checksum(message);
         reply.parent = skb.id;
-        reply.mark = 0;
+        reply.mark = mark;
         self.trace(&reply, Stage::Send);
         let send = Ipv4Send {
             saddr,
@@ -168,6 +169,14 @@ impl Stack {
             route,
         };
         self.icmp_push_reply(reply, send);
+    }
+
+    /// `IP4_REPLY_MARK()`: the mark of what answers `skb` without a socket.
+    pub(crate) fn ip4_reply_mark(&self, skb: &SkBuff) -> u32 {
+        match self.config.fwmark_reflect {
+            true => skb.mark,
+            false => 0,
+        }
     }
 
     /// `icmp_push_reply()`, under the lock that says that a message is on its way.
@@ -224,8 +233,8 @@ impl Stack {
         });
         // RFC 1812 4.3.2.5: precedence internetwork control, the rest as in the packet.
         let tos = (tos & 0x1e) | 0xc0;
-        let Ok((route, saddr)) = self.ip_route_output(sender, own, IfIndex::NONE, upper(tos))
-        else {
+        let upper = upper(tos, self.ip4_reply_mark(about));
+        let Ok((route, saddr)) = self.ip_route_output(sender, own, IfIndex::NONE, upper) else {
             return;
         };
         // Path MTU discovery must work: frag-needed is never held back (icmpv4_mask_allow()). Nor is what goes to ourselves.
@@ -253,6 +262,7 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::NoMem);
         }
         finish_checksum(skb.data_mut());
+        skb.mark = upper.mark;
         skb.parent = about.id;
         skb.nfct = self.conntrack.attach(about.nfct);
         self.trace(&skb, Stage::Send);
@@ -271,10 +281,11 @@ impl Stack {
     }
 }
 
-/// What rules may ask of a message with this type of service.
-fn upper(tos: u8) -> Upper {
+/// What rules may ask of a message with this type of service and mark.
+fn upper(tos: u8, mark: u32) -> Upper {
     Upper {
         tos,
+        mark,
         ..Upper::new(crate::ipv4::IPPROTO_ICMP, (0, 0))
     }
 }
@@ -283,7 +294,7 @@ fn upper(tos: u8) -> Upper {
 /// from nobody, or about a fragment other than the first.
 fn may_complain(about: &SkBuff, header: &Ipv4Header<'_>) -> bool {
     let to_many = !matches!(about.pkt_type, PktType::Host | PktType::Outgoing)
-        || matches!(about.dst, Some(r) if matches!(r.kind, RouteType::Broadcast | RouteType::Multicast));
+        || matches!(about.dst, Some(r) if !r.directed && matches!(r.kind, RouteType::Broadcast | RouteType::Multicast));
     let from = header.saddr();
     let from_nobody = from.is_unspecified() || from.is_multicast() || from.is_broadcast();
     if to_many || from_nobody || crate::ipv4::is_later_fragment(header) {

@@ -56,7 +56,11 @@ impl Stack {
         };
         match kind {
             ECHO_REQUEST => {
-                self.icmpv6_echo(&skb, flow);
+                let ignored = self.config.icmpv6_echo_ignore_all
+                    || (flow.to_many && self.config.icmpv6_echo_ignore_multicast);
+                if !ignored {
+                    self.icmpv6_echo(&skb, flow);
+                }
                 self.consume_skb(skb, Consume::Icmp);
             }
             // There are no ping sockets that could have asked.
@@ -81,7 +85,8 @@ impl Stack {
         }
         // RFC 4443 4.2: from the address that was asked, unless that was a group.
         let own = (!flow.to_many).then_some(asked);
-        let Ok((route, saddr)) = self.ip6_route_output(asker, own, icmp6_iif(skb), upper()) else {
+        let upper = upper(self.ip6_reply_mark(skb));
+        let Ok((route, saddr)) = self.ip6_route_output(asker, own, icmp6_iif(skb), upper) else {
             return;
         };
         let Some(mut reply) = self.alloc_skb(route.oif, IPV6_HLEN, skb.len()) else {
@@ -91,6 +96,7 @@ impl Stack {
             return self.kfree_skb(reply, DropReason::NoMem);
         }
         reply.data_mut()[0] = ECHO_REPLY;
+        reply.mark = upper.mark;
         reply.parent = skb.id;
         self.trace(&reply, Stage::Send);
         let traffic_class = Ipv6Header::new(skb.network_bytes()).map_or(0, |h| h.traffic_class());
@@ -98,6 +104,14 @@ impl Stack {
         self.icmp_xmit_locked = true;
         self.icmpv6_push(reply, saddr, asker, traffic_class, route, hop_limit);
         self.icmp_xmit_locked = false;
+    }
+
+    /// `IP6_REPLY_MARK()`: the mark of what answers `skb` without a socket.
+    pub(crate) fn ip6_reply_mark(&self, skb: &SkBuff) -> u32 {
+        match self.config.fwmark_reflect_v6 {
+            true => skb.mark,
+            false => 0,
+        }
     }
 
     /// Sets the checksum of a whole message and sends it.
@@ -173,7 +187,8 @@ impl Stack {
                 .some()
                 .and_then(|iif| self.ipv6_select_addr(iif, sender)),
         };
-        let Ok((route, saddr)) = self.ip6_route_output(sender, own, scope(sender, about), upper())
+        let upper = upper(self.ip6_reply_mark(about));
+        let Ok((route, saddr)) = self.ip6_route_output(sender, own, scope(sender, about), upper)
         else {
             return;
         };
@@ -198,6 +213,7 @@ impl Stack {
         {
             return self.kfree_skb(skb, DropReason::NoMem);
         }
+        skb.mark = upper.mark;
         skb.parent = about.id;
         skb.nfct = self.conntrack.attach(about.nfct);
         self.trace(&skb, Stage::Send);
@@ -222,9 +238,12 @@ fn icmp6_iif(skb: &SkBuff) -> IfIndex {
     }
 }
 
-/// What rules may ask of a message.
-fn upper() -> Upper {
-    Upper::new(IPPROTO_ICMPV6, (0, 0))
+/// What rules may ask of a message with this mark.
+fn upper(mark: u32) -> Upper {
+    Upper {
+        mark,
+        ..Upper::new(IPPROTO_ICMPV6, (0, 0))
+    }
 }
 
 /// Answers to link-local addresses go out of the device that the packet came through.

@@ -4,6 +4,7 @@ use crate::Ps;
 use crate::addr::{IpCidr, link_local};
 use crate::dad::Dad;
 use crate::error::StackError;
+use crate::fib::config::RouteFilter;
 use crate::fib::{
     Mode, Nexthop, RT_TABLE_LOCAL, RT_TABLE_MAIN, RTPROT_KERNEL, RouteSpec, RouteType, Scope,
 };
@@ -124,6 +125,47 @@ impl Stack {
         Ok(())
     }
 
+    /// `inet_rtm_newaddr()` with `NLM_F_REPLACE`: an address that is there gets another life and metric; `false` when it is not there.
+    pub(crate) fn replace_ifa(&mut self, ifa: &IfAddr) -> bool {
+        let same = |a: &&IfAddr| (a.dev, a.cidr, a.network()) == (ifa.dev, ifa.cidr, ifa.network());
+        let Some(old) = self.addrs.iter().find(same).copied() else {
+            return false;
+        };
+        let life = |l: Lifetime| (l.valid, l.preferred);
+        if (life(old.lifetime), old.metric) == (life(ifa.lifetime), ifa.metric) {
+            return true;
+        }
+        let new = IfAddr {
+            lifetime: ifa.lifetime,
+            metric: ifa.metric,
+            ..old
+        };
+        let key = TimerKey::Address(old.dev, old.cidr);
+        if let Some(at) = old.lifetime.valid {
+            self.timers.stop(at, key);
+        }
+        if let Some(at) = new.lifetime.valid {
+            self.timers.start(at, key);
+        }
+        if let Some(place) = self.addrs.iter_mut().find(|a| same(&&**a)) {
+            *place = new;
+        }
+        if old.metric != new.metric && !old.noprefixroute {
+            // fib_modify_prefix_metric()
+            self.del_route_matching(&RouteFilter {
+                metric: Some(match (old.v4(), old.metric) {
+                    (None, 0) => IP6_RT_PRIO_ADDRCONF,
+                    (_, metric) => metric,
+                }),
+                oif: Some(old.dev),
+                protocol: Some(RTPROT_KERNEL),
+                ..RouteFilter::new(old.network(), RT_TABLE_MAIN)
+            });
+            self.install_ifa_again(&new);
+        }
+        true
+    }
+
     /// An address that is known to be possible.
     pub(crate) fn install_ifa(&mut self, ifa: IfAddr) {
         let mut ifa = ifa;
@@ -191,6 +233,9 @@ impl Stack {
 
     /// The device's first IPv6 addresses and routes (`addrconf_dev_config()`).
     pub(crate) fn addrconf_dev_config(&mut self, dev: IfIndex) {
+        if self.ipv6_conf.dev(dev).disable_ipv6 != 0 {
+            return;
+        }
         let Some(mac) = self.device(dev).map(|d| d.mac) else {
             return;
         };

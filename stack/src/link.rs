@@ -38,6 +38,9 @@ impl Stack {
         }
         let old = std::mem::replace(&mut device.mac, mac);
         self.neigh_flush_dev(dev);
+        if self.is_up(dev) {
+            self.arp_notify(dev);
+        }
         for vlan in self.vlans_of(dev) {
             if self.device(vlan).is_some_and(|device| device.mac == old) {
                 self.set_mac(vlan, mac)?;
@@ -53,24 +56,38 @@ impl Stack {
             self.install_ifa_again(&ifa);
         }
         self.fib.sync_up(dev);
-        if self.config.ipv6 && dev != IfIndex::LO {
+        self.addrconf_up(dev);
+        self.arp_notify(dev);
+    }
+
+    /// `addrconf_notify()` of a device that is up: it gets its link-local address.
+    pub(crate) fn addrconf_up(&mut self, dev: IfIndex) {
+        if self.config.ipv6 && dev != IfIndex::LO && self.is_up(dev) {
             self.addrconf_dev_config(dev);
+        }
+    }
+
+    /// `addrconf_ifdown()`: the device's IPv6 addresses go.
+    pub(crate) fn addrconf_ifdown(&mut self, dev: IfIndex) {
+        let of_dev = |a: &&crate::inetaddr::IfAddr| a.dev == dev && a.v4().is_none();
+        let own: Vec<_> = self.addrs.iter().filter(of_dev).map(|a| a.cidr).collect();
+        for cidr in own {
+            // It is there: it was just listed.
+            let _ = self.del_addr(dev, cidr);
+        }
+    }
+
+    /// `inetdev_event()`: with `arp_notify` the addresses are announced.
+    fn arp_notify(&mut self, dev: IfIndex) {
+        if self.ipv4_conf.max(dev, |c| c.arp_notify) != 0 {
+            self.arp_announce(dev);
         }
     }
 
     /// `NETDEV_DOWN`: the device's routes go, except those that say which addresses are this host's own; so do its IPv6 addresses.
     fn netdev_down(&mut self, dev: IfIndex) {
         self.dev_deactivate(dev);
-        // addrconf_ifdown()
-        let v6 = self
-            .addrs
-            .iter()
-            .filter(|a| a.dev == dev && a.v4().is_none());
-        let v6: Vec<_> = v6.map(|a| a.cidr).collect();
-        for cidr in v6 {
-            // It is there: it was just listed.
-            let _ = self.del_addr(dev, cidr);
-        }
+        self.addrconf_ifdown(dev);
         self.fib.remove_nexthops_of(dev);
         self.fib.sync_down_dev(dev);
         self.neigh_flush_dev(dev);

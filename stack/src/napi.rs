@@ -235,7 +235,10 @@ impl Stack {
         }
         match skb.protocol {
             ETH_P_IP => self.ip_rcv(skb),
-            ETH_P_IPV6 if self.config.ipv6 => self.ipv6_rcv(skb),
+            ETH_P_IPV6 if self.config.ipv6 => match self.ipv6_conf.dev(dev).disable_ipv6 {
+                0 => self.ipv6_rcv(skb),
+                _ => self.kfree_skb(skb, DropReason::Ipv6Disabled),
+            },
             ETH_P_ARP => self.arp_rcv(skb),
             _ => {
                 self.count_rx_drop(dev);

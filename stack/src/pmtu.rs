@@ -71,6 +71,11 @@ impl PathMtu {
         self.table.insert(destination, learned);
     }
 
+    /// `rt_cache_flush()`: nothing is known any more.
+    pub fn clear(&mut self) {
+        self.table.clear();
+    }
+
     /// What is remembered of the path to `destination`.
     pub fn learned(&self, destination: IpAddr, now: Ps) -> Option<Learned> {
         let learned = self.table.get(&destination)?;

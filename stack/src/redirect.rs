@@ -36,6 +36,11 @@ pub(crate) struct Redirects {
 }
 
 impl Redirects {
+    /// `rt_cache_flush()`: nothing is known any more.
+    pub fn clear(&mut self) {
+        self.table.clear();
+    }
+
     /// `find_exception()`: another next hop for packets to `daddr` that this host makes.
     #[inline]
     pub fn apply(&self, route: &mut Route, daddr: IpAddr, now: Ps) {

@@ -67,10 +67,58 @@ pub struct StackConfig {
     pub icmp_ratelimit: Ps,
     /// `net.ipv4.icmp_msgs_per_sec`: errors per second to all destinations together, with a burst of 50; 0 = no limit.
     pub icmp_msgs_per_sec: u32,
-    /// `net.ipv4.fib_multipath_hash_policy`: a flow is what has the same addresses (0), or the same ports and protocol too (1).
+    /// `net.ipv4.fib_multipath_hash_policy`: a flow is what has the same addresses (0), or the same ports and protocol too (1), or as 0 by the
+    /// packet inside of a tunnel's (2), or what `fib_multipath_hash_fields` says (3).
     pub fib_multipath_hash_policy: u8,
     /// `net.ipv6.fib_multipath_hash_policy`.
     pub fib_multipath_hash_policy_v6: u8,
+    /// `net.ipv4.fib_multipath_hash_fields`: bits 0 source, 1 destination, 2 protocol, 3 flow label, 4 source port, 5 destination port; 6 to 11 the
+    /// same of the packet inside.
+    pub fib_multipath_hash_fields: u16,
+    /// `net.ipv6.fib_multipath_hash_fields`.
+    pub fib_multipath_hash_fields_v6: u16,
+    /// `net.ipv4.fib_multipath_hash_seed`, for both families; 0: drawn from [`seed`](Self::seed), as Linux draws one.
+    pub fib_multipath_hash_seed: u32,
+    /// `net.ipv4.fib_multipath_use_neigh`: ways whose gateway is known not to answer are not taken.
+    pub fib_multipath_use_neigh: bool,
+    /// `net.ipv4.fwmark_reflect`: echo replies, ICMP errors and resets that belong to no socket have the mark of the packet that they answer.
+    pub fwmark_reflect: bool,
+    /// `net.ipv6.fwmark_reflect`.
+    pub fwmark_reflect_v6: bool,
+    /// `net.ipv4.tcp_fwmark_accept`: a connection that comes in has the mark of its SYN, in both families.
+    pub tcp_fwmark_accept: bool,
+    /// `net.ipv4.ip_forward_use_pmtu`: what routers said about a path holds for packets that are sent on, too.
+    pub ip_forward_use_pmtu: bool,
+    /// `net.ipv4.ip_forward_update_priority`: packets that are sent on get their priority from their TOS.
+    pub ip_forward_update_priority: bool,
+    /// `net.ipv4.ip_nonlocal_bind`: sockets may be bound to addresses that are not this host's.
+    pub ip_nonlocal_bind: bool,
+    /// `net.ipv6.ip_nonlocal_bind`.
+    pub ip_nonlocal_bind_v6: bool,
+    /// `net.ipv4.ip_local_port_range`: first and last port for sockets that ask for none.
+    pub ip_local_port_range: (u16, u16),
+    /// `net.ipv4.ip_local_reserved_ports`: first and last of ranges that are left out there.
+    pub ip_local_reserved_ports: Vec<(u16, u16)>,
+    /// `net.ipv4.tcp_sack`: it is offered and accepted.
+    pub tcp_sack: bool,
+    /// `net.ipv4.tcp_timestamps`: they are offered and accepted (RFC 7323).
+    pub tcp_timestamps: bool,
+    /// `net.ipv4.tcp_window_scaling`: it is offered and accepted.
+    pub tcp_window_scaling: bool,
+    /// `net.ipv4.tcp_abort_on_overflow`: who finds the accept queue full is told so by a reset.
+    pub tcp_abort_on_overflow: bool,
+    /// `net.ipv4.tcp_syn_retries`: times that a SYN goes out again.
+    pub tcp_syn_retries: u8,
+    /// `net.ipv4.tcp_synack_retries`: times that a SYN-ACK goes out again.
+    pub tcp_synack_retries: u8,
+    /// `net.ipv4.tcp_retries2`: times that data goes out again.
+    pub tcp_retries2: u8,
+    /// `net.ipv4.tcp_fin_timeout`: how long an orphan waits for the other end's FIN.
+    pub tcp_fin_timeout: Ps,
+    /// `net.ipv6.icmp.echo_ignore_all`.
+    pub icmpv6_echo_ignore_all: bool,
+    /// `net.ipv6.icmp.echo_ignore_multicast`.
+    pub icmpv6_echo_ignore_multicast: bool,
     /// `net.core.netdev_budget`: packets per run of the receive softirq.
     pub netdev_budget: usize,
     /// `net.core.rmem_default`: receive buffer of a new socket, in bytes of buffer memory (not payload).
@@ -105,6 +153,29 @@ impl Default for StackConfig {
             icmp_msgs_per_sec: 1000,
             fib_multipath_hash_policy: 0,
             fib_multipath_hash_policy_v6: 0,
+            fib_multipath_hash_fields: 7,
+            fib_multipath_hash_fields_v6: 7,
+            fib_multipath_hash_seed: 0,
+            fib_multipath_use_neigh: false,
+            fwmark_reflect: false,
+            fwmark_reflect_v6: false,
+            tcp_fwmark_accept: false,
+            ip_forward_use_pmtu: false,
+            ip_forward_update_priority: true,
+            ip_nonlocal_bind: false,
+            ip_nonlocal_bind_v6: false,
+            ip_local_port_range: (32768, 60999),
+            ip_local_reserved_ports: Vec::new(),
+            tcp_sack: true,
+            tcp_timestamps: true,
+            tcp_window_scaling: true,
+            tcp_abort_on_overflow: false,
+            tcp_syn_retries: 6,
+            tcp_synack_retries: 5,
+            tcp_retries2: 15,
+            tcp_fin_timeout: 60 * SEC,
+            icmpv6_echo_ignore_all: false,
+            icmpv6_echo_ignore_multicast: false,
             netdev_budget: 300,
             rmem_default: 212_992,
             frag_high_thresh: 4 << 20,
@@ -124,6 +195,8 @@ impl Default for StackConfig {
 /// not go backwards.
 pub struct Stack {
     pub(crate) config: StackConfig,
+    /// Settings without an effect that were changed, by name.
+    pub(crate) kept_sysctls: std::collections::BTreeMap<String, i64>,
     pub(crate) now: Ps,
     pub(crate) devices: Vec<NetDevice>,
     pub(crate) addrs: Vec<IfAddr>,
@@ -180,6 +253,7 @@ impl Stack {
     /// A host with nothing but `lo` (127.0.0.1/8, ::1/128).
     pub fn new(config: StackConfig) -> Self {
         let mut stack = Self {
+            kept_sysctls: std::collections::BTreeMap::new(),
             now: 0,
             devices: Vec::new(),
             addrs: Vec::new(),
@@ -239,9 +313,7 @@ impl Stack {
     /// `net.ipv6.conf.default.accept_dad` was set: then it is tentative first. Routers are not solicited.
     pub fn add_device(&mut self, name: &str, ops: Box<dyn NetDeviceOps>) -> IfIndex {
         let index = self.register_device(name, DeviceKind::Driver, ops);
-        if self.config.ipv6 {
-            self.addrconf_dev_config(index);
-        }
+        self.addrconf_up(index);
         self.nft_update_hooks();
         index
     }

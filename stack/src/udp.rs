@@ -21,8 +21,6 @@ const CHECKSUM_BREAK: usize = 76;
 pub(crate) const UDP_HLEN: usize = 8;
 /// Offset of the checksum in the header.
 const CHECK_OFFSET: u16 = 6;
-/// `ip_local_port_range`.
-const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
 
 impl Stack {
     /// `__udp4_lib_rcv()`, `__udp6_lib_rcv()`: data at the UDP header.
@@ -176,13 +174,14 @@ impl Stack {
         let broadcast_or_group = addr.is_multicast()
             || matches!(addr, IpAddr::V4(a) if a.is_broadcast())
             || self.is_broadcast(addr);
-        if !addr.is_unspecified() && !broadcast_or_group && !self.fib.is_local(addr) {
+        if !addr.is_unspecified() && !broadcast_or_group && !self.may_bind(addr) {
             return Err(StackError::AddressNotAvailable(addr));
         }
-        let port = if port == 0 {
-            self.ephemeral_port(addr)?
-        } else {
-            port
+        let port = match port {
+            0 => self.ephemeral_port(|stack, port| {
+                !stack.sockets.conflicts(SocketAddr::new(addr, port))
+            })?,
+            port => port,
         };
         let local = SocketAddr::new(addr, port);
         if self.sockets.conflicts(local) {
@@ -231,13 +230,30 @@ impl Stack {
         }
     }
 
-    /// `udp_lib_get_port()`: from a drawn start, the first free port.
-    fn ephemeral_port(&mut self, addr: IpAddr) -> Result<u16, StackError> {
-        let (first, count) = (*EPHEMERAL.start(), EPHEMERAL.end() - EPHEMERAL.start() + 1);
-        let start = (self.random() % u64::from(count)) as u16;
+    /// `inet_can_nonlocal_bind()`: whether a socket may have the address.
+    pub(crate) fn may_bind(&self, addr: IpAddr) -> bool {
+        self.fib.is_local(addr)
+            || match addr {
+                IpAddr::V4(_) => self.config.ip_nonlocal_bind,
+                IpAddr::V6(_) => self.config.ip_nonlocal_bind_v6,
+            }
+    }
+
+    /// `udp_lib_get_port()`, `inet_hash_connect()`: from a drawn start, the first port of `ip_local_port_range` that is `free`.
+    pub(crate) fn ephemeral_port(
+        &mut self,
+        free: impl Fn(&Self, u16) -> bool,
+    ) -> Result<u16, StackError> {
+        let (first, last) = self.config.ip_local_port_range;
+        let count = u32::from(last.saturating_sub(first)) + 1;
+        let start = (self.random() % u64::from(count)) as u32;
+        let reserved = |port: u16| {
+            let mut ranges = self.config.ip_local_reserved_ports.iter();
+            ranges.any(|(a, b)| (*a..=*b).contains(&port))
+        };
         (0..count)
-            .map(|i| first + (start + i) % count)
-            .find(|&port| !self.sockets.conflicts(SocketAddr::new(addr, port)))
+            .map(|i| first + ((start + i) % count) as u16)
+            .find(|&port| !reserved(port) && free(self, port))
             .ok_or(StackError::NoPorts)
     }
 

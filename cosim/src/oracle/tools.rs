@@ -57,10 +57,28 @@ fn one(
         Some("/dev/null") => Ok(String::new()),
         Some(path) => match path.strip_prefix("/proc/sys/") {
             Some(key) => stack
-                .sysctl(&format!("-qw {key}={}", text.trim()))
+                .sysctl(&format!(
+                    "-qw {}",
+                    quoted(&format!("{key}={}", text.trim()))
+                ))
                 .map_err(|e| e.to_string()),
             None => Err(format!("there is no file {path} here")),
         },
+    }
+}
+
+/// Words in a line of which the stack makes the same words: those with blanks in quotes.
+fn joined(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = !word.is_empty() && !word.contains(char::is_whitespace);
+    match (plain, word.contains('\'')) {
+        (true, _) => word.to_owned(),
+        (false, false) => format!("'{word}'"),
+        (false, true) => format!("\"{word}\""),
     }
 }
 
@@ -76,7 +94,7 @@ fn program(
     depth: usize,
 ) -> Result<String, String> {
     let (program_name, arguments) = words.split_first().map_or(("", words), |(p, a)| (*p, a));
-    let rest = arguments.join(" ");
+    let (rest, line) = (arguments.join(" "), joined(arguments));
     match (name(program_name), arguments) {
         // A namespace of the topology: it is this one, or the line would stand elsewhere.
         ("ip", ["netns", "exec", _, command @ ..]) => program(stack, command, input, depth),
@@ -88,9 +106,9 @@ fn program(
                 Ok(printed + &text)
             })
         }
-        ("ip", _) => stack.ip(&rest).map_err(|e| e.to_string()),
-        ("tc", _) => stack.tc(&rest).map_err(|e| e.to_string()),
-        ("sysctl", _) => stack.sysctl(&rest).map_err(|e| e.to_string()),
+        ("ip", _) => stack.ip(&line).map_err(|e| e.to_string()),
+        ("tc", _) => stack.tc(&line).map_err(|e| e.to_string()),
+        ("sysctl", _) => stack.sysctl(&line).map_err(|e| e.to_string()),
         ("nft", _) => nft(stack, arguments, input),
         ("conntrack", _) => conntrack(stack, arguments),
         ("echo", ["-n" | "-e" | "-ne", text @ ..]) => Ok(text.join(" ")),
@@ -178,6 +196,8 @@ mod tests {
         for line in [
             "ip netns exec hs_r sysctl -qw net.ipv4.ip_forward=1",
             "bash -c 'sysctl -qw net.ipv4.conf.all.rp_filter=2; nft add table ip z'",
+            "sysctl -qw net.ipv4.ip_local_port_range='2000 3000'",
+            "echo '4000 5000' > /proc/sys/net/ipv4/ip_local_port_range",
             "nft -f - <<< 'add chain ip z A { type filter hook forward priority 0; }'",
             "echo 'add rule ip z A udp dport 9 drop' | nft -f -",
             "nft -a list ruleset > /dev/null",
@@ -193,6 +213,8 @@ mod tests {
         let rules = stack.nft("list ruleset").unwrap();
         assert!(rules.contains("udp dport 9 drop"), "{rules}");
         assert_eq!(stack.sysctl("-n net.ipv4.ip_forward").unwrap(), "1\n");
+        let ports = stack.sysctl("-n net.ipv4.ip_local_port_range").unwrap();
+        assert_eq!(ports, "4000\t5000\n");
         let routes = stack.ip("route show").unwrap();
         assert!(routes.contains("blackhole 10.9.0.0/24"), "{routes}");
     }

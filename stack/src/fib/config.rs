@@ -354,6 +354,15 @@ fn on_link<K: Key>(rpdb: &Rpdb<K>, table: u32, flow: &FlowKey<K>) -> Option<IfIn
     }
 }
 
+/// `set_class_tag()`: the realms of `tag` where `realms` has none.
+pub(crate) fn class_tag(realms: u32, tag: u32) -> u32 {
+    let half = |mask| match realms & mask {
+        0 => tag & mask,
+        own => own,
+    };
+    half(0xffff) | half(0xffff_0000)
+}
+
 impl Route {
     /// What a packet carries of a route that was found.
     pub(crate) fn of<K: Key>(rpdb: &Rpdb<K>, found: &super::FibResult) -> Self {
@@ -366,6 +375,7 @@ impl Route {
             mtu_locked: info.metrics.mtu_locked(),
             hop_limit: info.metrics.values[super::RTAX_HOPLIMIT].min(255) as u8,
             fib: Some(*found),
+            realms: class_tag(nexthop.map_or(0, |n| n.realms), found.realms),
             ..Self::link(found.kind, nexthop.map_or(IfIndex::NONE, |n| n.oif))
         }
     }

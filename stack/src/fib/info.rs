@@ -83,9 +83,11 @@ impl Scope {
 }
 
 /// Kinds of metrics (`RTAX_MAX` + 1).
-pub(crate) const RTAX_COUNT: usize = 16;
+pub(crate) const RTAX_COUNT: usize = 18;
 /// `RTAX_MTU`.
 pub(crate) const RTAX_MTU: usize = 2;
+/// `RTAX_ADVMSS`.
+pub(crate) const RTAX_ADVMSS: usize = 8;
 /// `RTAX_HOPLIMIT`.
 pub(crate) const RTAX_HOPLIMIT: usize = 10;
 
@@ -95,7 +97,7 @@ pub struct Metrics {
     /// The values.
     pub values: [u32; RTAX_COUNT],
     /// One bit per value that must not be changed by what the path says.
-    pub lock: u16,
+    pub lock: u32,
 }
 
 impl Metrics {
@@ -123,6 +125,8 @@ pub struct Nexthop {
     pub onlink: bool,
     /// The device is down (`RTNH_F_DEAD`).
     pub dead: bool,
+    /// `realms`: of the source in the high, of the destination in the low 16 bits (`nh_tclassid`); 0: none. IPv4 only.
+    pub realms: u32,
 }
 
 impl Nexthop {
@@ -134,6 +138,7 @@ impl Nexthop {
             weight: 1,
             onlink: false,
             dead: false,
+            realms: 0,
         }
     }
 }

@@ -21,15 +21,16 @@ mod small;
 pub(crate) mod table;
 pub mod trie;
 
+pub(crate) use config::class_tag;
 pub use info::{FibInfo, Metrics, Nexthop, RouteType, Scope};
-pub(crate) use info::{Infos, RTAX_HOPLIMIT, RTAX_MTU};
+pub(crate) use info::{Infos, RTAX_ADVMSS, RTAX_HOPLIMIT, RTAX_MTU};
 pub(crate) use multipath::multipath_hash;
 pub(crate) use nexthop::{NexthopObject, NexthopObjects};
 pub(crate) use table::{Alias, FibResult, Table};
 
 use crate::addr::IpCidr;
 use crate::skb::IfIndex;
-use rules::{Action, Rules};
+use rules::{Action, Rule, Rules};
 use std::net::IpAddr;
 use trie::Key;
 
@@ -64,8 +65,12 @@ pub struct Route {
     pub hop_limit: u8,
     /// Where it was found, if it was; it may be gone since.
     pub(crate) fib: Option<FibResult>,
+    /// Of the source in the high, of the destination in the low 16 bits (`dst.tclassid`); 0: none. IPv4 only.
+    pub realms: u32,
     /// The next hop is on the link that the packet came from: the sender is told (`IPSKB_DOREDIRECT`).
     pub redirect: bool,
+    /// A packet to everybody on another link is sent there (`bc_forwarding`).
+    pub(crate) directed: bool,
 }
 
 impl Route {
@@ -80,7 +85,9 @@ impl Route {
             mtu_locked: false,
             hop_limit: 0,
             fib: None,
+            realms: 0,
             redirect: false,
+            directed: false,
         }
     }
 
@@ -236,6 +243,10 @@ pub(crate) struct Rpdb<K> {
     /// Sorted by number.
     tables: Vec<Table<K>>,
     infos: Infos,
+    /// There was a route or a rule with realms (`fib_num_tclassid_users`): sources are looked up for theirs.
+    pub realms: bool,
+    /// `group` of devices that are in another than 0, for `suppress_ifgroup`.
+    pub groups: Vec<(IfIndex, u32)>,
 }
 
 impl<K: Key> Default for Rpdb<K> {
@@ -244,6 +255,8 @@ impl<K: Key> Default for Rpdb<K> {
             rules: Rules::default(),
             tables: Vec::new(),
             infos: Infos::default(),
+            realms: false,
+            groups: Vec::new(),
         }
     }
 }
@@ -264,6 +277,12 @@ impl<K: Key> Rpdb<K> {
         self.infos.get(id)
     }
 
+    /// `dst_metric(dst, RTAX_ADVMSS)`: 0 when the route does not say.
+    pub fn advmss(&self, route: Option<&Route>) -> u32 {
+        let found = route.and_then(|route| route.fib);
+        found.map_or(0, |found| self.info(found.info).metrics.values[RTAX_ADVMSS])
+    }
+
     /// `fib_table_insert()`, `fib6_add()`.
     pub fn insert(
         &mut self,
@@ -279,6 +298,7 @@ impl<K: Key> Rpdb<K> {
                 at
             }
         };
+        self.realms |= route.info.nexthops.iter().any(|n| n.realms != 0);
         let (key, len) = (route.dst.0.prefix(route.dst.1), route.dst.1);
         let (tos, metric) = (route.tos, route.info.priority);
         let (table, infos) = (&mut self.tables[at], &mut self.infos);
@@ -371,7 +391,8 @@ impl<K: Key> Rpdb<K> {
                 continue;
             }
             let found = match rule.action {
-                Action::Nop => continue,
+                // There are no layer 3 master devices.
+                Action::Nop | Action::L3mdev => continue,
                 Action::Goto(priority) => {
                     // Only forward, so that this ends; a target that is not there is passed over.
                     at = self
@@ -388,15 +409,29 @@ impl<K: Key> Rpdb<K> {
             };
             match found {
                 None => {}
-                // fib4_rule_suppress()
-                Some(Ok(result))
-                    if rule
-                        .suppress_prefixlength
-                        .is_some_and(|least| result.prefix_len <= least) => {}
-                Some(found) => return found,
+                Some(Ok(result)) if self.suppresses(rule, &result) => {}
+                Some(found) => {
+                    return found.map(|found| FibResult {
+                        realms: rule.realms,
+                        ..found
+                    });
+                }
             }
         }
         Err(LookupError::NetUnreachable)
+    }
+
+    /// `fib4_rule_suppress()`, `fib6_rule_suppress()`: the rule does not want what its table says.
+    fn suppresses(&self, rule: &Rule<K>, found: &FibResult) -> bool {
+        let short = |least| found.prefix_len <= least;
+        let of_group = |group| {
+            let way = self.info(found.info).nexthops.get(found.nexthop);
+            way.is_some_and(|way| {
+                let known = self.groups.iter().find(|(dev, _)| *dev == way.oif);
+                known.map_or(0, |(_, group)| *group) == group
+            })
+        };
+        rule.suppress_prefixlength.is_some_and(short) || rule.suppress_ifgroup.is_some_and(of_group)
     }
 
     /// Lookup in one table only.
@@ -429,6 +464,16 @@ pub(crate) struct Fib {
 }
 
 impl Fib {
+    /// The device is in `group` now.
+    pub fn set_group(&mut self, dev: IfIndex, group: u32) {
+        for groups in [&mut self.v4.groups, &mut self.v6.groups] {
+            groups.retain(|(of, _)| *of != dev);
+            if group != 0 {
+                groups.push((dev, group));
+            }
+        }
+    }
+
     /// Whether `address` is one of this host's own.
     pub fn is_local(&self, address: IpAddr) -> bool {
         self.addr_type(address) == RouteType::Local

@@ -19,6 +19,8 @@ pub(crate) enum Action {
     /// `goto`: on with the first rule of this priority.
     Goto(u32),
     Nop,
+    /// `l3mdev`: the table of the packet's VRF, of which there are none.
+    L3mdev,
     Blackhole,
     Unreachable,
     Prohibit,
@@ -57,6 +59,10 @@ pub(crate) struct Rule<K> {
     pub action: Action,
     /// Routes with a prefix of at most this length do not count.
     pub suppress_prefixlength: Option<u8>,
+    /// Routes through devices of this group do not count.
+    pub suppress_ifgroup: Option<u32>,
+    /// `realms`: of the source in the high, of the destination in the low 16 bits; 0: none.
+    pub realms: u32,
     /// Who made it (`RTPROT_*`).
     pub protocol: u8,
 }
@@ -80,6 +86,8 @@ impl<K: Key> Rule<K> {
             uids: None,
             action,
             suppress_prefixlength: None,
+            suppress_ifgroup: None,
+            realms: 0,
             protocol: 3,
         }
     }

@@ -37,6 +37,8 @@ pub(crate) struct FibResult {
     pub info: u32,
     /// Which of its ways; not chosen yet when there are several and none was asked for.
     pub nexthop: usize,
+    /// `realms` of the rule (`fib_result.tclassid`).
+    pub realms: u32,
 }
 
 /// Routes of a family under a table's number.
@@ -217,6 +219,7 @@ impl<K: Key> Table<K> {
                         kind: alias.kind,
                         info: alias.info,
                         nexthop,
+                        realms: 0,
                     }));
                 }
             }

@@ -47,6 +47,7 @@ impl Stack {
                 }
                 Ok(String::new())
             }
+            Some("change" | "chg") => self.ip_addr_modify(family, "replace", words),
             Some(verb @ ("add" | "replace" | "delete")) => self.ip_addr_modify(family, verb, words),
             _ => Err(command.error("unknown command of ip addr")),
         }
@@ -128,7 +129,7 @@ impl Stack {
                     _ => "RTNETLINK answers: Cannot assign requested address".to_owned(),
                 }
             }),
-            "replace" if self.device_addrs(ifa.dev).any(|a| a == cidr) => Ok(()),
+            "replace" if self.replace_ifa(&ifa) => Ok(()),
             _ => self.insert_ifa(ifa).map_err(|error| refusal(&error)),
         };
         done.map_err(|problem| at.error(problem))?;

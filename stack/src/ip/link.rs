@@ -6,6 +6,7 @@ use crate::command::{CommandError, Word, Words};
 use crate::netdev::{DeviceKind, NetDevice};
 use crate::skb::IfIndex;
 use crate::stack::Stack;
+use crate::stats::LinkStats;
 use crate::virtual_dev::VLAN_PROTOCOLS;
 use std::fmt::Write;
 
@@ -18,9 +19,9 @@ const VLAN_VID_MASK: u16 = 0xfff;
 
 impl Stack {
     /// `ip link [show|set|add] …`. Drivers say the largest MTU, and whether their MAC address can be set.
-    pub(super) fn ip_link(&mut self, mut words: Words<'_>) -> Output {
+    pub(super) fn ip_link(&mut self, mut words: Words<'_>, statistics: bool) -> Output {
         let Some(command) = words.next() else {
-            return Ok(self.ip_link_show(None));
+            return Ok(self.ip_link_show(None, statistics));
         };
         match choose(command, &["add", "set", "show", "lst", "list"]) {
             Some("add") => self.ip_link_add(words),
@@ -35,7 +36,7 @@ impl Stack {
                     }
                 };
                 words.finish()?;
-                Ok(self.ip_link_show(name.as_deref()))
+                Ok(self.ip_link_show(name.as_deref(), statistics))
             }
             None => Err(command.error("unknown command of ip link")),
         }
@@ -67,10 +68,7 @@ impl Stack {
                 "alias" => alias = words.expect("an alias")?.text.to_owned(),
                 "group" => {
                     let word = words.expect("a group")?;
-                    group = match word.text {
-                        "default" => 0,
-                        _ => word.parse("a group")?,
-                    };
+                    group = word.group()?;
                 }
                 "address" | "addr" => {
                     let word = words.expect("a MAC address")?;
@@ -93,6 +91,7 @@ impl Stack {
             (device.group, device.alias) = (group, alias);
             device.tx_queue_len = tx_queue_len;
         }
+        self.fib.set_group(dev, group);
         if let Some(up) = up {
             // The device is there.
             let _ = self.set_link(dev, up);
@@ -159,7 +158,7 @@ impl Stack {
         }
     }
 
-    fn ip_link_show(&self, name: Option<&str>) -> String {
+    fn ip_link_show(&self, name: Option<&str>, statistics: bool) -> String {
         let mut out = String::new();
         for device in &self.devices {
             if name.is_some_and(|name| name != device.name) {
@@ -178,6 +177,9 @@ impl Stack {
             );
             if !device.alias.is_empty() {
                 let _ = writeln!(out, "    alias {}", device.alias);
+            }
+            if statistics {
+                write_statistics(&mut out, &device.stats);
             }
         }
         out
@@ -235,6 +237,46 @@ impl Stack {
         };
         format!("{index}: {name}: <{flags}> mtu {mtu} {qdisc}state {state} {group}qlen {qlen}\n")
     }
+}
+
+/// `print_stats64()`: columns as wide as their headings.
+fn write_statistics(out: &mut String, stats: &LinkStats) {
+    let names = |out: &mut String, head: &str, names: [&str; 6]| {
+        let _ = write!(out, "    {head}");
+        for name in names {
+            let _ = write!(out, " {name:>7}");
+        }
+        out.push('\n');
+    };
+    let values = |out: &mut String, values: [u64; 6]| {
+        let _ = write!(out, "       ");
+        for value in values {
+            let _ = write!(out, " {value:>7}");
+        }
+        out.push('\n');
+    };
+    let rx = ["bytes", "packets", "errors", "dropped", "missed", "mcast"];
+    let tx = [
+        "bytes", "packets", "errors", "dropped", "carrier", "collsns",
+    ];
+    names(out, "RX:", rx);
+    let dropped = stats.rx_dropped;
+    values(
+        out,
+        [
+            stats.rx_bytes,
+            stats.rx_packets,
+            0,
+            dropped,
+            0,
+            stats.multicast,
+        ],
+    );
+    names(out, "TX:", tx);
+    values(
+        out,
+        [stats.tx_bytes, stats.tx_packets, 0, stats.tx_dropped, 0, 0],
+    );
 }
 
 fn on_off(words: &mut Words<'_>) -> Result<bool, CommandError> {

@@ -5,6 +5,7 @@
 
 mod addr;
 mod link;
+mod maddr;
 mod neigh;
 mod nexthop;
 mod parse;
@@ -43,21 +44,44 @@ fn choose(word: Word<'_>, names: &[&'static str]) -> Option<&'static str> {
 }
 
 impl Stack {
-    /// `ip [-4|-6] route|rule|addr|link|neigh|nexthop …` as typed, with or without the leading word `ip`. Returns what `ip` prints. Errors name the word
+    /// `ip [-4|-6] [-s] [-o] route|rule|addr|link|neigh|nexthop|maddr …` as typed, with or without the leading word `ip`. Returns what `ip` prints. Errors name the word
     /// that is unknown or wrong, or that the kernel would refuse.
     pub fn ip(&mut self, line: &str) -> Output {
         let mut words = Words::new(line)?;
         words.accept("ip");
         let mut family = Family::Any;
+        let (mut statistics, mut oneline) = (false, false);
         while let Some(option) = words.peek().filter(|w| w.text.starts_with('-')) {
-            family = match option.text {
-                "-4" => Family::V4,
-                "-6" => Family::V6,
-                _ => return Err(option.error("unknown option")),
-            };
             words.next();
+            let named = words.clone().peek().map(|word| word.text);
+            match (option.text, named) {
+                ("-4", _) => family = Family::V4,
+                ("-6", _) => family = Family::V6,
+                ("-f" | "-family", Some("inet")) => family = Family::V4,
+                ("-f" | "-family", Some("inet6")) => family = Family::V6,
+                ("-s" | "-stats" | "-statistics", _) => statistics = true,
+                ("-o" | "-oneline", _) => oneline = true,
+                // There is no colour, and no name to look up.
+                ("-c" | "-color" | "-N" | "-Numeric", _) => {}
+                _ => return Err(option.error("unknown option")),
+            }
+            if matches!(option.text, "-f" | "-family") {
+                words.next();
+            }
         }
-        let object = words.expect("an object (route, rule, addr, link, neigh, nexthop)")?;
+        if oneline && words.peek().is_some_and(|w| w.abbreviates("address")) {
+            return Err(words.end_error("-o is known for all but addresses here"));
+        }
+        let printed = self.ip_object(family, words, statistics)?;
+        Ok(match oneline {
+            true => one_line_each(&printed),
+            false => printed,
+        })
+    }
+
+    fn ip_object(&mut self, family: Family, words: Words<'_>, statistics: bool) -> Output {
+        let mut words = words;
+        let object = words.expect("an object (route, rule, addr, link, neigh, nexthop, maddr)")?;
         // iproute2's order: "r" is a route, "n" a neighbour.
         let names = [
             "address",
@@ -67,17 +91,38 @@ impl Stack {
             "route",
             "rule",
             "nexthop",
+            "maddress",
         ];
         match choose(object, &names) {
             Some("address") => self.ip_addr(family, words),
-            Some("link") => self.ip_link(words),
+            Some("link") => self.ip_link(words, statistics),
+            Some("maddress") => self.ip_maddr(words),
             Some("neighbour" | "neighbor") => self.ip_neigh(family, words),
             Some("nexthop") => self.ip_nexthop(family, words),
             Some("route") => self.ip_route(family, words),
             Some("rule") => self.ip_rule(family, words),
-            _ => Err(object.error("unknown object (route, rule, addr, link, neigh, nexthop)")),
+            _ => {
+                Err(object.error("unknown object (route, rule, addr, link, neigh, nexthop, maddr)"))
+            }
         }
     }
+}
+
+/// `-o`: what belongs together in one line, with a backslash where the lines ended.
+fn one_line_each(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        match line.starts_with([' ', '\t']) {
+            true => out.push('\\'),
+            false if !out.is_empty() => out.push('\n'),
+            false => {}
+        }
+        out += line;
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out
 }
 
 #[cfg(test)]

@@ -15,9 +15,14 @@ impl Stack {
             return Ok(self.ip_neigh_show(family, None, None));
         };
         let names = [
-            "add", "change", "chg", "replace", "delete", "list", "show", "lst", "flush",
+            "add", "change", "chg", "replace", "delete", "get", "list", "show", "lst", "flush",
         ];
         match choose(command, &names) {
+            Some("get") => self.ip_neigh_get(family, words),
+            Some("list" | "show" | "lst") if words.accept("proxy") => {
+                words.finish()?;
+                Ok(self.ip_neigh_show_proxies())
+            }
             Some("list" | "show" | "lst") => {
                 let (dev, state) = self.parse_neigh_filter(&mut words)?;
                 Ok(self.ip_neigh_show(family, dev, state))
@@ -47,6 +52,58 @@ impl Stack {
         }
     }
 
+    /// `ip neigh add|replace|delete proxy ADDRESS [dev DEVICE]`: requests for an address behind another device are answered.
+    fn ip_neigh_proxy(&mut self, family: Family, verb: &str, mut words: Words<'_>) -> Output {
+        let at = words.expect("an address")?;
+        let address = at.address(family)?;
+        if address.is_ipv6() {
+            return Err(at.error("there is no NDP proxy here"));
+        }
+        let mut dev = IfIndex::NONE;
+        while let Some(word) = words.next() {
+            match word.text {
+                "dev" => dev = self.ip_device(&mut words)?,
+                "protocol" | "proto" => drop(words.expect("a routing protocol")?),
+                _ => return Err(word.error("unknown word of a neighbour")),
+            }
+        }
+        match verb {
+            "delete" if !self.neighbours.remove_proxy(dev, address) => Err(at.error(NO_ENTRY)),
+            "delete" => Ok(String::new()),
+            _ => {
+                self.neighbours.add_proxy(dev, address);
+                Ok(String::new())
+            }
+        }
+    }
+
+    fn ip_neigh_show_proxies(&self) -> String {
+        let mut out = String::new();
+        for (dev, address) in self.neighbours.proxies() {
+            let _ = match *dev {
+                IfIndex::NONE => writeln!(out, "{address} proxy "),
+                dev => writeln!(out, "{address} dev {} proxy ", self.ip_device_name(dev)),
+            };
+        }
+        out
+    }
+
+    /// `ip neigh get ADDRESS dev DEVICE`.
+    fn ip_neigh_get(&self, family: Family, mut words: Words<'_>) -> Output {
+        words.accept("to");
+        let at = words.expect("an address")?;
+        let address = at.address(family)?;
+        if !words.accept("dev") {
+            return Err(words.end_error("dev DEVICE is missing"));
+        }
+        let dev = self.ip_device(&mut words)?;
+        words.finish()?;
+        let mut all = self.neighbours();
+        let found = all.find(|n| (n.dev, n.address) == (dev, address));
+        let found = found.ok_or_else(|| at.error(NO_ENTRY))?;
+        Ok(self.neigh_line(&found, true))
+    }
+
     /// `[dev DEVICE] [nud STATE]`
     fn parse_neigh_filter(
         &self,
@@ -71,6 +128,9 @@ impl Stack {
 
     /// `ipneigh_modify()`.
     fn ip_neigh_modify(&mut self, family: Family, verb: &str, mut words: Words<'_>) -> Output {
+        if words.accept("proxy") {
+            return self.ip_neigh_proxy(family, verb, words);
+        }
         words.accept("to");
         let at = words.expect("an address")?;
         let address = at.address(family)?;
@@ -86,6 +146,9 @@ impl Stack {
                     let word = words.expect("a state")?;
                     state = word.named(parse_state, "a neighbour's state")?;
                 }
+                // Who made it, and who looks after it, does not change what it is.
+                "protocol" | "proto" => drop(words.expect("a routing protocol")?),
+                "extern_learn" => {}
                 _ => return Err(word.error("unknown word of a neighbour")),
             }
         }
@@ -131,19 +194,27 @@ impl Stack {
                 if !shown {
                     continue;
                 }
-                let _ = write!(out, "{} ", n.address);
-                if dev.is_none() {
-                    let _ = write!(out, "dev {} ", self.ip_device_name(n.dev));
-                }
-                if n.state.is_valid() && n.state != NudState::Noarp {
-                    let _ = write!(out, "lladdr {} ", mac(n.mac));
-                }
-                if n.router {
-                    out += "router ";
-                }
-                let _ = writeln!(out, "{} ", n.state.name());
+                out += &self.neigh_line(&n, dev.is_none());
             }
         }
+        out
+    }
+}
+
+impl Stack {
+    /// `print_neigh()`.
+    fn neigh_line(&self, n: &NeighbourEntry, with_dev: bool) -> String {
+        let mut out = format!("{} ", n.address);
+        if with_dev {
+            let _ = write!(out, "dev {} ", self.ip_device_name(n.dev));
+        }
+        if n.state.is_valid() && n.state != NudState::Noarp {
+            let _ = write!(out, "lladdr {} ", mac(n.mac));
+        }
+        if n.router {
+            out += "router ";
+        }
+        let _ = writeln!(out, "{} ", n.state.name());
         out
     }
 }

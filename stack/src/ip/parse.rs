@@ -104,6 +104,30 @@ impl Word<'_> {
         names::parse_number(self.text).ok_or_else(|| self.error("not a number"))
     }
 
+    /// `get_rt_realms_or_raw()`: `[SOURCE/]DESTINATION`, each 0 to 65535, or `cosmos` for 0.
+    pub(super) fn realms(&self) -> Result<u32, CommandError> {
+        let realm = |text: &str| match text {
+            "cosmos" => Some(0),
+            _ => names::parse_number(text).filter(|&number| number <= 0xffff),
+        };
+        let Some((source, destination)) = self.text.split_once('/') else {
+            // A bare number is both of them.
+            let whole = names::parse_number(self.text).or_else(|| realm(self.text));
+            return whole.ok_or_else(|| self.error("not a realm"));
+        };
+        let both = realm(source).zip(realm(destination));
+        let (source, destination) = both.ok_or_else(|| self.error("not a realm"))?;
+        Ok(source << 16 | destination)
+    }
+
+    /// A group of devices: `default`, or a number.
+    pub(super) fn group(&self) -> Result<u32, CommandError> {
+        match self.text {
+            "default" => Ok(0),
+            _ => self.number(),
+        }
+    }
+
     /// What a function of [`names`] makes of the word.
     pub(super) fn named<T>(
         &self,
@@ -125,6 +149,15 @@ impl Stack {
     /// The name of a device in a list.
     pub(super) fn ip_device_name(&self, dev: IfIndex) -> &str {
         self.device_name(dev).unwrap_or("*")
+    }
+}
+
+/// Realms as iproute2 writes them, with a space behind.
+pub(super) fn realms(both: u32) -> String {
+    match (both >> 16, both & 0xffff) {
+        (0, 0) => String::new(),
+        (0, destination) => format!("realm {destination} "),
+        (source, destination) => format!("realms {source}/{destination} "),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ip rule`.
 
-use super::parse::{EXISTS, NO_ENTRY};
+use super::parse::{EXISTS, NO_ENTRY, realms};
 use super::route_tos;
 use super::{Family, Output, choose};
 use crate::addr::IpCidr;
@@ -30,6 +30,8 @@ struct Typed {
     uids: Option<(u32, u32)>,
     action: Option<Action>,
     suppress: Option<u8>,
+    suppress_group: Option<u32>,
+    realms: Option<u32>,
     protocol: Option<u8>,
 }
 
@@ -104,6 +106,14 @@ impl Stack {
                 "suppress_prefixlength" | "sup_pl" => {
                     typed.suppress = Some(words.parse("a prefix length")?);
                 }
+                "suppress_ifgroup" | "sup_group" => {
+                    let word = words.expect("a group of devices")?;
+                    typed.suppress_group = Some(word.group()?);
+                }
+                "realms" | "realm" => {
+                    typed.realms = Some(words.expect("a realm")?.realms()?);
+                }
+                "l3mdev" => typed.action = Some(Action::L3mdev),
                 "goto" => {
                     typed.action = Some(Action::Goto(words.expect("a priority")?.number()?));
                 }
@@ -226,6 +236,10 @@ fn modify<K: Key>(rpdb: &mut Rpdb<K>, typed: &Typed, add: bool) -> Result<(), St
                 && typed
                     .suppress
                     .is_none_or(|s| rule.suppress_prefixlength == Some(s))
+                && typed.realms.is_none_or(|r| rule.realms == r)
+                && typed
+                    .suppress_group
+                    .is_none_or(|g| rule.suppress_ifgroup == Some(g))
                 && typed.protocol.is_none_or(|p| rule.protocol == p)
                 && (!typed.invert || rule.invert);
             same && devices && ports && action
@@ -255,12 +269,15 @@ fn modify<K: Key>(rpdb: &mut Rpdb<K>, typed: &Typed, add: bool) -> Result<(), St
         dport: typed.dport,
         uids: typed.uids,
         suppress_prefixlength: typed.suppress,
+        suppress_ifgroup: typed.suppress_group,
+        realms: typed.realms.unwrap_or(0),
         protocol: typed.protocol.unwrap_or(RTPROT_BOOT),
         ..Rule::new(
             priority,
             typed.action.unwrap_or(Action::Table(RT_TABLE_MAIN)),
         )
     };
+    rpdb.realms |= rule.realms != 0;
     match rules.add(rule) {
         true => Ok(()),
         false => Err(EXISTS.to_owned()),
@@ -319,6 +336,13 @@ fn show<K: Key>(rpdb: &Rpdb<K>) -> String {
                 if let Some(len) = rule.suppress_prefixlength {
                     let _ = write!(out, " suppress_prefixlength {len}");
                 }
+                match rule.suppress_ifgroup {
+                    Some(0) => out += " suppress_ifgroup default",
+                    Some(group) => {
+                        let _ = write!(out, " suppress_ifgroup {group}");
+                    }
+                    None => {}
+                }
             }
             Action::Goto(priority) => {
                 let _ = write!(out, " goto {priority}");
@@ -326,10 +350,14 @@ fn show<K: Key>(rpdb: &Rpdb<K>) -> String {
                     out += " [unresolved]";
                 }
             }
+            Action::L3mdev => out += " lookup [l3mdev-table]",
             Action::Nop => out += " nop",
             Action::Blackhole => out += " blackhole",
             Action::Unreachable => out += " unreachable",
             Action::Prohibit => out += " prohibit",
+        }
+        if rule.realms != 0 {
+            let _ = write!(out, " {}", realms(rule.realms).trim_end());
         }
         if !matches!(rule.protocol, RTPROT_KERNEL | RTPROT_BOOT) {
             let _ = write!(out, " proto {}", names::protocol_name(rule.protocol));

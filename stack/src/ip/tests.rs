@@ -28,7 +28,7 @@ fn words_that_are_unknown_are_named() {
     );
     assert_eq!(
         say("bla"),
-        r#"1:1: "bla": unknown object (route, rule, addr, link, neigh, nexthop)"#
+        r#"1:1: "bla": unknown object (route, rule, addr, link, neigh, nexthop, maddr)"#
     );
 }
 

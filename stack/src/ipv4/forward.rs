@@ -23,9 +23,14 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         };
         let (redirect, oif) = (route.redirect, route.oif);
-        let mtu = self.dst_mtu_forward(route);
+        let route = *route;
         let Some(header) = Ipv4Header::new(skb.data()) else {
             return self.kfree_skb(skb, DropReason::IpInHdr);
+        };
+        // ip_dst_mtu_maybe_forward()
+        let mtu = match self.config.ip_forward_use_pmtu {
+            true => self.dst_mtu(&route, header.daddr().into()),
+            false => self.dst_mtu_forward(&route),
         };
         if header.ttl() <= 1 {
             self.icmp_send(&skb, icmp::TIME_EXCEEDED, 0, 0);
@@ -42,7 +47,9 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }
         let header_len = header.header_len();
-        skb.priority = rt_tos2priority(header.tos());
+        if self.config.ip_forward_update_priority {
+            skb.priority = rt_tos2priority(header.tos());
+        }
         // skb_forward_csum(): what the device summed includes the TTL.
         skb.forget_csum_complete();
         decrease_ttl(skb.data_mut());

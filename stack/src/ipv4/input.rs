@@ -57,8 +57,8 @@ impl Stack {
         }
         // skb_valid_dst(): what this host sent to many has its route from there.
         let kept = skb.dst.filter(|_| skb.pkt_type == PktType::Outgoing);
-        let kind = match kept.map_or_else(|| self.ip_route_input(&skb), Ok) {
-            Ok(route) => skb.dst.insert(route).kind,
+        let route = match kept.map_or_else(|| self.ip_route_input(&skb), Ok) {
+            Ok(route) => *skb.dst.insert(route),
             Err(no_route) => {
                 // ip_error()
                 let sender = Ipv4Header::new(skb.data()).map(|h| h.saddr().into());
@@ -81,7 +81,16 @@ impl Stack {
                 return self.kfree_skb(skb, DropReason::IpInHdr);
             }
         }
-        match kind {
+        // RFC 1122 3.3.6: what is sent to many on the link is for many.
+        let l2_many = matches!(skb.pkt_type, PktType::Broadcast | PktType::Multicast);
+        if l2_many
+            && !matches!(route.kind, RouteType::Broadcast | RouteType::Multicast)
+            && (self.ipv4_conf).or(skb.dev, |c| c.drop_unicast_in_l2_multicast)
+        {
+            return self.kfree_skb(skb, DropReason::UnicastInL2Multicast);
+        }
+        match route.kind {
+            _ if route.directed => self.ip_forward(skb),
             RouteType::Unicast => self.ip_forward(skb),
             _ => self.ip_local_deliver(skb),
         }

@@ -125,7 +125,11 @@ impl Stack {
         }
         let daddr = Ipv4Header::new(skb.data()).map(|h| IpAddr::V4(h.daddr()));
         let mtu = match (&skb.dst, daddr) {
-            (Some(route), Some(daddr)) if iif == IfIndex::NONE => self.dst_mtu(route, daddr),
+            (Some(route), Some(daddr))
+                if iif == IfIndex::NONE || self.config.ip_forward_use_pmtu =>
+            {
+                self.dst_mtu(route, daddr)
+            }
             (Some(route), _) => self.dst_mtu_forward(route),
             (None, _) => self.mtu(oif),
         };

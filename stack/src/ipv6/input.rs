@@ -25,6 +25,13 @@ impl Stack {
         if let Err(reason) = ip6_rcv_core(&mut skb) {
             return self.kfree_skb(skb, reason);
         }
+        let l2_many = matches!(skb.pkt_type, PktType::Broadcast | PktType::Multicast);
+        if l2_many
+            && self.ipv6_conf.dev(skb.dev).drop_unicast_in_l2_multicast != 0
+            && Ipv6Header::new(skb.data()).is_some_and(|h| !h.daddr().is_multicast())
+        {
+            return self.kfree_skb(skb, DropReason::UnicastInL2Multicast);
+        }
         // Extension headers are read from the linear part; nothing sensible has more of them.
         skb.pskb_may_pull(skb.len().min(MAX_LINEAR_HEADERS));
         // ipv6_parse_hopopts(): hop-by-hop options concern every node, so they come before the hook.

@@ -131,7 +131,7 @@ impl Stack {
     /// `ip6_route_input_lookup()`, and what `ip6_input()` and `ip6_forward()` say to its result.
     pub(crate) fn ip6_route_input_flow(&self, flow: &FlowKey<u128>) -> Result<Route, NoRoute6> {
         let (saddr, daddr) = (Ipv6Addr::from_bits(flow.src), Ipv6Addr::from_bits(flow.dst));
-        let (dev, forwarding) = (flow.iif, self.ipv6_conf.all.forwarding != 0);
+        let (dev, forwarding) = (flow.iif, self.forwards_v6(flow.iif));
         if daddr.is_multicast() {
             let member = self.is_member_v6(dev, daddr) || (forwarding && daddr == ALL_ROUTERS);
             // ip6_mc_input() drops for others without a reason of its own.
@@ -184,7 +184,7 @@ impl Stack {
         Ok(Route::of(&self.fib.v6, &found))
     }
 
-    /// [`ip6_route_output_key`](Self::ip6_route_output_key) for a packet without a mark, failures counted.
+    /// [`ip6_route_output_key`](Self::ip6_route_output_key), failures counted.
     pub(crate) fn ip6_route_output(
         &mut self,
         daddr: Ipv6Addr,
@@ -195,6 +195,7 @@ impl Stack {
         self.ip6_route_output_flow(&OutputFlow6 {
             saddr,
             oif,
+            mark: upper.mark,
             traffic_class: upper.tos,
             protocol: upper.protocol,
             sport: upper.ports.0,

@@ -95,6 +95,8 @@ macro_rules! count {
 
 /// USER_HZ: what `locktime` counts in.
 const CENTISECOND: Ps = 10 * MS;
+/// One 250th of a second, which IPv6's `retrans_time` counts in.
+const JIFFY: Ps = 4 * MS;
 
 /// The keys of this module. Names with `default` and devices; there is no `all`.
 pub(crate) const SYSCTLS: &[Sysctl] = &[
@@ -111,6 +113,12 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
         SEC
     ),
     time!("net.ipv4.neigh.*.retrans_time_ms", v4, retrans_time, MS),
+    time!(
+        "net.ipv4.neigh.*.retrans_time",
+        v4,
+        retrans_time,
+        CENTISECOND
+    ),
     time!(
         "net.ipv4.neigh.*.delay_first_probe_time",
         v4,
@@ -135,6 +143,7 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
         SEC
     ),
     time!("net.ipv6.neigh.*.retrans_time_ms", v6, retrans_time, MS),
+    time!("net.ipv6.neigh.*.retrans_time", v6, retrans_time, JIFFY),
     time!(
         "net.ipv6.neigh.*.delay_first_probe_time",
         v6,

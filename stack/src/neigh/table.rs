@@ -83,6 +83,8 @@ pub(crate) struct Neighbours {
     table: HashTable<(Key, Neighbour)>,
     /// `hash_rnd`: strangers choose the addresses.
     seed: u64,
+    /// Addresses that are answered for (`struct pneigh_entry`), behind a device or ([`IfIndex::NONE`]) all.
+    proxies: Vec<Key>,
 }
 
 impl Neighbours {
@@ -90,7 +92,33 @@ impl Neighbours {
         Self {
             table: HashTable::new(),
             seed,
+            proxies: Vec::new(),
         }
+    }
+
+    /// `pneigh_lookup()`.
+    pub fn is_proxy(&self, dev: IfIndex, address: IpAddr) -> bool {
+        let mut proxies = self.proxies.iter();
+        proxies.any(|&(of, a)| a == address && (of == dev || of == IfIndex::NONE))
+    }
+
+    /// `pneigh_create()`; it may be there already.
+    pub fn add_proxy(&mut self, dev: IfIndex, address: IpAddr) {
+        if !self.proxies.contains(&(dev, address)) {
+            self.proxies.push((dev, address));
+        }
+    }
+
+    /// `pneigh_delete()`: `false` when there is none.
+    pub fn remove_proxy(&mut self, dev: IfIndex, address: IpAddr) -> bool {
+        let before = self.proxies.len();
+        self.proxies.retain(|proxy| *proxy != (dev, address));
+        self.proxies.len() < before
+    }
+
+    /// Every proxy, in the order in which they were added.
+    pub fn proxies(&self) -> &[(IfIndex, IpAddr)] {
+        &self.proxies
     }
 
     #[inline]

@@ -170,6 +170,10 @@ impl Stack {
             oif: state.iif,
             ..*state
         };
+        reset.mark = match src {
+            IpAddr::V4(_) => self.ip4_reply_mark(skb),
+            IpAddr::V6(_) => self.ip6_reply_mark(skb),
+        };
         self.trace(&reset, Stage::Send);
         if self.ip_route_me_harder(&mut reset, &back) != Verdict::Accept {
             return self.kfree_skb(reset, crate::DropReason::IpOutNoRoutes);

@@ -1,14 +1,19 @@
 //! `sysctl`: settings by name, as `/proc/sys` has them.
 //!
 //! Each module keeps a list of its keys (`SYSCTLS`); [`TABLES`] collects them. A `*` in a key stands for `all`, `default` or a device.
+//! Keys that are not numbers are in [`text`], those without an effect here in [`kept`].
 
 mod config;
+mod kept;
+mod text;
 
 use crate::command::{CommandError, Word, Words};
 use crate::skb::IfIndex;
 use crate::stack::Stack;
+use kept::{KEPT, Kept};
 use std::fmt::Write;
 use std::ops::RangeInclusive;
+use text::TEXTS;
 
 /// Whose setting: the word in place of a key's `*`. [`Scope::All`] for keys without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +26,7 @@ pub(crate) enum Scope {
     Dev(IfIndex),
 }
 
-/// A key, and how its value is read and written. All values are numbers.
+/// A key whose value is a number, and how that is read and written.
 pub(crate) struct Sysctl {
     /// Name with dots, at most one part of it `*`.
     pub name: &'static str,
@@ -72,17 +77,25 @@ fn at_star<'n>(pattern: &str, name: &'n str) -> Option<&'n str> {
 }
 
 impl Stack {
-    /// `sysctl [-n] [-q] [-w] KEY[=VALUE]…`, with or without the leading word, as typed; `KEY = VALUE` in three words too. Returns what
-    /// `sysctl` prints. Errors name unknown keys, and values that the kernel refuses with `EINVAL`.
+    /// `sysctl [-n] [-q] [-w] [-e] KEY[=VALUE]…`, with or without the leading word, as typed; `KEY = VALUE` in three words too. Returns what
+    /// `sysctl` prints. Errors name unknown keys, unless `-e` says otherwise, and values that the kernel refuses with `EINVAL`.
     pub fn sysctl(&mut self, line: &str) -> Result<String, CommandError> {
         let mut words = Words::new(line)?;
         words.accept("sysctl");
-        let (mut quiet, mut values_only) = (false, false);
+        let (mut quiet, mut values_only, mut ignore) = (false, false, false);
         while let Some(word) = words.peek().filter(|w| w.text.starts_with('-')) {
-            for flag in word.text[1..].chars() {
+            let flags = match word.text {
+                "--write" => "w",
+                "--quiet" => "q",
+                "--values" => "n",
+                "--ignore" => "e",
+                text => &text[1..],
+            };
+            for flag in flags.chars() {
                 match flag {
                     'q' => quiet = true,
                     'n' => values_only = true,
+                    'e' => ignore = true,
                     // Writing needs no flag.
                     'w' => {}
                     _ => return Err(word.error("unknown option")),
@@ -98,18 +111,21 @@ impl Stack {
                 None => (word.text, None),
             };
             if value.is_none() && words.accept("=") {
-                value = Some("");
-            }
-            if value == Some("") {
                 value = Some(words.expect("a value")?.text);
             }
-            let name = canonical(key);
-            let now = self.read_or_write(&name, value, word)?;
-            if !(quiet && value.is_some()) {
-                let _ = match values_only {
-                    true => writeln!(out, "{now}"),
-                    false => writeln!(out, "{name} = {now}"),
-                };
+            let name = canonical(key.trim());
+            match self.read_or_write(&name, value.map(str::trim), word)? {
+                Some(now) if !(quiet && value.is_some()) => {
+                    // What was written is printed as it was typed.
+                    let now = value.map_or(now, |typed| typed.trim().to_owned());
+                    let _ = match values_only {
+                        true => writeln!(out, "{now}"),
+                        false => writeln!(out, "{name} = {now}"),
+                    };
+                }
+                Some(_) => {}
+                None if ignore => {}
+                None => return Err(word.error("unknown key")),
             }
             match words.next() {
                 Some(next) => word = next,
@@ -118,34 +134,42 @@ impl Stack {
         }
     }
 
-    /// The value that the key has now, after it was set to `value` if there is one.
+    /// The value that the key has now, after it was set to `value` if there is one; `None`: there is no such key.
     fn read_or_write(
         &mut self,
         name: &str,
         value: Option<&str>,
         word: Word<'_>,
-    ) -> Result<String, CommandError> {
-        // The only one that is no number.
-        if name == crate::sched::DEFAULT_QDISC {
+    ) -> Result<Option<String>, CommandError> {
+        if let Some(key) = TEXTS.iter().find(|key| key.name == name) {
             if let Some(value) = value {
-                self.set_default_qdisc(value)
-                    .map_err(|problem| word.error(problem))?;
+                (key.set)(self, value).map_err(|problem| word.error(problem))?;
             }
-            return Ok(self.default_qdisc().to_owned());
+            return Ok(Some((key.get)(self)));
         }
-        let (sysctl, scope) = self.find_sysctl(name, word)?;
+        if let Some((sysctl, scope)) = self.find_sysctl(name, word)? {
+            if let Some(value) = value {
+                let number = in_range(value, &sysctl.range).map_err(|p| word.error(p))?;
+                (sysctl.set)(self, scope, number);
+            }
+            return Ok(Some((sysctl.get)(self, scope).to_string()));
+        }
+        let Some(kept) = self.find_kept(name, word)? else {
+            return Ok(None);
+        };
         if let Some(value) = value {
-            self.write_sysctl(sysctl, scope, value)
-                .map_err(|problem| word.error(problem))?;
+            let number = in_range(value, &kept.range).map_err(|p| word.error(p))?;
+            self.kept_sysctls.insert(name.to_owned(), number);
         }
-        Ok((sysctl.get)(self, scope).to_string())
+        let now = self.kept_sysctls.get(name).unwrap_or(&kept.default);
+        Ok(Some(now.to_string()))
     }
 
     fn find_sysctl(
         &self,
         name: &str,
         word: Word<'_>,
-    ) -> Result<(&'static Sysctl, Scope), CommandError> {
+    ) -> Result<Option<(&'static Sysctl, Scope)>, CommandError> {
         for sysctl in TABLES.iter().copied().flatten() {
             let Some(middle) = at_star(sysctl.name, name) else {
                 continue;
@@ -154,36 +178,56 @@ impl Stack {
             if middle == "all" && sysctl.name.contains(".neigh.") {
                 continue;
             }
-            let scope = match middle {
-                "" | "all" => Scope::All,
-                "default" => Scope::Default,
-                name => {
-                    let dev = self.device_by_name(name);
-                    Scope::Dev(dev.ok_or_else(|| word.error("no such device"))?)
-                }
-            };
-            return Ok((sysctl, scope));
+            return Ok(Some((sysctl, self.scope(middle, word)?)));
         }
-        Err(word.error("unknown key"))
+        Ok(None)
     }
 
-    fn write_sysctl(&mut self, sysctl: &Sysctl, scope: Scope, value: &str) -> Result<(), String> {
-        let number = value
-            .trim()
-            .parse()
-            .map_err(|_| format!("{value:?} is not a number"))?;
-        if !sysctl.range.contains(&number) {
-            let (least, most) = (sysctl.range.start(), sysctl.range.end());
-            return Err(format!("{number} is not within {least} to {most}"));
+    /// The value of a key without an effect of its own.
+    fn kept(&self, name: &str) -> i64 {
+        let default = || KEPT.iter().find(|kept| kept.name == name);
+        let set = self.kept_sysctls.get(name).copied();
+        set.or_else(|| default().map(|kept| kept.default))
+            .unwrap_or(0)
+    }
+
+    fn find_kept(&self, name: &str, word: Word<'_>) -> Result<Option<&'static Kept>, CommandError> {
+        for kept in KEPT {
+            if let Some(middle) = at_star(kept.name, name) {
+                self.scope(middle, word)?;
+                return Ok(Some(kept));
+            }
         }
-        (sysctl.set)(self, scope, number);
-        Ok(())
+        Ok(None)
+    }
+
+    /// Whose setting a key with `middle` at its `*` is.
+    fn scope(&self, middle: &str, word: Word<'_>) -> Result<Scope, CommandError> {
+        Ok(match middle {
+            "" | "all" => Scope::All,
+            "default" => Scope::Default,
+            name => {
+                let dev = self.device_by_name(name);
+                Scope::Dev(dev.ok_or_else(|| word.error("no such device"))?)
+            }
+        })
     }
 
     /// The device called `name`.
     pub fn device_by_name(&self, name: &str) -> Option<IfIndex> {
         let device = self.devices.iter().find(|d| d.name == name)?;
         Some(device.index)
+    }
+}
+
+/// A number within the range.
+fn in_range(value: &str, range: &RangeInclusive<i64>) -> Result<i64, String> {
+    let number = text::number(value)?;
+    let (least, most) = (range.start(), range.end());
+    match range.contains(&number) {
+        true => Ok(number),
+        false if least == most => Err(format!("only {least} is possible here")),
+        false => Err(format!("{number} is not within {least} to {most}")),
     }
 }
 

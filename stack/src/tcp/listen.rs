@@ -39,13 +39,13 @@ impl Stack {
         if !segment.has(flag::SYN) || segment.has(flag::FIN) {
             return self.kfree_skb(skb, DropReason::TcpFlags);
         }
-        self.tcp_conn_request(id, pair, segment);
+        self.tcp_conn_request(id, pair, segment, skb.mark);
         // Linux consumes the SYN even when it makes no request of it, and counts why.
         self.consume_skb(skb, Consume::Tcp);
     }
 
     /// `tcp_conn_request()`: notes the SYN and answers it, unless a queue is full.
-    fn tcp_conn_request(&mut self, id: TcpSocketId, pair: Pair, segment: &Segment) {
+    fn tcp_conn_request(&mut self, id: TcpSocketId, pair: Pair, segment: &Segment, mark: u32) {
         let Some(listener) = self.tcp.listener(id) else {
             return;
         };
@@ -59,13 +59,22 @@ impl Stack {
             self.stats.listen_drops += 1;
             return;
         }
+        // tcp_parse_options(): what is off was not asked for.
         let mut options = segment.options;
+        options.sack_ok &= self.config.tcp_sack;
+        options.wscale = options.wscale.filter(|_| self.config.tcp_window_scaling);
+        options.tstamp = options.tstamp.filter(|_| self.config.tcp_timestamps);
         options.tstamp = options.tstamp.map(|(theirs, _)| (theirs, 0));
         let advmss = self.tcp_advmss(&pair);
         let request = Request {
             isn: Seq(self.random() as u32),
             irs: segment.seq,
             options,
+            // inet_request_mark()
+            mark: match self.config.tcp_fwmark_accept {
+                true => mark,
+                false => 0,
+            },
             ts_offset: self.random() as u32,
             rcv_wnd: request_window(advmss, &options),
             retries: 0,
@@ -119,6 +128,10 @@ impl Stack {
         if self.tcp.listener(id).is_some_and(|l| l.acceptq_is_full()) {
             self.stats.listen_overflows += 1;
             self.stats.listen_drops += 1;
+            if self.config.tcp_abort_on_overflow {
+                self.tcp_drop_request(id, &pair, &request);
+                self.tcp_send_reset(&skb, flow, segment);
+            }
             return self.kfree_skb(skb, DropReason::TcpListenOverflow);
         }
         self.tcp_drop_request(id, &pair, &request);
@@ -147,6 +160,7 @@ impl Stack {
         let advmss = self.tcp_advmss(&pair);
         let mut sock = TcpSock::new(pair, request.isn + 1, request.rcv_wnd);
         sock.state = TcpState::Established;
+        sock.mark = request.mark;
         sock.rcv_nxt = request.irs + 1;
         sock.rcv_wup = sock.rcv_nxt;
         sock.snd_wl1 = segment.seq;

@@ -21,6 +21,9 @@ pub(super) const TCP_INIT_CWND: u32 = 10;
 const RECEIVE_SPACE: u32 = 65536;
 /// Window scale that Linux 6.18 offers: `tcp_rmem[2]` is 32 MiB.
 pub(super) const WSCALE: u8 = 10;
+/// `net.ipv4.route.min_adv_mss`, `net.ipv6.route.min_adv_mss`.
+const MIN_ADV_MSS: u32 = 256;
+const MIN_ADV_MSS6: u32 = 1220;
 /// Bytes that the timestamp option takes with its padding.
 const TSTAMP_ALIGNED: u32 = 12;
 
@@ -71,16 +74,19 @@ pub(super) fn tcp_time_stamp(now: Ps, offset: u32) -> u32 {
 
 impl Stack {
     /// A buffer for a segment of `len` bytes from `src` to `dst`, with its route. `None`: there is no way or no memory; it is sent again when
-    /// its timer says so. `dev`: the link of an IPv6 link-local destination. `tos`: the way is that of packets with this type of service.
+    /// its timer says so. `dev`: the link of an IPv6 link-local destination. `tos`, `mark`: the way is that of packets with this type of
+    /// service and mark, and the buffer has that mark.
     pub(super) fn tcp_alloc(
         &mut self,
         (src, dst): Pair,
         dev: IfIndex,
         len: usize,
         tos: u8,
+        mark: u32,
     ) -> Option<(SkBuff, TcpSend)> {
         let upper = Upper {
             tos,
+            mark,
             ..Upper::new(IPPROTO_TCP, (src.port(), dst.port()))
         };
         let (reserve, oif, send) = match (src.ip(), dst.ip()) {
@@ -120,7 +126,9 @@ impl Stack {
             }
             _ => return None,
         };
-        Some((self.alloc_skb(oif, reserve, len)?, send))
+        let mut skb = self.alloc_skb(oif, reserve, len)?;
+        skb.mark = mark;
+        Some((skb, send))
     }
 
     /// `ip_queue_xmit()`: the network header and on. `id`: IPv4 identification.
@@ -134,20 +142,29 @@ impl Stack {
     /// `tcp_advertise_mss()`: what fits the way out.
     pub(super) fn tcp_advmss(&mut self, pair: &Pair) -> u32 {
         let upper = Upper::new(IPPROTO_TCP, (pair.0.port(), pair.1.port()));
-        let (oif, headers) = match (pair.0.ip(), pair.1.ip()) {
+        let (route, headers, least, told) = match (pair.0.ip(), pair.1.ip()) {
             (IpAddr::V4(own), IpAddr::V4(to)) => {
                 let found = self.ip_route_output(to, Some(own), IfIndex::NONE, upper);
-                (found.map(|(route, _)| route.oif), IPV4_HLEN)
+                let route = found.ok().map(|(route, _)| route);
+                let told = self.fib.v4.advmss(route.as_ref());
+                (route, IPV4_HLEN, MIN_ADV_MSS, told)
             }
             (IpAddr::V6(own), IpAddr::V6(to)) => {
                 let found = self.ip6_route_output(to, Some(own), super::scope_of(pair.1), upper);
-                (found.map(|(route, _)| route.oif), IPV6_HLEN)
+                let route = found.ok().map(|(route, _)| route);
+                let told = self.fib.v6.advmss(route.as_ref());
+                (route, IPV6_HLEN, MIN_ADV_MSS6, told)
             }
             _ => return 536,
         };
-        let mtu = oif.map_or(0, |oif| self.mtu(oif));
+        if told != 0 {
+            return told.clamp(88, 65495);
+        }
+        // ipv4_default_advmss(), ip6_default_advmss()
+        let mtu = route.map_or(0, |route| self.dst_mtu(&route, pair.1.ip()));
+        let most = mtu.saturating_sub(headers + TCP_HLEN) as u32;
         // An MTU is a 16-bit number; 65535 + 1 of lo is told as 65535.
-        (mtu.saturating_sub(headers + TCP_HLEN) as u32).clamp(88, 65495)
+        most.max(least).clamp(88, 65495)
     }
 
     /// Sends the SYN-ACK of a request (`tcp_v4_send_synack()`); it has no IPv4 identification.
@@ -170,7 +187,7 @@ impl Stack {
             options,
             payload: &[],
         };
-        self.tcp_transmit_skb(pair, &segment, 0);
+        self.tcp_transmit_skb(pair, &segment, 0, request.mark);
     }
 
     /// The connection's SYN.
@@ -178,9 +195,10 @@ impl Stack {
         let advmss = self.tcp_advmss(&sock.pair);
         let options = Options {
             mss: Some(advmss as u16),
-            wscale: Some(WSCALE),
-            sack_ok: true,
-            tstamp: Some((tcp_time_stamp(self.now, sock.ts_offset), 0)),
+            wscale: self.config.tcp_window_scaling.then_some(WSCALE),
+            sack_ok: self.config.tcp_sack,
+            tstamp: (self.config.tcp_timestamps)
+                .then(|| (tcp_time_stamp(self.now, sock.ts_offset), 0)),
         };
         let segment = Out {
             seq,
@@ -191,7 +209,7 @@ impl Stack {
             payload: &[],
         };
         let id = sock.next_ip_id();
-        self.tcp_transmit_skb(&sock.pair, &segment, id);
+        self.tcp_transmit_skb(&sock.pair, &segment, id, sock.mark);
     }
 
     /// `tcp_send_ack()`.
@@ -224,11 +242,11 @@ impl Stack {
             self.tcp_stop_delack(id, sock);
         }
         let ip_id = sock.next_ip_id();
-        self.tcp_transmit_skb(&sock.pair, &segment, ip_id);
+        self.tcp_transmit_skb(&sock.pair, &segment, ip_id, sock.mark);
     }
 
     /// `tcp_transmit_skb()`: header, options, payload; the checksum is left to the device if it can.
-    fn tcp_transmit_skb(&mut self, pair: &Pair, segment: &Out<'_>, ip_id: u16) {
+    fn tcp_transmit_skb(&mut self, pair: &Pair, segment: &Out<'_>, ip_id: u16, mark: u32) {
         let mut header = Vec::with_capacity(60);
         header.extend(pair.0.port().to_be_bytes());
         header.extend(pair.1.port().to_be_bytes());
@@ -242,7 +260,7 @@ impl Stack {
         header[12] = ((header.len() / 4) << 4) as u8;
         let (src, dst, dev) = (pair.0.ip(), pair.1.ip(), super::scope_of(pair.1));
         let len = header.len() + segment.payload.len();
-        let Some((mut skb, send)) = self.tcp_alloc(*pair, dev, len, 0) else {
+        let Some((mut skb, send)) = self.tcp_alloc(*pair, dev, len, 0, mark) else {
             return;
         };
         let pseudo = checksum::pseudo_header(src, dst, IPPROTO_TCP, len as u32);

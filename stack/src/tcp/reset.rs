@@ -82,7 +82,12 @@ impl Stack {
         let tos = tos.unwrap_or(0);
         let own = SocketAddr::new(flow.dst, segment.dport);
         let peer = SocketAddr::new(flow.src, segment.sport);
-        let Some((mut answer, send)) = self.tcp_alloc((own, peer), skb.dev, bytes.len(), tos)
+        // Without a socket it reflects, else it has the socket's mark, which is not told here: TIME-WAIT's.
+        let mark = match flow.src {
+            std::net::IpAddr::V4(_) => self.ip4_reply_mark(skb),
+            std::net::IpAddr::V6(_) => self.ip6_reply_mark(skb),
+        };
+        let Some((mut answer, send)) = self.tcp_alloc((own, peer), skb.dev, bytes.len(), tos, mark)
         else {
             return;
         };

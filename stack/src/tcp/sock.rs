@@ -50,6 +50,8 @@ pub(super) type Pair = (SocketAddr, SocketAddr);
 #[derive(Debug)]
 pub(crate) struct TcpSock {
     pub pair: Pair,
+    /// `SO_MARK`.
+    pub mark: u32,
     pub state: TcpState,
     /// Oldest unacknowledged number, next to be sent, highest sent so far.
     pub snd_una: Seq,
@@ -117,6 +119,8 @@ pub(super) struct Request {
     pub isn: Seq,
     pub irs: Seq,
     pub options: Options,
+    /// `ir_mark`: of the connection that becomes of it.
+    pub mark: u32,
     pub ts_offset: u32,
     /// The window that the SYN-ACK offered, in bytes.
     pub rcv_wnd: u32,

@@ -14,8 +14,6 @@ use crate::timer::TimerKey;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-/// `ip_local_port_range`.
-const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
 /// Bytes that wait to be sent, at most (`tcp_wmem`, 4 MiB).
 const SNDBUF: usize = 4 << 20;
 
@@ -24,6 +22,7 @@ impl TcpSock {
     pub(super) fn new(pair: Pair, seq: Seq, rcv_wnd: u32) -> Self {
         Self {
             pair,
+            mark: 0,
             state: TcpState::SynSent,
             snd_una: seq,
             snd_nxt: seq,
@@ -90,7 +89,7 @@ impl Stack {
         port: u16,
         backlog: usize,
     ) -> Result<TcpSocketId, StackError> {
-        if !addr.is_unspecified() && !self.fib.is_local(addr) {
+        if !addr.is_unspecified() && !self.may_bind(addr) {
             return Err(StackError::AddressNotAvailable(addr));
         }
         let local = SocketAddr::new(addr, port);
@@ -154,12 +153,9 @@ impl Stack {
             }
             return Ok(local);
         }
-        let (first, count) = (*EPHEMERAL.start(), EPHEMERAL.end() - EPHEMERAL.start() + 1);
-        let start = (self.random() % u64::from(count)) as u16;
-        (0..count)
-            .map(|i| SocketAddr::new(source, first + (start + i) % count))
-            .find(|&local| !self.tcp.port_in_use(local))
-            .ok_or(StackError::NoPorts)
+        let at = |port| SocketAddr::new(source, port);
+        self.ephemeral_port(|stack, port| !stack.tcp.port_in_use(at(port)))
+            .map(at)
     }
 
     /// `accept()`: the oldest connection that waits; `None` when there is none.

@@ -13,12 +13,8 @@ const RTO_MIN: Ps = 200 * MS;
 const RTO_MAX: Ps = 120 * SEC;
 /// `TCP_ATO_MIN`: how long an acknowledgement waits for data to ride on.
 pub(super) const ATO_MIN: Ps = 40 * MS;
-/// `TCP_TIMEWAIT_LEN`; also how long an orphan stays in FIN-WAIT-2.
+/// `TCP_TIMEWAIT_LEN`.
 pub(super) const TIMEWAIT_LEN: Ps = 60 * SEC;
-/// `tcp_syn_retries`, `tcp_synack_retries`, `tcp_retries2`.
-const SYN_RETRIES: u32 = 6;
-const SYNACK_RETRIES: u32 = 5;
-const RETRIES2: u32 = 15;
 
 /// Which of a connection's timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,13 +78,17 @@ impl Stack {
         }
     }
 
-    /// `tcp_time_wait()`: the connection ends after [`TIMEWAIT_LEN`].
+    /// `tcp_time_wait()`: the connection ends after [`TIMEWAIT_LEN`], an orphan in FIN-WAIT-2 after `tcp_fin_timeout`.
     pub(super) fn tcp_start_gone(&mut self, id: TcpSocketId, sock: &mut TcpSock) {
         self.tcp_stop_retransmit(id, sock);
         if let Some(at) = sock.gone_at.take() {
             self.timers.stop(at, TimerKey::Tcp(id, TcpTimer::Gone));
         }
-        let at = self.now + TIMEWAIT_LEN;
+        let at = self.now
+            + match sock.state {
+                TcpState::FinWait2 => self.config.tcp_fin_timeout,
+                _ => TIMEWAIT_LEN,
+            };
         sock.gone_at = Some(at);
         self.timers.start(at, TimerKey::Tcp(id, TcpTimer::Gone));
     }
@@ -136,11 +136,11 @@ impl Stack {
     /// `tcp_retransmit_timer()`: the oldest segment again, twice the time-out, and one segment of congestion window (RFC 5681 3.1).
     fn tcp_retransmit_timer(&mut self, id: TcpSocketId, sock: &mut TcpSock) {
         let most = if sock.state == TcpState::SynSent {
-            SYN_RETRIES
+            self.config.tcp_syn_retries
         } else {
-            RETRIES2
+            self.config.tcp_retries2
         };
-        if sock.retries >= most {
+        if sock.retries >= most.into() {
             let error = StackError::TimedOut(sock.pair.1);
             return self.tcp_done(id, sock, Some(error));
         }
@@ -173,19 +173,19 @@ impl Stack {
 
     /// A SYN-ACK was not answered in time (`reqsk_timer_handler()`).
     pub(crate) fn tcp_request_timer(&mut self, listener: TcpSocketId, pair: Pair) {
-        let now = self.now;
+        let (now, most) = (self.now, self.config.tcp_synack_retries);
         let Some(queue) = self.tcp.listener_mut(listener).map(|l| &mut l.syn_queue) else {
             return;
         };
         let Some(request) = queue.get_mut(&pair) else {
             return;
         };
-        if request.retries >= SYNACK_RETRIES {
+        if request.retries >= most.into() {
             queue.remove(&pair);
             return;
         }
         request.retries += 1;
-        request.at = now + (TIMEOUT_INIT << request.retries);
+        request.at = now + (TIMEOUT_INIT << request.retries.min(7)).min(RTO_MAX);
         let again = *request;
         self.timers
             .start(again.at, TimerKey::TcpRequest(listener, pair.0, pair.1));

@@ -10,7 +10,7 @@ use crate::fib::{
     FibResult, FlowKey, LookupError, Metrics, RT_TABLE_LOCAL, RT_TABLE_MAIN, RTAX_MTU, RTPROT_BOOT,
     RTPROT_KERNEL, Route, RouteType,
 };
-use crate::ip::parse::refusal;
+use crate::ip::parse::{realms, refusal};
 use crate::ip::{Family, Output};
 use crate::ipv4::{IPPROTO_UDP, OutputFlow};
 use crate::ipv6::OutputFlow6;
@@ -31,6 +31,8 @@ struct Asked<'a> {
     protocol: u8,
     sport: u16,
     dport: u16,
+    /// The route is asked for, not what becomes of a packet.
+    fibmatch: bool,
 }
 
 impl Stack {
@@ -50,6 +52,7 @@ impl Stack {
         family: Family,
         mut words: Words<'a>,
     ) -> Result<Asked<'a>, CommandError> {
+        let mut fibmatch = words.accept("fibmatch");
         words.accept("to");
         let at = words.expect("an address")?;
         let dst = at.address(family)?;
@@ -69,6 +72,7 @@ impl Stack {
             protocol: 0,
             sport: 0,
             dport: 0,
+            fibmatch: false,
         };
         while let Some(word) = words.next() {
             match word.text {
@@ -83,9 +87,13 @@ impl Stack {
                 }
                 "sport" => asked.sport = words.parse("a port")?,
                 "dport" => asked.dport = words.parse("a port")?,
+                "fibmatch" => fibmatch = true,
+                // Everything is root's.
+                "uid" => drop(words.expect("a user")?.number()?),
                 _ => return Err(word.error("unknown word of ip route get")),
             }
         }
+        asked.fibmatch = fibmatch;
         Ok(asked)
     }
 
@@ -127,6 +135,9 @@ impl Stack {
             let route = found.map_err(|no| refuse(lookup_error(no.error, asked.dst)))?;
             (route, None)
         };
+        if let (true, Some(found)) = (asked.fibmatch, &route.fib) {
+            return Ok(self.show_found(&self.fib.v4, found));
+        }
         let mut flags = Vec::new();
         let to_us = matches!(route.kind, RouteType::Local | RouteType::Broadcast);
         if to_us {
@@ -150,6 +161,7 @@ impl Stack {
         if asked.mark != 0 {
             let _ = write!(out, "mark {} ", mark(asked.mark));
         }
+        out += &realms(route.realms);
         // Whose lookup it was: root's.
         out += if source.is_some() {
             "uid 0 \n    cache "
@@ -172,7 +184,7 @@ impl Stack {
         if let Some(learned) = learned.filter(|_| asked.iif == IfIndex::NONE && !to_us) {
             let _ = write!(out, "expires {}sec ", (learned.expires - self.now) / SEC);
             values.values[RTAX_MTU] = learned.mtu;
-            values.lock |= u16::from(learned.locked) << RTAX_MTU;
+            values.lock |= u32::from(learned.locked) << RTAX_MTU;
         }
         out += &metrics(&values);
         if asked.iif != IfIndex::NONE {
@@ -218,6 +230,9 @@ impl Stack {
             let route = found.map_err(|no| refuse(lookup_error(no.error, asked.dst)))?;
             (route, None)
         };
+        if let (true, Some(found)) = (asked.fibmatch, &route.fib) {
+            return Ok(self.show_found(&self.fib.v6, found));
+        }
         if route.kind == RouteType::Local {
             route.oif = IfIndex::LO;
         }

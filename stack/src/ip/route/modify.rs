@@ -1,6 +1,6 @@
 //! `ip route add|append|prepend|replace|change|delete`.
 
-use super::METRICS;
+use super::{METRICS, RTAX_RTO_MIN, parse_metric};
 use crate::command::{CommandError, Word, Words};
 use crate::fib::config::RouteFilter;
 use crate::fib::names;
@@ -25,6 +25,7 @@ struct Typed<'a> {
     via: Option<IpAddr>,
     dev: Option<IfIndex>,
     onlink: bool,
+    realms: u32,
 }
 
 impl Stack {
@@ -97,6 +98,7 @@ impl Stack {
             via: None,
             dev: None,
             onlink: false,
+            realms: 0,
         };
         while let Some(word) = words.next() {
             self.parse_route_word(&mut typed, word, &mut words)?;
@@ -105,6 +107,7 @@ impl Stack {
             typed.spec.nexthops.push(Nexthop {
                 gateway: typed.via,
                 onlink: typed.onlink,
+                realms: typed.realms,
                 ..Nexthop::dev(typed.dev.unwrap_or(IfIndex::NONE))
             });
         }
@@ -153,10 +156,29 @@ impl Stack {
             "onlink" => typed.onlink = true,
             "pref" => {
                 let pref = words.expect("a preference")?;
-                if pref.text != "medium" {
-                    return Err(pref.error("only medium is known"));
+                match (pref.text, typed.family) {
+                    ("medium", _) => {}
+                    // IPv4 routes have none, and the kernel does not look.
+                    ("low" | "high", Family::Any | Family::V4) => {}
+                    _ => return Err(pref.error("only medium is known")),
                 }
             }
+            "realms" | "realm" => typed.realms = words.expect("a realm")?.realms()?,
+            "expires" => {
+                let seconds = words.expect("seconds")?;
+                seconds.number()?;
+                if typed.family == Family::V6 {
+                    return Err(seconds.error("IPv6 routes do not expire here"));
+                }
+            }
+            "ttl-propagate" => {
+                // It is about MPLS.
+                let word = words.expect("enabled or disabled")?;
+                if !matches!(word.text, "enabled" | "disabled") {
+                    return Err(word.error("not enabled or disabled"));
+                }
+            }
+            "encap" => parse_encap(words)?,
             "nexthop" => {
                 let nexthop = self.parse_nexthop(typed, words)?;
                 typed.spec.nexthops.push(nexthop);
@@ -165,10 +187,10 @@ impl Stack {
                 let Some(&(at, _)) = METRICS.iter().find(|(_, n)| *n == name) else {
                     return Err(word.error("unknown word of a route"));
                 };
-                if words.accept("lock") {
+                if at == RTAX_RTO_MIN || words.accept("lock") {
                     typed.spec.metrics.lock |= 1 << at;
                 }
-                typed.spec.metrics.values[at] = words.expect("a number")?.number()?;
+                typed.spec.metrics.values[at] = parse_metric(at, words)?;
             }
         }
         Ok(())
@@ -193,6 +215,8 @@ impl Stack {
                     return Err(word.error("weight is not within 1 to 256"));
                 }
                 nexthop.weight = weight as u16;
+            } else if words.accept("realms") || words.accept("realm") {
+                nexthop.realms = words.expect("a realm")?.realms()?;
             } else if words.accept("onlink") {
                 nexthop.onlink = true;
             } else {
@@ -200,6 +224,37 @@ impl Stack {
             }
         }
     }
+}
+
+/// `parse_encap()`: `ip` with what a tunnel device would put around packets (`ip_tun_build_state()`); other devices, which are all here, do not.
+fn parse_encap(words: &mut Words<'_>) -> Result<(), CommandError> {
+    let kind = words.expect("a kind of encapsulation")?;
+    let family = match kind.text {
+        "ip" => Family::V4,
+        "ip6" => Family::V6,
+        _ => return Err(kind.error("Error: lwt encapsulation type not supported.")),
+    };
+    while let Some(word) = words.peek() {
+        match word.text {
+            "src" | "dst" => {
+                words.next();
+                words.expect("an address")?.address(family)?;
+            }
+            "id" | "ttl" | "hoplimit" => {
+                words.next();
+                words.expect("a number")?.number()?;
+            }
+            "tos" | "dsfield" | "tc" => {
+                words.next();
+                parse_tos(words)?;
+            }
+            "key" | "csum" | "seq" => {
+                words.next();
+            }
+            _ => break,
+        }
+    }
+    Ok(())
 }
 
 /// `ADDRESS`, or `inet6 ADDRESS` for an IPv4 route with an IPv6 gateway.

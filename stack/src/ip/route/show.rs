@@ -8,8 +8,9 @@ use crate::fib::config::RouteFilter;
 use crate::fib::names;
 use crate::fib::trie::Key;
 use crate::fib::{
-    Alias, FibInfo, Nexthop, RT_TABLE_MAIN, RTPROT_BOOT, RouteType, Rpdb, Scope, Table,
+    Alias, FibInfo, FibResult, Nexthop, RT_TABLE_MAIN, RTPROT_BOOT, RouteType, Rpdb, Scope, Table,
 };
+use crate::ip::parse::realms;
 use crate::ip::{Family, Output};
 use crate::skb::IfIndex;
 use crate::stack::Stack;
@@ -181,6 +182,31 @@ impl Stack {
         Ok((family, shown))
     }
 
+    /// `ip route get fibmatch`: the route that was found, as a list has it.
+    pub(super) fn show_found<K: Key>(&self, rpdb: &Rpdb<K>, found: &FibResult) -> String {
+        let shown = Shown {
+            table: None,
+            prefix: None,
+            dev: None,
+            via: None,
+            protocol: None,
+            scope: None,
+            kind: None,
+        };
+        let mut out = String::new();
+        let table = rpdb.tables().iter().find(|table| table.id == found.table);
+        let mut routes = table.into_iter().flat_map(|table| table.routes());
+        let same = |alias: &Alias, len: u8| {
+            (alias.info, alias.tos, alias.kind, len)
+                == (found.info, found.tos, found.kind, found.prefix_len)
+        };
+        if let Some((key, len, alias)) = routes.find(|(_, len, alias)| same(alias, *len)) {
+            let (dst, info) = (cidr(key, len), rpdb.info(alias.info));
+            self.show_route(found.table, dst, &alias, info, &shown, &mut out);
+        }
+        out
+    }
+
     fn show_tables<K: Key>(&self, rpdb: &Rpdb<K>, shown: &Shown, out: &mut String) {
         for table in in_dump_order(rpdb) {
             if shown.table.is_some_and(|t| t != table.id) {
@@ -219,7 +245,11 @@ impl Stack {
             let _ = write!(out, "tos {:#04x} ", alias.tos);
         }
         if let [nexthop] = info.nexthops[..] {
-            self.show_nexthop(&nexthop, v6, shown.dev.is_none(), out);
+            let alone = Nexthop {
+                realms: 0,
+                ..nexthop
+            };
+            self.show_nexthop(&alone, v6, shown.dev.is_none(), out);
         } else if alias.kind.is_reject() && (v6 || info.nhid != 0) {
             *out += "dev lo ";
         }
@@ -237,6 +267,9 @@ impl Stack {
         }
         if info.priority != 0 || v6 {
             let _ = write!(out, "metric {} ", info.priority);
+        }
+        if let [nexthop] = info.nexthops[..] {
+            *out += &realms(nexthop.realms);
         }
         *out += &metrics(&info.metrics);
         if let [Nexthop { onlink: true, .. }] = info.nexthops[..] {
@@ -274,6 +307,7 @@ impl Stack {
             };
             let _ = write!(out, "via {other}{gateway} ");
         }
+        *out += &realms(nexthop.realms);
         if dev && nexthop.oif != IfIndex::NONE {
             let _ = write!(out, "dev {} ", self.ip_device_name(nexthop.oif));
         }

@@ -2,8 +2,9 @@
 
 use super::flow::icmp_about;
 use super::is_zeronet;
+use super::validate::Source;
 use crate::drop_reason::DropReason;
-use crate::fib::{FibResult, FlowKey, LookupError, Route, RouteType};
+use crate::fib::{FibResult, FlowKey, LookupError, Route, RouteType, class_tag};
 use crate::icmp::unreach;
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
@@ -92,13 +93,24 @@ impl Stack {
             .lookup(flow)
             .map_err(|error| NoRoute::of(error, forwarding))?;
         match found.kind {
+            // IN_DEV_BFORWARD(), before anybody asks whether this is a router.
+            RouteType::Broadcast if self.ipv4_conf.and(dev, |c| c.bc_forwarding) => {
+                let route = self.ip_mkroute_input(flow, found, skb)?;
+                Ok(Route {
+                    directed: true,
+                    ..route
+                })
+            }
             RouteType::Broadcast => Ok(Route {
                 fib: Some(found),
                 ..self.broadcast_input(flow, saddr)?
             }),
             RouteType::Local => {
-                self.fib_validate_source(flow, flow.dst, IfIndex::NONE)?;
-                Ok(Route::of(&self.fib.v4, &found))
+                let source = self.fib_validate_source(flow, flow.dst, IfIndex::NONE)?;
+                Ok(Route {
+                    realms: source.realms,
+                    ..Route::of(&self.fib.v4, &found)
+                })
             }
             _ if !forwarding => Err(NoRoute::of(LookupError::HostUnreachable, false)),
             RouteType::Unicast => self.ip_mkroute_input(flow, found, skb),
@@ -119,7 +131,8 @@ impl Stack {
             self.fib_select_path(&mut found, flow, about());
         }
         let mut route = Route::of(&self.fib.v4, &found);
-        let direct = self.fib_validate_source(flow, flow.dst, route.oif)?;
+        let Source { direct, realms } = self.fib_validate_source(flow, flow.dst, route.oif)?;
+        route.realms = class_tag(route.realms, realms);
         let dev = flow.iif;
         if direct && route.oif == dev && self.ipv4_conf.or(dev, |c| c.send_redirects) {
             let gateway = match route.gateway {
@@ -134,10 +147,14 @@ impl Stack {
 
     /// `brd_input`: everybody on the link of the device is meant.
     fn broadcast_input(&self, flow: &FlowKey<u32>, saddr: Ipv4Addr) -> Result<Route, NoRoute> {
-        if !is_zeronet(saddr) {
-            self.fib_validate_source(flow, 0, IfIndex::NONE)?;
-        }
-        Ok(Route::link(RouteType::Broadcast, flow.iif))
+        let source = match is_zeronet(saddr) {
+            true => Source::default(),
+            false => self.fib_validate_source(flow, 0, IfIndex::NONE)?,
+        };
+        Ok(Route {
+            realms: source.realms,
+            ..Route::link(RouteType::Broadcast, flow.iif)
+        })
     }
 
     /// `ip_route_input_mc()`. Only 224.0.0.1 is joined (there is no IGMP), the rest is not for us.

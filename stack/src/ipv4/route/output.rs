@@ -9,7 +9,7 @@ use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// What rules may ask of a packet besides its addresses and its mark.
+/// What rules may ask of a packet besides its addresses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Upper {
     /// Type of service or traffic class.
@@ -17,6 +17,7 @@ pub(crate) struct Upper {
     pub protocol: u8,
     /// Source and destination port; 0: not known, or there is none.
     pub ports: (u16, u16),
+    pub mark: u32,
 }
 
 impl Upper {
@@ -25,6 +26,7 @@ impl Upper {
             tos: 0,
             protocol,
             ports,
+            mark: 0,
         }
     }
 }
@@ -79,7 +81,7 @@ impl OutputFlow {
 }
 
 impl Stack {
-    /// [`ip_route_output_key`](Self::ip_route_output_key) for a packet without a mark, failures counted.
+    /// [`ip_route_output_key`](Self::ip_route_output_key), failures counted.
     pub(crate) fn ip_route_output(
         &mut self,
         daddr: Ipv4Addr,
@@ -90,6 +92,7 @@ impl Stack {
         self.ip_route_output_flow(&OutputFlow {
             saddr,
             oif,
+            mark: upper.mark,
             tos: upper.tos,
             protocol: upper.protocol,
             sport: upper.ports.0,

@@ -10,6 +10,8 @@ pub struct CtConfig {
     pub max: usize,
     /// `nf_conntrack_checksum`: packets with bad checksums are INVALID.
     pub checksum: bool,
+    /// `nf_conntrack_events`: 0: there are none; else there are when somebody listens.
+    pub events: u8,
     /// `nf_conntrack_acct`: packets and bytes are counted for new connections.
     pub acct: bool,
     /// `nf_conntrack_tcp_loose`: connections whose beginning was not seen are picked up.
@@ -45,6 +47,7 @@ impl Default for CtConfig {
         Self {
             max: 262_144,
             checksum: true,
+            events: 2,
             acct: false,
             tcp_loose: true,
             tcp_be_liberal: false,

@@ -94,7 +94,7 @@ impl Conntrack {
 
     /// `ctnetlink_conntrack_event()`.
     pub(super) fn report(&mut self, id: CtId, kind: CtEventKind, now: Ps) {
-        let wanted = self.events.wanted;
+        let wanted = self.events.wanted && self.config.events != 0;
         let Some(conn) = self.get_mut(id) else { return };
         let bits = std::mem::take(&mut conn.events);
         let about = match kind {

@@ -68,6 +68,12 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
         |stack, _| i64::from(config(stack).tcp_max_retrans),
         |stack, _, value| config_mut(stack).tcp_max_retrans = value as u8,
     ),
+    Sysctl::int(
+        "net.netfilter.nf_conntrack_events",
+        0..=2,
+        |stack, _| i64::from(config(stack).events),
+        |stack, _, value| config_mut(stack).events = value as u8,
+    ),
     flag!("checksum", checksum),
     flag!("acct", acct),
     flag!("tcp_loose", tcp_loose),

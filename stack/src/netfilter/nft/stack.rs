@@ -605,8 +605,9 @@ impl NftHost for Stack {
         let nexthop = route.gateway.unwrap_or(dst);
         match (key, nexthop) {
             (RtKey::Mtu, _) => {}
-            // Routes have no realm, and are not transformed.
-            (RtKey::ClassId | RtKey::Ipsec, _) => return Some(0),
+            (RtKey::ClassId, _) => return Some(route.realms.into()),
+            // Routes are not transformed.
+            (RtKey::Ipsec, _) => return Some(0),
             (RtKey::IpNexthop, IpAddr::V4(to)) => return Some(to.to_bits().into()),
             (RtKey::Ip6Nexthop, IpAddr::V6(to)) => return Some(to.to_bits()),
             (RtKey::IpNexthop | RtKey::Ip6Nexthop, _) => return None,

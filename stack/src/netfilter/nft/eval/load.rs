@@ -182,10 +182,7 @@ impl Run<'_> {
             MetaKey::SkUid => self.host.socket_owner(self.skb)?.0.into(),
             MetaKey::SkGid => self.host.socket_owner(self.skb)?.1.into(),
             MetaKey::NfTrace => self.skb.nf_trace.into(),
-            MetaKey::RtClassId => {
-                self.skb.dst?;
-                0
-            }
+            MetaKey::RtClassId => self.skb.dst?.realms.into(),
             MetaKey::PktType => return self.pkt_type(),
             MetaKey::Cpu => 0,
             MetaKey::Cgroup => {
