@@ -7,6 +7,47 @@ pub(crate) fn mix(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
+/// `siphash()`: SipHash-2-4 of bytes (Aumasson, Bernstein 2012).
+pub(crate) fn siphash(bytes: &[u8], key: (u64, u64)) -> u64 {
+    let mut v = [
+        key.0 ^ 0x736f_6d65_7073_6575,
+        key.1 ^ 0x646f_7261_6e64_6f6d,
+        key.0 ^ 0x6c79_6765_6e65_7261,
+        key.1 ^ 0x7465_6462_7974_6573,
+    ];
+    let round = |v: &mut [u64; 4]| {
+        v[0] = v[0].wrapping_add(v[1]);
+        v[1] = v[1].rotate_left(13) ^ v[0];
+        v[0] = v[0].rotate_left(32);
+        v[2] = v[2].wrapping_add(v[3]);
+        v[3] = v[3].rotate_left(16) ^ v[2];
+        v[0] = v[0].wrapping_add(v[3]);
+        v[3] = v[3].rotate_left(21) ^ v[0];
+        v[2] = v[2].wrapping_add(v[1]);
+        v[1] = v[1].rotate_left(17) ^ v[2];
+        v[2] = v[2].rotate_left(32);
+    };
+    let word = |v: &mut [u64; 4], word: u64| {
+        v[3] ^= word;
+        round(v);
+        round(v);
+        v[0] ^= word;
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    for bytes in words {
+        word(&mut v, u64::from_le_bytes(*bytes));
+    }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    last[7] = bytes.len() as u8;
+    word(&mut v, u64::from_le_bytes(last));
+    v[2] ^= 0xff;
+    for _ in 0..4 {
+        round(&mut v);
+    }
+    v[0] ^ v[1] ^ v[2] ^ v[3]
+}
+
 /// `JHASH_INITVAL`.
 const JHASH_INITVAL: u32 = 0xdead_beef;
 
@@ -112,6 +153,14 @@ mod tests {
         assert_eq!(jhash(b"Four score and seven years ago", 0), 0x1777_0551);
         assert_eq!(jhash(b"Four score and seven years ago", 1), 0xcd62_8161);
         assert_eq!(jhash(&[1, 0, 0, 0, 2, 0, 0, 0], 7), jhash2(&[1, 2], 7));
+    }
+
+    /// The paper's appendix A: key 00…0f, message 00…0e.
+    #[test]
+    fn siphash_of_bytes() {
+        let key = (0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
+        let message: Vec<u8> = (0..15).collect();
+        assert_eq!(siphash(&message, key), 0xa129_ca61_49be_45e5);
     }
 
     #[test]

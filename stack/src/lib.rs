@@ -100,7 +100,7 @@ pub use socket::{Datagram, SocketId};
 pub use stack::{RpFilter, Stack, StackConfig};
 pub use stats::{LinkStats, StackStats};
 pub use tcp::{TcpSocketId, TcpState};
-pub use trace::{Consume, NoTrace, Stage, TraceLog, Tracer};
+pub use trace::{Consume, NoTrace, Stage, TcVerdict, TraceLog, Tracer, XdpAction};
 pub use validate_xmit::skb_checksum_help;
 
 /// Simulated time in picoseconds since the start.

@@ -2,6 +2,7 @@
 
 use crate::drop_reason::DropReason;
 use crate::hook::{Hook, HookState};
+use crate::netfilter::conntrack::CtInfo;
 use crate::nft::NftEvent;
 use crate::nft::stmt::Log;
 use crate::skb::{IfIndex, SkBuff};
@@ -37,10 +38,18 @@ impl Tracer for NoTrace {
 pub enum Stage {
     /// The driver handed it over in a NAPI poll.
     NapiPoll,
+    /// The device's XDP program has run: what it said. The frame is as it left it.
+    Xdp(XdpAction),
     /// `napi_gro_receive()`.
     GroReceive,
     /// `__netif_receive_skb_core()`: the packet leaves the driver's world.
     NetifReceive,
+    /// The filters of tc's clsact have run: what they said. The packet, its mark too, is as they left it.
+    TcClassify(TcVerdict),
+    /// `nf_conntrack_in()` has run: what the packet is to its connection; `None`: nothing (INVALID), or a fragment.
+    Conntrack(Option<CtInfo>),
+    /// NAT has given it other addresses or ports, which it has by now.
+    Nat,
     /// The functions of a hook are about to run (whether there are any or not).
     Hook(Hook),
     /// `arp_rcv()`.
@@ -85,6 +94,34 @@ pub enum Stage {
     Drop(DropReason),
     /// A hook function took it away.
     Stolen,
+}
+
+/// What an XDP program said (`enum xdp_action`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum XdpAction {
+    /// `XDP_ABORTED`, a number that is no verdict, or the program was stopped.
+    Aborted,
+    /// `XDP_DROP`.
+    Drop,
+    /// `XDP_PASS`.
+    Pass,
+    /// `XDP_TX`.
+    Tx,
+    /// `XDP_REDIRECT`.
+    Redirect,
+}
+
+/// What became of a packet at tc's filters (`TC_ACT_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TcVerdict {
+    /// It goes on (`TC_ACT_OK`, or no filter was meant).
+    Ok,
+    /// `TC_ACT_SHOT`.
+    Shot,
+    /// An action took it (`TC_ACT_STOLEN`).
+    Stolen,
+    /// It goes to another device (`TC_ACT_REDIRECT`).
+    Redirect,
 }
 
 /// How a packet ended well (`consume_skb()`).
@@ -136,6 +173,27 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Stage::NapiPoll => "napi_poll",
+            Stage::Xdp(action) => match action {
+                XdpAction::Aborted => "xdp aborted",
+                XdpAction::Drop => "xdp drop",
+                XdpAction::Pass => "xdp pass",
+                XdpAction::Tx => "xdp tx",
+                XdpAction::Redirect => "xdp redirect",
+            },
+            Stage::TcClassify(verdict) => match verdict {
+                TcVerdict::Ok => "tc ok",
+                TcVerdict::Shot => "tc shot",
+                TcVerdict::Stolen => "tc stolen",
+                TcVerdict::Redirect => "tc redirect",
+            },
+            Stage::Conntrack(info) => match info {
+                Some(CtInfo::New) => "conntrack new",
+                Some(CtInfo::Established | CtInfo::EstablishedReply) => "conntrack established",
+                Some(CtInfo::Related | CtInfo::RelatedReply) => "conntrack related",
+                Some(CtInfo::Untracked) => "conntrack untracked",
+                None => "conntrack invalid",
+            },
+            Stage::Nat => "nat",
             Stage::GroReceive => "napi_gro_receive",
             Stage::NetifReceive => "netif_receive_skb",
             Stage::Hook(hook) => return write!(f, "hook {hook}"),

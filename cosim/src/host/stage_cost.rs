@@ -12,6 +12,8 @@ pub fn stage_cost(costs: &Costs, skb: &SkBuff, stage: Stage) -> Ps {
         Stage::NapiPoll => costs.rx_frame,
         Stage::GroReceive | Stage::NetifReceive => costs.receive / 2,
         Stage::Hook(_) => costs.hook,
+        // What they cost is in the frame's and the hooks' costs.
+        Stage::Xdp(_) | Stage::TcClassify(_) | Stage::Conntrack(_) | Stage::Nat => 0,
         Stage::RouteInput | Stage::RouteOutput => costs.route,
         Stage::SocketLookup => costs.socket_lookup,
         Stage::IcmpReceive | Stage::NdiscReceive => costs.deliver + bytes * costs.csum_byte,

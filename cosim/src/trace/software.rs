@@ -42,6 +42,7 @@ pub fn words(skb: &SkBuff, stage: Stage) -> (Layer, String, String) {
                 format!("ethertype {:#06x}, {:?}{vlan}", skb.protocol, skb.pkt_type),
             )
         }
+        Stage::TcClassify(_) => (Layer::Kernel, format!("mark {:#x}", skb.mark)),
         Stage::RouteInput | Stage::RouteOutput => {
             let route = skb.dst.as_ref().map_or(String::new(), |route| {
                 let via = route.gateway.map_or(String::new(), |g| format!(" via {g}"));

@@ -163,9 +163,14 @@ pub struct FibInfo {
 }
 
 impl FibInfo {
-    /// `fib_select_multipath()`: the way for a flow with this 31-bit hash. A way whose source is `saddr` is preferred; `saddr_of` says
-    /// which that is.
-    pub(crate) fn select_path(&self, hash: u32, prefer: impl Fn(&Nexthop) -> bool) -> usize {
+    /// `fib_select_multipath()`: the way for a flow with this 31-bit hash. Ways that are not `good` are left out; those that `prefer` names
+    /// come first.
+    pub(crate) fn select_path(
+        &self,
+        hash: u32,
+        good: impl Fn(&Nexthop) -> bool,
+        prefer: impl Fn(&Nexthop) -> bool,
+    ) -> usize {
         let alive = || self.nexthops.iter().filter(|n| !n.dead);
         let total: u64 = alive().map(|n| u64::from(n.weight)).sum();
         let (mut sum, mut best, mut best_score) = (0, 0, None);
@@ -176,6 +181,9 @@ impl FibInfo {
             sum += u64::from(nexthop.weight);
             // DIV_ROUND_CLOSEST(weights so far << 31, total) - 1.
             let upper_bound = ((sum << 31) + total / 2) / total - 1;
+            if !good(nexthop) {
+                continue;
+            }
             let within = u64::from(hash) <= upper_bound;
             let score = 2 * u8::from(prefer(nexthop)) + u8::from(within);
             if best_score.is_none_or(|best| best < score) {
@@ -250,13 +258,14 @@ mod tests {
     #[test]
     fn hashes_are_shared_out_by_weight() {
         let info = info(&[1, 2, 1]);
-        let none = |_: &Nexthop| false;
+        let (all, none) = (|_: &Nexthop| true, |_: &Nexthop| false);
         for (quarter, way) in [(0, 0), (1, 1), (2, 1), (3, 2)] {
             let first = quarter << 29;
-            assert_eq!(info.select_path(first, none), way);
-            assert_eq!(info.select_path(first + (1 << 29) - 1, none), way);
+            assert_eq!(info.select_path(first, all, none), way);
+            assert_eq!(info.select_path(first + (1 << 29) - 1, all, none), way);
         }
-        assert_eq!(info.select_path(0, |n| n.oif == IfIndex(3)), 2);
+        assert_eq!(info.select_path(0, all, |n| n.oif == IfIndex(3)), 2);
+        assert_eq!(info.select_path(0, |n| n.oif != IfIndex(1), none), 1);
     }
 
     #[test]

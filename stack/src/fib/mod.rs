@@ -24,7 +24,7 @@ pub mod trie;
 pub(crate) use config::class_tag;
 pub use info::{FibInfo, Metrics, Nexthop, RouteType, Scope};
 pub(crate) use info::{Infos, RTAX_ADVMSS, RTAX_HOPLIMIT, RTAX_MTU};
-pub(crate) use multipath::multipath_hash;
+pub(crate) use multipath::{FlowKeys, Policy};
 pub(crate) use nexthop::{NexthopObject, NexthopObjects};
 pub(crate) use table::{Alias, FibResult, Table};
 

@@ -1,10 +1,11 @@
 //! Routing decisions for IPv6 packets, and the choice of source addresses.
 
+use super::IPPROTO_ICMPV6;
 use super::exthdr::find_upper;
 use super::header::{Ipv6Header, multicast_scope};
 use crate::drop_reason::DropReason;
 use crate::error::StackError;
-use crate::fib::{FibResult, FlowKey, LookupError, Route, RouteType, multipath_hash};
+use crate::fib::{FibResult, FlowKey, FlowKeys, LookupError, Policy, Route, RouteType};
 use crate::icmpv6;
 use crate::ipv4::{INET_DSCP_MASK, IPPROTO_TCP, IPPROTO_UDP, Upper};
 use crate::skb::{IfIndex, SkBuff};
@@ -93,8 +94,7 @@ impl Stack {
             tos: header.traffic_class() & INET_DSCP_MASK,
             ..FlowKey::default()
         };
-        let needed =
-            self.fib.v6.rules.needs_transport() || self.config.fib_multipath_hash_policy_v6 != 0;
+        let needed = self.fib.v6.rules.needs_transport();
         if let Some(upper) = find_upper(skb.data()).filter(|_| needed) {
             flow.protocol = upper.protocol;
             let ports = skb.data().get(upper.offset..);
@@ -108,28 +108,39 @@ impl Stack {
         Some(flow)
     }
 
-    /// `fib6_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose.
-    fn fib6_select_path(&self, found: &mut FibResult, flow: &FlowKey<u128>) {
+    /// `fib6_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose. `packet`: what is to be sent
+    /// on, from its IP header on.
+    fn fib6_select_path(&self, found: &mut FibResult, flow: &FlowKey<u128>, packet: Option<&[u8]>) {
         let info = self.fib.v6.info(found.info);
         if info.nexthops.len() < 2 || (flow.oif != IfIndex::NONE && !flow.oif_preferred) {
             return;
         }
-        let (ports, protocol) = match self.config.fib_multipath_hash_policy_v6 {
-            0 => ((0, 0), 0),
-            _ => ((flow.sport, flow.dport), flow.protocol),
+        let policy = Policy::of(&self.config, false);
+        let address = |bits| IpAddr::V6(Ipv6Addr::from_bits(bits));
+        let hash = match packet {
+            Some(packet) => policy.of_packet(packet, icmpv6_about(packet)),
+            None => policy.of_flow(&FlowKeys {
+                ports: (flow.sport, flow.dport),
+                protocol: flow.protocol,
+                ..FlowKeys::new(address(flow.src), address(flow.dst))
+            }),
         };
-        let hash = multipath_hash(self.config.seed, flow.src, flow.dst, ports, protocol);
-        found.nexthop = info.select_path(hash, |_| false);
+        found.nexthop = info.select_path(hash, |_| true, |_| false);
     }
 
     /// `ip6_route_input()` for a packet with its header at the data, which came in through `skb.dev`.
     pub(super) fn ip6_route_input(&self, skb: &SkBuff) -> Result<Route, NoRoute6> {
         let flow = self.flow6_of_skb(skb, skb.dev).ok_or(DropReason::IpInHdr)?;
-        self.ip6_route_input_flow(&flow)
+        self.ip6_route_input_flow(&flow, Some(skb.data()))
     }
 
     /// `ip6_route_input_lookup()`, and what `ip6_input()` and `ip6_forward()` say to its result.
-    pub(crate) fn ip6_route_input_flow(&self, flow: &FlowKey<u128>) -> Result<Route, NoRoute6> {
+    /// `packet`: what came in, if there is something, from its IP header on.
+    pub(crate) fn ip6_route_input_flow(
+        &self,
+        flow: &FlowKey<u128>,
+        packet: Option<&[u8]>,
+    ) -> Result<Route, NoRoute6> {
         let (saddr, daddr) = (Ipv6Addr::from_bits(flow.src), Ipv6Addr::from_bits(flow.dst));
         let (dev, forwarding) = (flow.iif, self.forwards_v6(flow.iif));
         if daddr.is_multicast() {
@@ -180,7 +191,7 @@ impl Stack {
                 ..DropReason::IpInAddrErrors.into()
             });
         }
-        self.fib6_select_path(&mut found, flow);
+        self.fib6_select_path(&mut found, flow, packet);
         Ok(Route::of(&self.fib.v6, &found))
     }
 
@@ -253,7 +264,7 @@ impl Stack {
                     LookupError::Prohibited => StackError::Permission(daddr.into()),
                     LookupError::Invalid => StackError::InvalidDestination((daddr, 0).into()),
                 })?;
-            self.fib6_select_path(&mut found, &flow.key());
+            self.fib6_select_path(&mut found, &flow.key(), None);
             Route::of(&self.fib.v6, &found)
         };
         if matches!(route.kind, RouteType::Local | RouteType::Anycast) {
@@ -339,6 +350,24 @@ impl Stack {
         }
         best.map(|(_, own)| own)
     }
+}
+
+/// Flow of the packet that an ICMPv6 error is about (`ip6_multipath_l3_keys()`), which takes that one's way.
+fn icmpv6_about(packet: &[u8]) -> Option<FlowKeys> {
+    let upper = find_upper(packet).filter(|upper| upper.protocol == IPPROTO_ICMPV6)?;
+    let message = packet.get(upper.offset..)?;
+    // Destination unreachable, packet too big, time exceeded, parameter problem.
+    if !matches!(message.first()?, 1..=4) {
+        return None;
+    }
+    let quoted = message.get(icmpv6::ICMPV6_HLEN..)?;
+    let inner = Ipv6Header::new(quoted)?;
+    let label = quoted.first_chunk::<4>()?;
+    Some(FlowKeys {
+        protocol: inner.next_header(),
+        flow_label: u32::from_be_bytes([0, label[1] & 0xf, label[2], label[3]]),
+        ..FlowKeys::new(inner.saddr().into(), inner.daddr().into())
+    })
 }
 
 /// Link-local scope.

@@ -9,6 +9,15 @@ use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
 
+/// Network and transport header, as far as NAT changes them.
+fn headers(skb: &SkBuff) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    let packet = skb.network_bytes();
+    let len = packet.len().min(bytes.len());
+    bytes[..len].copy_from_slice(&packet[..len]);
+    bytes
+}
+
 impl Stack {
     /// `nf_hook()`: runs the entries of a hook. `false` when the packet ended there; it is counted then, and `skb` is empty.
     #[inline]
@@ -92,7 +101,20 @@ impl Stack {
     ) -> Option<Verdict> {
         Some(match builtin {
             Builtin::Defrag => return self.nf_defrag(skb, state),
-            Builtin::ConntrackIn => self.conntrack.nf_conntrack_in(skb, state),
+            Builtin::ConntrackIn => {
+                let verdict = self.conntrack.nf_conntrack_in(skb, state);
+                let info = skb.nfct.map(|nfct| nfct.info);
+                self.trace(skb, Stage::Conntrack(info));
+                verdict
+            }
+            Builtin::Nat if self.tracer.is_some() => {
+                let before = headers(skb);
+                let verdict = self.nf_nat_fn(skb, state);
+                if headers(skb) != before {
+                    self.trace(skb, Stage::Nat);
+                }
+                verdict
+            }
             Builtin::Nat => self.nf_nat_fn(skb, state),
             Builtin::Nft(chain) => return self.nft_do_chain(chain, skb, state),
             Builtin::Confirm => {

@@ -7,7 +7,7 @@ use super::qdisc::{Mirrored, QdiscStats};
 use crate::drop_reason::DropReason;
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
-use crate::trace::Consume;
+use crate::trace::{Consume, Stage, TcVerdict};
 use crate::xmit::ETH_HLEN;
 
 /// `MIRRED_NEST_LIMIT`: redirections within redirections.
@@ -80,6 +80,13 @@ impl Stack {
         let verdict = filters.classify(skb, &mut env).map(|result| result.verdict);
         let redirect = env.redirect;
         clsact.stats.drops += u64::from(verdict == Some(Verdict::Shot));
+        let said = match (verdict, redirect) {
+            (Some(Verdict::Stolen), Some(_)) => TcVerdict::Redirect,
+            (Some(Verdict::Stolen), None) => TcVerdict::Stolen,
+            (Some(Verdict::Shot), _) => TcVerdict::Shot,
+            _ => TcVerdict::Ok,
+        };
+        self.trace(skb, Stage::TcClassify(said));
         self.tcf_mirred_forward(at);
         match (verdict, redirect) {
             (Some(Verdict::Stolen), Some((dev, ingress))) => {

@@ -22,7 +22,7 @@ use crate::drop_reason::DropReason;
 use crate::error::StackError;
 use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
 use crate::stack::Stack;
-use crate::trace::Stage;
+use crate::trace::{Stage, XdpAction};
 use crate::validate_xmit::skb_checksum_help;
 
 /// Free bytes that a program which moves the start of the frame finds before it.
@@ -130,33 +130,44 @@ impl Stack {
             Some((code, redirect)) => (code, redirect),
             None => {
                 xdp.stats.faults += 1;
+                self.trace(skb, Stage::Xdp(XdpAction::Aborted));
                 // Not counted as aborted too.
                 self.kfree_skb(std::mem::take(skb), DropReason::NotSpecified);
                 return false;
             }
         };
-        match verdict {
-            verdict::PASS => {
-                xdp.stats.pass += 1;
-                return true;
-            }
-            verdict::DROP => xdp.stats.drop += 1,
-            verdict::TX => {
-                xdp.stats.tx += 1;
+        let action = match verdict {
+            verdict::PASS => XdpAction::Pass,
+            verdict::DROP => XdpAction::Drop,
+            verdict::TX => XdpAction::Tx,
+            verdict::REDIRECT => XdpAction::Redirect,
+            // XDP_ABORTED; bpf_warn_invalid_xdp_action() for what is no verdict.
+            _ => XdpAction::Aborted,
+        };
+        let stats = &mut xdp.stats;
+        *match action {
+            XdpAction::Pass => &mut stats.pass,
+            XdpAction::Drop => &mut stats.drop,
+            XdpAction::Tx => &mut stats.tx,
+            XdpAction::Redirect => &mut stats.redirect,
+            XdpAction::Aborted => &mut stats.aborted,
+        } += 1;
+        self.trace(skb, Stage::Xdp(action));
+        match action {
+            XdpAction::Pass => return true,
+            XdpAction::Tx => {
                 if !self.generic_xdp_tx(std::mem::take(skb), dev) {
                     self.xdp_count(dev, |stats| stats.tx_errors += 1);
                 }
                 return false;
             }
-            verdict::REDIRECT => {
-                xdp.stats.redirect += 1;
+            XdpAction::Redirect => {
                 if !self.xdp_do_redirect(std::mem::take(skb), redirect) {
                     self.xdp_count(dev, |stats| stats.redirect_errors += 1);
                 }
                 return false;
             }
-            // XDP_ABORTED; bpf_warn_invalid_xdp_action() for what is no verdict.
-            _ => xdp.stats.aborted += 1,
+            XdpAction::Drop | XdpAction::Aborted => {}
         }
         self.kfree_skb(std::mem::take(skb), DropReason::NotSpecified);
         false

@@ -226,7 +226,7 @@ impl Stack {
                 dport: asked.dport,
                 ..FlowKey::default()
             };
-            let found = self.ip6_route_input_flow(&flow);
+            let found = self.ip6_route_input_flow(&flow, None);
             let route = found.map_err(|no| refuse(lookup_error(no.error, asked.dst)))?;
             (route, None)
         };

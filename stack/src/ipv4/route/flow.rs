@@ -1,6 +1,6 @@
 //! What a lookup needs to know of a packet.
 
-use crate::fib::{FibResult, FlowKey, Nexthop, Scope, multipath_hash};
+use crate::fib::{FibResult, FlowKey, FlowKeys, Nexthop, Policy, Scope};
 use crate::ipv4::header::Ipv4Header;
 use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
 use crate::skb::{IfIndex, SkBuff};
@@ -18,7 +18,8 @@ fn ports(packet: &[u8], header: &Ipv4Header<'_>) -> (u16, u16) {
     let ports = packet
         .get(header.header_len()..)
         .and_then(|rest| rest.first_chunk::<4>())
-        .filter(|_| transport && header.offset() == 0);
+        // skb_flow_dissect_flow_keys(): fragments have none, the first one neither.
+        .filter(|_| transport && !header.is_fragment());
     ports.map_or((0, 0), |p| {
         let port = |at| u16::from_be_bytes([p[at], p[at + 1]]);
         (port(0), port(2))
@@ -26,9 +27,9 @@ fn ports(packet: &[u8], header: &Ipv4Header<'_>) -> (u16, u16) {
 }
 
 impl Stack {
-    /// Whether lookups need protocol and ports, for a rule or for the flow hash.
+    /// Whether lookups need protocol and ports, for a rule.
     fn needs_transport(&self) -> bool {
-        self.fib.v4.rules.needs_transport() || self.config.fib_multipath_hash_policy != 0
+        self.fib.v4.rules.needs_transport()
     }
 
     /// The key of a packet with its IPv4 header at the data; `iif`: device that it came in through, `lo` if made here.
@@ -49,30 +50,44 @@ impl Stack {
         Some(flow)
     }
 
-    /// `fib_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose. `icmp_about`: addresses of the
-    /// packet that an ICMP error is about, which takes the way of that one's flow.
+    /// `fib_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose. `packet`: what is to be sent on,
+    /// from its IP header on.
     pub(super) fn fib_select_path(
         &self,
         found: &mut FibResult,
         flow: &FlowKey<u32>,
-        icmp_about: Option<(Ipv4Addr, Ipv4Addr)>,
+        packet: Option<&[u8]>,
     ) {
         let info = self.fib.v4.info(found.info);
         if info.nexthops.len() < 2 || flow.oif != IfIndex::NONE {
             return;
         }
-        let (a, b) = icmp_about.map_or((flow.src, flow.dst), |(a, b)| (a.to_bits(), b.to_bits()));
-        let (ports, protocol) = match self.config.fib_multipath_hash_policy {
-            0 => ((0, 0), 0),
-            _ => ((flow.sport, flow.dport), flow.protocol),
-        };
-        let hash = multipath_hash(self.config.seed, a.into(), b.into(), ports, protocol);
+        let policy = Policy::of(&self.config, true);
         let source = Ipv4Addr::from_bits(flow.src);
+        let hash = match packet {
+            Some(packet) => policy.of_packet(packet, icmp_about(packet)),
+            None => policy.of_flow(&FlowKeys {
+                ports: (flow.sport, flow.dport),
+                protocol: flow.protocol,
+                ..FlowKeys::new(source.into(), Ipv4Addr::from_bits(flow.dst).into())
+            }),
+        };
         // Who came in from outside has no source here.
         let own = flow.iif == IfIndex::LO && flow.src != 0;
-        found.nexthop = info.select_path(hash, |n| {
+        let good = |n: &Nexthop| !self.config.fib_multipath_use_neigh || self.fib_good_nh(n);
+        found.nexthop = info.select_path(hash, good, |n| {
             own && self.nexthop_source(n, info.scope) == Some(source)
         });
+    }
+
+    /// `fib_good_nh()`: the gateway is not known to be silent.
+    fn fib_good_nh(&self, nexthop: &Nexthop) -> bool {
+        let known = |gateway| {
+            let mut all = self.neighbours();
+            all.find(|n| (n.dev, n.address) == (nexthop.oif, gateway))
+        };
+        let known = nexthop.gateway.and_then(known);
+        known.is_none_or(|neighbour| neighbour.state.is_valid())
     }
 
     /// `fib_info_update_nhc_saddr()`: the source that a way stands for.
@@ -95,7 +110,7 @@ impl Stack {
 }
 
 /// Addresses of the packet that an ICMP error is about (`ip_multipath_l3_keys()`).
-pub(super) fn icmp_about(packet: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr)> {
+fn icmp_about(packet: &[u8]) -> Option<FlowKeys> {
     let header = Ipv4Header::new(packet)?;
     if header.protocol() != IPPROTO_ICMP || header.offset() != 0 {
         return None;
@@ -106,5 +121,5 @@ pub(super) fn icmp_about(packet: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr)> {
         return None;
     }
     let inner = Ipv4Header::new(message.get(8..)?)?;
-    Some((inner.saddr(), inner.daddr()))
+    Some(FlowKeys::new(inner.saddr().into(), inner.daddr().into()))
 }

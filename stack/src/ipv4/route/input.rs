@@ -1,6 +1,5 @@
 //! `ip_route_input_slow()`: where to with a packet that came in.
 
-use super::flow::icmp_about;
 use super::is_zeronet;
 use super::validate::Source;
 use crate::drop_reason::DropReason;
@@ -126,10 +125,7 @@ impl Stack {
         skb: Option<&SkBuff>,
     ) -> Result<Route, NoRoute> {
         let mut found = found;
-        let about = || icmp_about(skb?.data());
-        if self.fib.v4.info(found.info).nexthops.len() > 1 {
-            self.fib_select_path(&mut found, flow, about());
-        }
+        self.fib_select_path(&mut found, flow, skb.map(|skb| skb.data()));
         let mut route = Route::of(&self.fib.v4, &found);
         let Source { direct, realms } = self.fib_validate_source(flow, flow.dst, route.oif)?;
         route.realms = class_tag(route.realms, realms);
