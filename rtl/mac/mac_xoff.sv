@@ -25,7 +25,8 @@ module mac_xoff #(
 );
 
   localparam int unsigned QUANTUM  = 8;             // cycles: 512 bit times
-  localparam int unsigned REACTION = 60 * QUANTUM;  // 31B.3.7, 10 Gb/s
+  // 31B.3.7 and TIM5 of 31B.4.6: any 10 Gb/s PHY but 10GBASE-T, which has 74 (TIM6); at the peer's MDI.
+  localparam int unsigned REACTION = 60 * QUANTUM;
   localparam int unsigned PAUSE    = 9;             // preamble, 64 bytes
   localparam int unsigned PHY      = 8 * QUANTUM;   // 44.3: 10GBASE-R, both directions
   // 5 ns a metre, 6.4 ns a cycle, there and back.

@@ -14,7 +14,8 @@ const STORE: u64 = 4096;
 const LONGEST: u64 = 9224;
 /// Cycles of 64 bits in a quantum of 512.
 const QUANTUM: u64 = 8;
-/// 31B.3.7: from the end of a PAUSE to the last moment at which a frame may begin, at 10 Gb/s.
+/// 31B.3.7, and TIM5 of its PICS (31B.4.6): from the end of a PAUSE to the last moment at which a frame
+/// may begin, at 10 Gb/s, both at the MDI; 10GBASE-T has 74 since 802.3ba (TIM6).
 const REACTION: u64 = 60 * QUANTUM;
 /// Preamble, a frame of 64 bytes; 100 m at 5 ns each there and back, in cycles of 6.4 ns.
 const PAUSE: u64 = 9;
