@@ -31,7 +31,7 @@ const STREAMS: usize = 4;
 
 /// Turns of the others since each one began to ask.
 #[derive(Debug)]
-struct Turns<const N: usize> {
+pub(crate) struct Turns<const N: usize> {
     /// `None`: it does not ask.
     others: [Option<[u32; N]>; N],
     /// The one that had a turn last.
@@ -39,7 +39,7 @@ struct Turns<const N: usize> {
 }
 
 impl<const N: usize> Turns<N> {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             others: [None; N],
             last: None,
@@ -47,7 +47,7 @@ impl<const N: usize> Turns<N> {
     }
 
     /// Those that ask in this cycle; one that asks no longer begins anew.
-    fn asking(&mut self, asks: [bool; N]) {
+    pub fn asking(&mut self, asks: [bool; N]) {
         for (others, asks) in self.others.iter_mut().zip(asks) {
             *others = match (*others, asks) {
                 (Some(turns), true) => Some(turns),
@@ -58,7 +58,7 @@ impl<const N: usize> Turns<N> {
     }
 
     /// Who is next: the first that asks behind the one that was served last.
-    fn next(&self) -> Option<usize> {
+    pub fn next(&self) -> Option<usize> {
         let first = self.last.map_or(0, |last| last + 1);
         (first..first + N)
             .map(|at| at % N)
@@ -66,7 +66,7 @@ impl<const N: usize> Turns<N> {
     }
 
     /// `who` has its turn; an error when somebody waits for a second turn of another.
-    fn served(&mut self, who: usize) -> Result<(), String> {
+    pub fn served(&mut self, who: usize) -> Result<(), String> {
         self.last = Some(who);
         self.others[who] = None;
         for (waits, others) in self.others.iter_mut().enumerate() {

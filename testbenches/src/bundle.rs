@@ -45,6 +45,9 @@ pub(crate) struct WordWrite {
 }
 
 impl WordWrite {
+    /// Words of a port.
+    pub const WORDS: usize = 3;
+
     /// Of a port's words.
     pub fn of(words: &[u64]) -> Self {
         Self {
@@ -52,5 +55,14 @@ impl WordWrite {
             size: (words[1] & 7) as u8,
             addr: words[1] >> 3 | words[2] << 61,
         }
+    }
+
+    /// As a port's words.
+    pub fn words(self) -> [u64; Self::WORDS] {
+        [
+            self.data,
+            self.addr << 3 | u64::from(self.size),
+            self.addr >> 61,
+        ]
     }
 }

@@ -2,7 +2,7 @@
 //! should not, against the registers of the specification.
 
 mod driver;
-mod registers;
+pub(crate) mod registers;
 
 use crate::{
     Error, Options, Report, Testbench, block::common_cfg as port, bundle::Access, dut::Dut,
@@ -61,8 +61,7 @@ fn run(options: &Options) -> Result<Report, Error> {
     let mut dut = Dut::open(port::NAME, options)?;
     let mut report = Report::default();
     for _ in 0..150 * options.effort {
-        let reset = dut.block.reset();
-        reset.map_err(|stopped| dut.stopped(stopped))?;
+        dut.reset()?;
         let base = feature::VERSION_1 | feature::RING_PACKED | feature::RING_RESET;
         let offered = match rng.random_range(0..3) {
             0 => feature::completed(base | rng.random::<u64>()),

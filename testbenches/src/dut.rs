@@ -52,6 +52,15 @@ impl Dut {
         result.map_err(|stopped| self.stopped(stopped))
     }
 
+    /// [`Block::reset`]
+    ///
+    /// # Errors
+    /// [`Error::Stopped`]
+    pub fn reset(&mut self) -> Result<(), Error> {
+        let result = self.block.reset();
+        result.map_err(|stopped| self.stopped(stopped))
+    }
+
     /// [`Block::cycle`]
     pub fn cycle(&self) -> u64 {
         self.block.cycle()

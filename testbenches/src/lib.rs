@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod csum;
 pub mod ctrl_vq;
 pub mod deadline;
+pub mod dma;
 pub mod dma_watch;
 mod dut;
 pub mod fifo;
@@ -66,6 +67,9 @@ pub const TESTBENCHES: &[Testbench] = &[
     msix::MSIX,
     stats::STATS,
     ctrl_vq::CTRL_VQ,
+    dma::DMA_READ,
+    dma::DMA_WRITE,
+    dma::DMA_PORT,
     dma_watch::DMA_WATCH,
     virtqueue::VIRTQUEUE,
     vq_moderation::VQ_MODERATION,

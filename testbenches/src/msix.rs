@@ -132,8 +132,7 @@ fn run(options: &Options) -> Result<Report, Error> {
         .cycle()
         .take(12 * VECTORS * options.effort as usize)
     {
-        let reset = dut.block.reset();
-        reset.map_err(|stopped| dut.stopped(stopped))?;
+        dut.reset()?;
         let mut bench = Bench {
             dut,
             vectors,

@@ -261,6 +261,7 @@ fn run_control(options: &Options) -> Result<Report, Error> {
     check("queue size", |host, _, _| control::queue_size(host))?;
     check("link", control::link)?;
     report.cycles = host.nic.counters().cycles;
+    offers(options, &mut rng, &mut report)?;
     // Built for one pair, with the smaller store.
     let config = NicConfig {
         checks: false,
@@ -272,6 +273,34 @@ fn run_control(options: &Options) -> Result<Report, Error> {
     mac::run(&mut host).map_err(|fail| mismatch(seed, host.nic.now(), "MAC", &fail))?;
     report.cycles += host.nic.counters().cycles;
     Ok(report)
+}
+
+/// Cards of random options.
+fn offers(options: &Options, rng: &mut ChaCha8Rng, report: &mut Report) -> Result<(), Error> {
+    let mut all = None;
+    for number in 0..12 {
+        let config = NicConfig {
+            features: match all {
+                None => u64::MAX,
+                Some(_) => feature::BASE | rng.random::<u64>(),
+            },
+            queue_pairs: if all.is_none() {
+                2
+            } else {
+                rng.random_range(1..=2)
+            },
+            seed: options.seed,
+            ..NicConfig::default()
+        };
+        let mut host = power_on(options, 2 + number, config)?;
+        let result = match all {
+            None => host.offered().map(|offered| all = Some(offered)),
+            Some(all) => control::offer(&mut host, rng, report, all),
+        };
+        result.map_err(|fail| mismatch(options.seed, host.nic.now(), "offer", &fail))?;
+        report.cycles += host.nic.counters().cycles;
+    }
+    Ok(())
 }
 
 type Check = Result<(), Fail>;
@@ -514,16 +543,8 @@ fn run_tso(options: &Options) -> Result<Report, Error> {
     }
     println!("  gso_size  type  super-frame  segments   Mframe/s   of 10 Gb/s");
     for case in tso::RATE_CASES {
-        let config = NicConfig {
-            mtu: 9202,
-            seed,
-            ..NicConfig::default()
-        };
-        let mut host = power_on(options, 0, config)?;
-        let rate = tso::measure(&mut host, &mut rng, case)
-            .map_err(|fail| mismatch(seed, host.nic.now(), "rate", &fail))?;
+        let rate = tso::rate(options, &mut rng, &mut report, case)?;
         println!("  {case}  {rate}");
-        report.cycles += host.nic.counters().cycles;
         let label = if rate.share > 0.995 {
             "at line rate"
         } else {

@@ -159,8 +159,7 @@ impl Bench {
     }
 
     fn reset(&mut self) -> Result<(), Error> {
-        let stopped = self.dut.block.reset();
-        stopped.map_err(|stopped| self.dut.stopped(stopped))?;
+        self.dut.reset()?;
         self.live = [0; COUNTERS];
         self.frozen = [0; COUNTERS];
         self.snapshots = 0;

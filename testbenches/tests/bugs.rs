@@ -6,10 +6,10 @@ use testbenches::{
     BugKind::{self, Inverted, Late, Stuck},
     Error, Options, TESTBENCHES,
     block::{
-        common_cfg, ctrl_vq, deadline, dma_watch, fifo, fifo_2, mac_control_rx, mac_pause_tx,
-        mac_rx, mac_tx, mac_xoff, msix, packet_fifo, packet_fifo_keep, rr_arbiter, rx_coalesce,
-        rx_csum, rx_dma, rx_offload, stats, tx_arb, tx_csum, tx_dma, tx_seg, virtqueue_rx,
-        virtqueue_tx, vq_moderation,
+        common_cfg, ctrl_vq, deadline, dma_port, dma_read, dma_read_64, dma_watch, dma_write,
+        dma_write_64, fifo, fifo_2, mac_control_rx, mac_pause_tx, mac_rx, mac_tx, mac_xoff, msix,
+        packet_fifo, packet_fifo_keep, rr_arbiter, rx_coalesce, rx_csum, rx_dma, rx_offload, stats,
+        tx_arb, tx_csum, tx_dma, tx_seg, virtqueue_rx, virtqueue_tx, vq_moderation,
     },
 };
 
@@ -262,6 +262,95 @@ const BAR0: [Case; 22] = [
     ("stats", stats::NAME, stats::MAC_CTRL_O, Stuck(2)),
 ];
 
+/// The AXI4 master: what the host sees of it, and what the clients are told.
+const AXI: [Case; 20] = [
+    ("dma_read", dma_read::NAME, dma_read::AR_READY_O, Late(1)),
+    (
+        "dma_read",
+        dma_read::NAME,
+        dma_read::M_AXI_ARVALID_O,
+        Stuck(1),
+    ),
+    (
+        "dma_read",
+        dma_read_64::NAME,
+        dma_read_64::M_AXI_ARID_O,
+        Inverted(16),
+    ),
+    (
+        "dma_read",
+        dma_read_64::NAME,
+        dma_read_64::M_AXI_ARSIZE_O,
+        Stuck(4),
+    ),
+    ("dma_read", dma_read::NAME, dma_read::BUSY_O, Stuck(0)),
+    (
+        "dma_write",
+        dma_write::NAME,
+        dma_write::WORD_READY_O,
+        Inverted(2),
+    ),
+    (
+        "dma_write",
+        dma_write::NAME,
+        dma_write::M_AXI_WLAST_O,
+        Stuck(1),
+    ),
+    (
+        "dma_write",
+        dma_write::NAME,
+        dma_write::M_AXI_WSTRB_O,
+        Stuck(u32::MAX as u64),
+    ),
+    (
+        "dma_write",
+        dma_write::NAME,
+        dma_write::M_AXI_WDATA_O + 3,
+        Inverted(1 << 63),
+    ),
+    (
+        "dma_write",
+        dma_write_64::NAME,
+        dma_write_64::M_AXI_AWADDR_O,
+        Inverted(0x800),
+    ),
+    (
+        "dma_write",
+        dma_write_64::NAME,
+        dma_write_64::M_AXI_WVALID_O,
+        Late(1),
+    ),
+    ("dma_write", dma_write::NAME, dma_write::BUSY_O, Stuck(0)),
+    (
+        "dma_port",
+        dma_port::NAME,
+        dma_port::R_VALID_O,
+        Inverted(1 << 5),
+    ),
+    ("dma_port", dma_port::NAME, dma_port::R_ERROR_O, Stuck(0)),
+    ("dma_port", dma_port::NAME, dma_port::WORD_DONE_O, Late(1)),
+    (
+        "dma_port",
+        dma_port::NAME,
+        dma_port::BURST_DONE_O,
+        Inverted(3),
+    ),
+    ("dma_port", dma_port::NAME, dma_port::LOST_O, Stuck(0)),
+    (
+        "dma_port",
+        dma_port::NAME,
+        dma_port::LOST_O,
+        Inverted(1 << 5),
+    ),
+    ("dma_port", dma_port::NAME, dma_port::M_AXI_ARID_O, Stuck(0)),
+    (
+        "dma_port",
+        dma_port::NAME,
+        dma_port::M_AXI_AWLEN_O,
+        Inverted(1),
+    ),
+];
+
 /// Words that are held, and who says so.
 const HELD: [Case; 6] = [
     ("fifo", fifo::NAME, fifo::READY_O, Stuck(1)),
@@ -316,6 +405,11 @@ fn wrong_outputs_are_noticed() {
 #[test]
 fn a_wrong_register_is_noticed() {
     found(&BAR0);
+}
+
+#[test]
+fn a_wrong_transaction_is_noticed() {
+    found(&AXI);
 }
 
 #[test]

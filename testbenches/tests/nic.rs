@@ -56,7 +56,9 @@ fn traffic_of_every_length() {
 #[test]
 fn control() {
     let report = run(&nic::NIC_CONTROL, 1);
-    assert!(report.count("link changes") > 0);
+    for what in ["link changes", "offers", "feature sets taken"] {
+        assert!(report.count(what) > 0, "no {what}");
+    }
 }
 
 #[test]

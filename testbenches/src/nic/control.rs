@@ -1,7 +1,7 @@
 //! Registers, negotiation, interrupts: what a driver does before and beside the traffic.
 
 use super::host::{Fail, Host, RX, TX, common, feature, status};
-use crate::testbench::Report;
+use crate::{common_cfg::registers::feature as needs, testbench::Report};
 use hwmodel::{CYCLE_PS, Device, Stop};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -93,6 +93,34 @@ pub fn negotiation(host: &mut Host, report: &mut Report) -> Result<(), Fail> {
         host.read(common::DRIVER_FEATURE, 4)?,
         offered as u32,
     )
+}
+
+/// 5.1.3.1: nothing is offered without what it needs, and no driver gets it without. `chosen` are the
+/// card's options, `all` is what a card of all options offers.
+// shows (RTL): 2.2.2-1, 2.2.2-2, 5.1.3.1-1
+pub fn offer(
+    host: &mut Host,
+    rng: &mut ChaCha8Rng,
+    report: &mut Report,
+    all: u64,
+) -> Result<(), Fail> {
+    let config = host.nic.config();
+    let mut wanted = config.features & all;
+    if config.queue_pairs == 1 {
+        wanted &= !needs::MQ;
+    }
+    let offered = host.offered()?;
+    equal("offered features", offered, needs::completed(wanted))?;
+    for _ in 0..20 {
+        let features = feature::BASE | (offered & (rng.random::<u64>() | rng.random::<u64>()));
+        let accepted = host.negotiate(features)?;
+        let what = format!("feature set {features:#x} taken");
+        equal(&what, accepted, needs::complete(features))?;
+        report.add("feature sets refused", (!accepted).into());
+        report.add("feature sets taken", accepted.into());
+    }
+    report.add("offers", 1);
+    Ok(())
 }
 
 /// Random accesses of 1, 2 and 4 bytes against a model of the fields (4.1.3.1, 4.1.4.3).

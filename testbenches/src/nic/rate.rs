@@ -170,27 +170,18 @@ fn super_frames(
     report: &mut Report,
     slow: &mut Vec<String>,
 ) -> Result<(), Error> {
-    let seed = options.seed;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     println!("  gso_size  type  super-frame  segments");
     let cases = tso::RATE_CASES
         .into_iter()
         .filter(|case| MSS.contains(&case.gso_size()));
     for case in cases {
-        let config = NicConfig {
-            mtu: 9202,
-            seed,
-            ..NicConfig::default()
-        };
-        let mut host = power_on(options, 0, config)?;
-        let rate = tso::measure(&mut host, &mut rng, case)
-            .map_err(|fail| mismatch(seed, host.nic.now(), "super-frames", &fail))?;
+        let rate = tso::rate(options, &mut rng, report, case)?;
         row(&case.to_string(), rate.frames, rate.share, 0);
         if rate.share < LINE_RATE {
             let share = rate.share * 100.;
             slow.push(format!("{case}: {share:.1} %: tx_seg or tx_dma"));
         }
-        report.cycles += host.nic.counters().cycles;
         report.add("rows of super-frames", 1);
     }
     Ok(())

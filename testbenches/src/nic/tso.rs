@@ -3,15 +3,16 @@
 use super::{
     frame::{HDR, MIN_FRAME},
     host::{BUS_OFFSET, Fail, Host, Stat, Stats, TX, TX_BUFFERS, feature},
+    mismatch, power_on,
 };
 use crate::{
-    Report,
+    Error, Options, Report,
     frames::Shape,
     inet,
     ring::{DriverRing, Element, Memory},
     seg::stimulus::{self, ILLEGAL, SuperFrame},
 };
-use hwmodel::{CYCLE_PS, Device, Ps, Stop, xgmii::OCTET_PS};
+use hwmodel::{CYCLE_PS, Device, NicConfig, Ps, Stop, xgmii::OCTET_PS};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use std::{collections::VecDeque, fmt};
@@ -305,9 +306,29 @@ impl fmt::Display for Rate {
     }
 }
 
+/// [`measure`] on a card of its own, whose cycles go into the report.
+pub fn rate(
+    options: &Options,
+    rng: &mut ChaCha8Rng,
+    report: &mut Report,
+    case: RateCase,
+) -> Result<Rate, Error> {
+    let seed = options.seed;
+    let config = NicConfig {
+        mtu: 9202,
+        seed,
+        ..NicConfig::default()
+    };
+    let mut host = power_on(options, 0, config)?;
+    let rate = measure(&mut host, rng, case)
+        .map_err(|fail| mismatch(seed, host.nic.now(), &case.to_string(), &fail))?;
+    report.cycles += host.nic.counters().cycles;
+    Ok(rate)
+}
+
 /// Sends super-frames of one kind as fast as the card takes them: the header in an element of its own,
 /// the payload in pages.
-pub fn measure(host: &mut Host, rng: &mut ChaCha8Rng, case: RateCase) -> Result<Rate, Fail> {
+fn measure(host: &mut Host, rng: &mut ChaCha8Rng, case: RateCase) -> Result<Rate, Fail> {
     let shape = Shape {
         ipv6: case.ipv6,
         tcp: case.tcp,
