@@ -235,6 +235,8 @@ pub struct Stack {
     pub(crate) nft: Option<Box<Nft>>,
     pub(crate) nft_hooks: NftHooks,
     pub(crate) tracer: Option<Box<dyn Tracer>>,
+    /// Nanoseconds since 1970 when [`Stack::now`] was 0.
+    pub(crate) realtime_at_start: u64,
     /// What `tc` keeps besides the devices.
     pub(crate) tc: TcState,
     /// Packets and copies that tc actions send elsewhere, until the classifier is done.
@@ -290,6 +292,7 @@ impl Stack {
             duplicating: false,
             mirred_depth: 0,
             tracer: None,
+            realtime_at_start: 0,
             last_packet: 0,
             // splitmix64's increment: any seed, 0 too, gives a usable state.
             rng: config.seed.wrapping_add(0x9e37_79b9_7f4a_7c15),
@@ -366,6 +369,12 @@ impl Stack {
     /// The functions at `hook` with their priorities, in the order in which they run.
     pub fn nf_hooks(&self, hook: Hook) -> impl Iterator<Item = (i32, &str)> {
         self.hooks.list(hook)
+    }
+
+    /// Sets the clock on the wall, which nftables' `meta time`, `day` and `hour` (UTC) ask for: nanoseconds since 1970 at simulated time 0. Until
+    /// then that is 1970 itself.
+    pub fn set_realtime(&mut self, at_start: u64) {
+        self.realtime_at_start = at_start;
     }
 
     /// Sets who sees the stages of all packets; it replaces the one before.

@@ -1,6 +1,7 @@
 //! What rules do with packets.
 
 use crate::packets::{TestHost, forward, matches, run, run_with, tcp_syn, udp, udp6};
+use stack::Ps;
 use stack::nft::expr::CtKey;
 use stack::nft::{NftVerdict, RejectKind};
 
@@ -250,4 +251,33 @@ fn traced_packets_are_reported_rule_by_rule() {
             "ip t c rule udp dport 5 accept (verdict accept)",
         ]
     );
+}
+
+/// Hours and days as typed in a shell, which takes their quotes away; 1970 began with a Thursday.
+#[test]
+fn hours_and_days_match() {
+    const HOUR: Ps = 3600 * 1_000_000_000_000;
+    let holds = |rule: &str, now: Ps| {
+        let mut nft = forward("ip", "", &format!("{rule} drop"));
+        let mut host = TestHost::default();
+        run_with(&mut nft, &mut udp(53), &mut host, now) == NftVerdict::Drop
+    };
+    for (rule, hour, expected) in [
+        ("meta hour 10:00-11:30", 11, true),
+        ("meta hour 10:00-11:30", 12, false),
+        ("meta hour != 10:00-11:30", 12, true),
+        ("meta hour >= 10:00", 9, false),
+        // Over midnight, as nft turns it round.
+        ("meta hour 22:00-06:00", 23, true),
+        ("meta hour 22:00-06:00", 3, true),
+        ("meta hour 22:00-06:00", 12, false),
+        ("meta hour { 1:00-2:00, 5:00-6:00 }", 5, true),
+        ("meta day Thursday", 5, true),
+        ("meta day Thursday", 29, false),
+        ("meta day { Friday, 6 }", 29, true),
+        ("meta time \"1970-01-02 05:00:00\"", 29, true),
+        ("meta time < \"1970-01-02 05:00:00\"", 29, false),
+    ] {
+        assert_eq!(holds(rule, hour * HOUR), expected, "{rule} at {hour}");
+    }
 }

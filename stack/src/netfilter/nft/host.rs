@@ -143,9 +143,10 @@ pub trait NftHost {
         None
     }
 
-    /// The time since 1970 at `now`, for `meta time`, `day` and `hour`: `now` itself unless the host knows better.
-    fn realtime(&self, now: Ps) -> Ps {
-        now
+    /// Nanoseconds since 1970 at `now` (`ktime_get_real_ns()`), for `meta time`, `day` and `hour`: those of `now` itself unless the host knows
+    /// better.
+    fn realtime(&self, now: Ps) -> u64 {
+        now / 1000
     }
 
     /// The next random number.

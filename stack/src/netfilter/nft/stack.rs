@@ -635,6 +635,10 @@ impl NftHost for Stack {
         self.device(dev).map_or(0, |device| device.group)
     }
 
+    fn realtime(&self, now: Ps) -> u64 {
+        self.realtime_at_start.saturating_add(now / 1000)
+    }
+
     fn random(&mut self) -> u32 {
         (Stack::random(self) >> 32) as u32
     }

@@ -10,6 +10,8 @@ use crate::netfilter::nft::proto::Base;
 use crate::skb::{IfIndex, PktType};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+const NSEC_PER_SEC: u64 = 1_000_000_000;
+
 /// Bytes that a field can stretch over: 128 bits that do not start at a byte.
 const SPAN: usize = 17;
 
@@ -196,15 +198,15 @@ impl Run<'_> {
             MetaKey::IifKind => string_bits(self.host.device_kind(iif?)?),
             MetaKey::OifKind => string_bits(self.host.device_kind(oif?)?),
             MetaKey::Random => self.host.random().into(),
-            MetaKey::Time => u128::from(self.realtime() / 1000),
+            MetaKey::Time => u128::from(self.realtime()),
             // 1970 began with a Thursday.
-            MetaKey::Day => u128::from((self.realtime() / crate::SEC / 86_400 + 4) % 7),
-            MetaKey::Hour => u128::from(self.realtime() / crate::SEC % 86_400),
+            MetaKey::Day => u128::from((self.realtime() / NSEC_PER_SEC / 86_400 + 4) % 7),
+            MetaKey::Hour => u128::from(self.realtime() / NSEC_PER_SEC % 86_400),
         })
     }
 
-    /// Picoseconds since 1970.
-    fn realtime(&self) -> crate::Ps {
+    /// Nanoseconds since 1970.
+    fn realtime(&self) -> u64 {
         self.host.realtime(self.state.now)
     }
 
