@@ -320,6 +320,25 @@ fn programs_change_the_frame() {
 }
 
 #[test]
+fn what_the_program_said_is_in_the_trace() {
+    let mut host = host("layering", "xdp");
+    host.journeys();
+    for port in [7, 6, 8, 5] {
+        host.receive([udp(1, port, b"x")]);
+    }
+    let journeys = host.journeys();
+    let said: Vec<&str> = journeys
+        .lines()
+        .filter_map(|line| line.split(" > ").find(|stage| stage.starts_with("xdp ")))
+        .collect();
+    assert_eq!(
+        said,
+        ["xdp drop", "xdp aborted", "xdp tx", "xdp pass"],
+        "{journeys}"
+    );
+}
+
+#[test]
 fn random_numbers_come_from_the_seed() {
     let passed = |seed| {
         let mut host = Host::new(StackConfig {
