@@ -81,16 +81,26 @@ struct Left {
     packet: Vec<u8>,
 }
 
+/// When the frames were seen on their wires, since 1970, in no order.
+fn times(recording: &Recording) -> impl Iterator<Item = Duration> + '_ {
+    let frames = recording
+        .incoming
+        .values()
+        .chain(recording.outgoing.values());
+    frames.flatten().map(|frame| frame.time)
+}
+
+/// What the clock on the wall said at simulated time 0, in nanoseconds since 1970: such that the first frame comes when it did.
+pub fn realtime_at_start(recording: &Recording) -> u64 {
+    let first = times(recording).min().unwrap_or_default();
+    let first = u64::try_from(first.as_nanos()).unwrap_or_default();
+    first.saturating_sub(LEAD / 1000)
+}
+
 /// All steps in order of time, and the time of the last thing that was recorded.
 pub fn plan(recording: &Recording, hooks: &BTreeMap<String, String>) -> (Vec<(Ps, Step)>, Ps) {
-    let all = || {
-        recording
-            .incoming
-            .values()
-            .chain(recording.outgoing.values())
-    };
-    let first = all().flatten().map(|f| f.time).min().unwrap_or_default();
-    let last = all().flatten().map(|f| f.time).max().unwrap_or_default();
+    let first = times(recording).min().unwrap_or_default();
+    let last = times(recording).max().unwrap_or_default();
     // Nanoseconds of a few seconds.
     let ps = |time: Duration| LEAD + time.saturating_sub(first).as_nanos() as Ps * 1000;
     let mut steps: Vec<(Ps, Step)> = Vec::new();

@@ -8,6 +8,7 @@ use stack::{IfIndex, Stack, StackConfig};
 use thiserror::Error;
 
 use super::meta::Prep;
+use super::plan::realtime_at_start;
 use super::recording::Recording;
 use super::shell::commands;
 use super::walk::Walks;
@@ -53,6 +54,7 @@ impl Router {
             ipv6: false,
             ..StackConfig::default()
         });
+        stack.set_realtime(realtime_at_start(recording));
         let mut devices = BTreeMap::new();
         for (name, net) in [("eth_c", 1), ("eth_s", 2)] {
             let wire = Wire::new([2, 0, 0, 0, net, 1]);
