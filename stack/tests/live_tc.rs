@@ -111,11 +111,11 @@ fn timeless(list: &str) -> String {
                 line = format!("{}{word}N{rest}", &line[..at]);
             }
         }
-        // Handles that were made up: the kernel counts on from namespace to namespace.
+        // Handles that were made up (qdisc_alloc_handle(): 8000 to fffe): the kernel counts on from namespace to namespace.
+        let made_up =
+            |major: &str| (0x8000..0xffff).contains(&u16::from_str_radix(major, 16).unwrap_or(0));
         let words = line.split(' ').map(|word| match word.split_once(':') {
-            Some((major, minor)) if major.len() == 4 && major.starts_with("80") => {
-                format!("AUTO:{minor}")
-            }
+            Some((major, minor)) if made_up(major) => format!("AUTO:{minor}"),
             _ => word.to_owned(),
         });
         words.collect::<Vec<_>>().join(" ").trim_end().to_owned()

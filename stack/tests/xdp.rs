@@ -7,10 +7,8 @@ use etherparse::{PacketBuilder, SlicedPacket, TransportSlice};
 use stack::bpf::{BpfError, MapKind, Program, ProgramType};
 use stack::xdp::{TcBpf, XdpStats};
 use stack::{
-    BpfVerdict, CsumState, DropReason, Hook, IfIndex, SkBuff, Stack, StackConfig, StackError,
-    TcProgram, Verdict,
+    BpfVerdict, CsumState, DropReason, IfIndex, SkBuff, StackConfig, StackError, TcProgram,
 };
-use std::cell::RefCell;
 use std::rc::Rc;
 
 fn object(name: &str) -> Vec<u8> {
@@ -86,95 +84,6 @@ fn verdicts_are_the_recorded_ones() {
     assert_eq!(host.stack.drop_count(DropReason::NotSpecified), 2);
     host.assert_balanced();
     assert!(host.stack.xdp_detach(host.dev) && !host.stack.xdp_detach(host.dev));
-}
-
-/// The whole recording: a router with XDP on `eth_c`, clsact with the tc program on both devices, and hooks in place of the rules.
-#[test]
-fn xdp_tc_and_netfilter_are_layered_as_recorded() {
-    let mut stack = Stack::new(StackConfig {
-        ip_forward: true,
-        ipv6: false,
-        ..StackConfig::default()
-    });
-    let wires = [1, 2].map(|net| (net, Wire::new([2, 0, 0, 0, net, 1])));
-    for (net, wire) in &wires {
-        let name = ["eth_c", "eth_s"][usize::from(net - 1)];
-        let dev = stack.add_device(name, Box::new(Rc::clone(wire)));
-        stack
-            .add_addr(dev, format!("10.0.{net}.1/24").parse().unwrap())
-            .unwrap();
-        stack.add_neighbour(
-            dev,
-            format!("10.0.{net}.2").parse().unwrap(),
-            [2, 0, 0, 0, *net, 2],
-        );
-    }
-    let (eth_c, eth_s) = (IfIndex(2), IfIndex(3));
-    let elf = object("layering");
-    stack.xdp_attach(eth_c, &elf, "xdp").expect("attached");
-    stack.tc_add_object("xdp.o", &elf, "tc").expect("loaded");
-    for (dev, place) in [("eth_c", "ingress"), ("eth_s", "egress")] {
-        stack
-            .tc(&format!("qdisc add dev {dev} clsact"))
-            .expect("clsact");
-        stack
-            .tc(&format!(
-                "filter add dev {dev} {place} bpf direct-action obj xdp.o sec tc"
-            ))
-            .expect("filter");
-    }
-    let marks = Rc::new(RefCell::new(Vec::new()));
-    for hook in [Hook::NetdevIngress, Hook::PostRouting, Hook::NetdevEgress] {
-        let marks = Rc::clone(&marks);
-        let see = move |skb: &mut SkBuff, _: &stack::HookState| {
-            marks.borrow_mut().push((hook, skb.mark));
-            if hook == Hook::PostRouting {
-                skb.mark = 0x55;
-            }
-            Verdict::Accept
-        };
-        stack.nf_register_hook(hook, 0, "mark", Box::new(see));
-    }
-    for port in [7u16, 6, 8, 10, 9] {
-        let mut frame = Vec::new();
-        PacketBuilder::ethernet2([2, 0, 0, 0, 1, 2], [2, 0, 0, 0, 1, 1])
-            .ipv4([10, 0, 1, 2], [10, 0, 2, 2], 64)
-            .udp(port, port)
-            .write(&mut frame, b"x")
-            .expect("written");
-        wires[0]
-            .1
-            .borrow_mut()
-            .rx
-            .push_back((frame, CsumState::None));
-        stack.napi_schedule(eth_c);
-        while stack.net_rx_action(0) {}
-    }
-    // 8 came back, 9 came through; tc ingress marked it before netfilter saw it, tc egress after.
-    assert_eq!(wires[0].1.borrow().tx.len(), 1);
-    assert_eq!(wires[1].1.borrow().tx.len(), 1);
-    let expected = [
-        (Hook::NetdevIngress, 0x7c),
-        (Hook::PostRouting, 0x7c),
-        (Hook::NetdevEgress, 0x55),
-    ];
-    assert_eq!(*marks.borrow(), expected);
-    assert_eq!(stack.drop_count(DropReason::TcIngress), 1);
-    // As `tc -s` printed them.
-    let shown = |stack: &mut Stack, dev: &str| {
-        stack
-            .tc(&format!("-s qdisc show dev {dev}"))
-            .expect("shown")
-    };
-    assert!(
-        shown(&mut stack, "eth_c")
-            .contains("Sent 58 bytes 2 pkt (dropped 1, overlimits 0 requeues 0)")
-    );
-    assert!(
-        shown(&mut stack, "eth_s")
-            .contains("Sent 43 bytes 1 pkt (dropped 0, overlimits 0 requeues 0)")
-    );
-    assert!(stack.link_stats(eth_s).is_some());
 }
 
 #[test]

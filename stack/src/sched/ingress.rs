@@ -65,11 +65,12 @@ impl Stack {
         } else {
             &mut clsact.egress
         };
-        let pkt_len = u32::try_from(skb.len()).unwrap_or(u32::MAX);
-        clsact.stats.update(pkt_len, Some(skb));
+        // mini_qdisc_pair_swap(): without a filter packets pass it by, not even counted.
         if filters.is_empty() {
             return true;
         }
+        let pkt_len = u32::try_from(skb.len()).unwrap_or(u32::MAX);
+        clsact.stats.update(pkt_len, Some(skb));
         let at = self.mirrored.len();
         let mut env = Env {
             now,
