@@ -152,6 +152,11 @@ pub trait NetDeviceOps {
         self.mtu()
     }
 
+    /// Its kind among virtual devices (`rtnl_link_ops.kind`, the word behind `ip link add … type`); `None` for hardware.
+    fn link_kind(&self) -> Option<&'static str> {
+        None
+    }
+
     /// `ndo_set_mac_address()`: takes another MAC address; `false` when it cannot.
     fn set_mac(&mut self, mac: [u8; 6]) -> bool {
         let _ = mac;
@@ -308,6 +313,16 @@ pub(crate) struct NetDevice {
 }
 
 impl NetDevice {
+    /// `rtnl_link_ops.kind`.
+    pub fn link_kind(&self) -> Option<&'static str> {
+        match self.kind {
+            DeviceKind::Driver => self.ops.link_kind(),
+            DeviceKind::Ifb => Some("ifb"),
+            DeviceKind::Dummy => Some("dummy"),
+            DeviceKind::Vlan { .. } => Some("vlan"),
+        }
+    }
+
     /// Pairs of queues (`real_num_tx_queues`).
     pub fn num_queues(&self) -> u16 {
         self.napi.len() as u16

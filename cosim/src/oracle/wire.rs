@@ -83,6 +83,10 @@ fn csum_state(frame: &[u8]) -> CsumState {
 }
 
 impl NetDeviceOps for Wire {
+    fn link_kind(&self) -> Option<&'static str> {
+        self.veth.then_some("veth")
+    }
+
     fn start_xmit(&mut self, skb: SkBuff) -> Result<(), SkBuff> {
         self.outgoing.push(Left {
             bytes: skb.to_vec(),

@@ -94,10 +94,20 @@ fn a_dummy_swallows_what_is_sent_to_it() {
         .udp(4000, 9)
         .write(&mut frame, b"into the void")
         .unwrap();
+    // nft_meta_get_eval_kind(): hardware has no kind, and matches none.
+    let rules = "table ip t { chain f { type filter hook forward priority 0; \
+                 meta oifkind \"dummy\" counter; meta oifkind != \"vlan\" counter; meta iifkind != \"dummy\" counter; } }";
+    host.stack.nft(rules).unwrap();
     host.receive([frame]);
     host.assert_balanced();
     assert_eq!(host.sent().len(), 0);
     assert_eq!(host.stack.stats().drops().count(), 0);
+    let counted = host.stack.nft("list ruleset").unwrap();
+    let packets: Vec<&str> = counted
+        .lines()
+        .filter_map(|line| line.split_once("packets ")?.1.split(' ').next())
+        .collect();
+    assert_eq!(packets, ["1", "1", "0"], "{counted}");
     let d0 = host.stack.device_by_name("d0").unwrap();
     assert!(host.stack.link_stats(d0).unwrap().tx_packets >= 1);
     let shown = run(&mut host.stack, &["link show d0"]);

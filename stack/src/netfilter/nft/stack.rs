@@ -635,6 +635,10 @@ impl NftHost for Stack {
         self.device(dev).map_or(0, |device| device.group)
     }
 
+    fn device_kind(&self, dev: IfIndex) -> Option<&str> {
+        self.device(dev)?.link_kind()
+    }
+
     fn realtime(&self, now: Ps) -> u64 {
         self.realtime_at_start.saturating_add(now / 1000)
     }
