@@ -68,6 +68,8 @@ drop_reasons! {
     IcmpCsum = "ICMP_CSUM",
     /// The message must not be sent this way, e.g. an echo request to a broadcast address.
     InvalidProto = "INVALID_PROTO",
+    /// The checksum that a socket asked to be verified is wrong.
+    SkbCsum = "SKB_CSUM",
     /// The socket's receive buffer is full.
     SocketRcvBuff = "SOCKET_RCVBUFF",
     /// Nobody handles the EtherType, ICMP type or IPv6 option.

@@ -70,6 +70,15 @@ pub enum StackError {
     /// `EBADF`: there is no such socket.
     #[error("no socket {0}")]
     NoSocket(SocketId),
+    /// `EPROTONOSUPPORT`: no raw socket can be of this protocol, or one of it has no such option (`EOPNOTSUPP`).
+    #[error("a raw socket of protocol {0} cannot do that")]
+    ProtocolNotSupported(u8),
+    /// `EINVAL`: the checksum cannot be at this offset of the message.
+    #[error("no checksum can be at byte {0}")]
+    InvalidChecksumOffset(usize),
+    /// `EINVAL`: what is sent with its own header does not begin with one.
+    #[error("the bytes do not begin with a header")]
+    InvalidHeader,
     /// `EMSGSIZE`: longer than a datagram can be, or than the path allows when fragmenting is forbidden.
     #[error("message of {len} bytes is longer than {max}")]
     MessageSize {
@@ -93,7 +102,7 @@ pub enum StackError {
     /// `ENOBUFS`: no packet buffer.
     #[error("no packet buffer")]
     NoBuffers,
-    /// `ENOTCONN`: no such connection, or it is closed.
+    /// `ENOTCONN`: no such connection, or it is closed. `EDESTADDRREQ`: a raw or packet socket was told no destination.
     #[error("not connected")]
     NotConnected,
     /// `ECONNREFUSED`: the other end listens on no such port.

@@ -24,11 +24,11 @@
 //! ```
 //!
 //! The way of a packet, by module: `napi` → [`xdp`] → `gro` → `sched` (tc) → `hook` → `ipv4` / `ipv6` (`arp`, `ndp`) → `fib` → `icmp` / `udp` → [`socket`], and back
-//! through `ipv4` / `ipv6` → [`neigh`] → `xmit` → `sched` → `gso` (`validate_xmit`). [`hook`] draws the hooks.
+//! (`raw` sockets get copies before the transport protocols) through `ipv4` / `ipv6` → [`neigh`] → `xmit` → `sched` → `gso` (`validate_xmit`). [`hook`] draws the hooks.
 //!
 //! Routes, rules, addresses and neighbours are configured by lines as they are typed: [`Stack::ip`], [`Stack::sysctl`].
 //!
-//! What a received packet can meet and this stack does not have: raw sockets, IGMP and MLD (only the all-hosts group, all nodes and the
+//! What a received packet can meet and this stack does not have: packet sockets, IGMP and MLD (only the all-hosts group, all nodes and the
 //! solicited-node groups are joined), router advertisements (validated, then ignored; IPv4 routers send redirects, IPv6
 //! routers do not). Loose and strict source routes are refused.
 #![deny(missing_docs)]
@@ -63,6 +63,7 @@ pub mod netfilter;
 pub mod page_pool;
 mod ping;
 mod pmtu;
+mod raw;
 mod reassembly;
 mod redirect;
 mod sched;
@@ -91,6 +92,7 @@ pub use netdev::{NetDeviceOps, NetFeatures};
 pub use netfilter::{hook, nft};
 pub use page_pool::{Page, PagePool, SharedPage};
 pub use ping::EchoReply;
+pub use raw::{IPPROTO_RAW, Icmp6Filter, IcmpFilter};
 pub use sched::{BpfVerdict, StandaloneQdisc, TcProgram};
 pub use skb::{
     CsumState, DmaSegment, Frag, Gso, GsoType, IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, PacketId,

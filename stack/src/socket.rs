@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// A socket of one [`Stack`](crate::Stack).
+/// A UDP, raw or packet socket of one [`Stack`](crate::Stack).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(pub(crate) u32);
 
@@ -19,10 +19,10 @@ impl fmt::Display for SocketId {
     }
 }
 
-/// A received datagram. The payload still lies in the buffer that the device wrote, which goes back to its pool when this is dropped.
+/// What a UDP or raw socket received. The payload still lies in the buffer that the device wrote, which goes back to its pool when this is dropped.
 #[derive(Debug)]
 pub struct Datagram {
-    /// Who sent it.
+    /// Who sent it; port 0 at a raw socket, as in [`dst`](Self::dst).
     pub src: SocketAddr,
     /// To which of this host's addresses (or groups, or broadcast) and which port.
     pub dst: SocketAddr,
@@ -34,7 +34,7 @@ pub struct Datagram {
 }
 
 impl Datagram {
-    /// The payload.
+    /// The payload: behind the UDP header; at a raw socket behind the IPv6 headers, or from the IPv4 header on.
     pub fn payload(&self) -> &[u8] {
         self.skb.data()
     }
@@ -199,9 +199,15 @@ impl Sockets {
             .collect()
     }
 
-    pub fn insert(&mut self, socket: UdpSocket) -> SocketId {
+    /// A number that no socket has had, of whatever kind.
+    pub fn new_id(&mut self) -> SocketId {
         let id = SocketId(self.next);
         self.next += 1;
+        id
+    }
+
+    pub fn insert(&mut self, socket: UdpSocket) -> SocketId {
+        let id = self.new_id();
         self.bound
             .insert((socket.local.port(), socket.local.ip()), id);
         self.table.insert(id, socket);

@@ -15,6 +15,7 @@ use crate::netfilter::conntrack::Conntrack;
 use crate::netfilter::nft::{Nft, NftHooks};
 use crate::page_pool::PagePool;
 use crate::pmtu::PathMtu;
+use crate::raw::RawSockets;
 use crate::reassembly::FragQueues;
 use crate::redirect::Redirects;
 use crate::sched::tc::TcState;
@@ -206,6 +207,7 @@ pub struct Stack {
     pub(crate) hooks: Hooks,
     pub(crate) conntrack: Conntrack,
     pub(crate) sockets: Sockets,
+    pub(crate) raw: RawSockets,
     pub(crate) tcp: crate::tcp::TcpTable,
     pub(crate) ping: crate::ping::PingTable,
     pub(crate) timers: Timers,
@@ -265,6 +267,7 @@ impl Stack {
             hooks: Hooks::default(),
             conntrack: Conntrack::new(config.seed),
             sockets: Sockets::default(),
+            raw: RawSockets::default(),
             tcp: crate::tcp::TcpTable::default(),
             ping: crate::ping::PingTable::default(),
             timers: Timers::default(),
@@ -389,6 +392,7 @@ impl Stack {
         stats.held = (queued
             + self.backlog.len()
             + self.sockets.held()
+            + self.raw.held()
             + self.xsk.held()
             + self.neighbours.held()
             + self.frags.held()) as u64;

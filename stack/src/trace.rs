@@ -149,6 +149,8 @@ pub enum Consume {
     TcAction,
     /// Its socket was closed before anybody read it.
     SocketClose,
+    /// Raw or packet sockets have copies of it, and nothing else here wants it.
+    Tapped,
 }
 
 impl fmt::Display for Consume {
@@ -165,6 +167,7 @@ impl fmt::Display for Consume {
             Consume::Gso => "gso",
             Consume::TcAction => "tc action",
             Consume::SocketClose => "socket close",
+            Consume::Tapped => "tapped",
         })
     }
 }

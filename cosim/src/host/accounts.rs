@@ -105,5 +105,6 @@ fn taker(how: Consume) -> &'static str {
         Consume::Gso => "forwarded in segments",
         Consume::TcAction => "tc action",
         Consume::SocketClose => "socket closed",
+        Consume::Tapped => "copied to raw or packet sockets",
     }
 }

@@ -10,7 +10,7 @@ use crate::reassembly::Pieces;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::tcp::header::TCP_HLEN;
-use crate::trace::Stage;
+use crate::trace::{Consume, Stage};
 use crate::udp::UDP_HLEN;
 use std::net::IpAddr;
 
@@ -128,10 +128,12 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::PktTooSmall);
         }
         skb.set_transport_header(0);
+        let raw = self.raw_local_deliver(&skb, protocol, &flow);
         match protocol {
             IPPROTO_ICMP => self.icmp_rcv(skb, flow),
             IPPROTO_UDP => self.udp_rcv(skb, flow),
             IPPROTO_TCP => self.tcp_rcv(skb, flow),
+            _ if raw => self.consume_skb(skb, Consume::Tapped),
             _ => {
                 self.icmp_send(&skb, icmp::DEST_UNREACH, unreach::PROTOCOL, 0);
                 self.kfree_skb(skb, DropReason::IpNoProto);

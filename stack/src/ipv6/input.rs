@@ -14,7 +14,7 @@ use crate::icmpv6::{self, HDR_FIELD, PARAMPROB, UNK_NEXTHDR, UNK_OPTION};
 use crate::ipv4::{Flow, IPPROTO_TCP, IPPROTO_UDP, early_demux};
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
-use crate::trace::Stage;
+use crate::trace::{Consume, Stage};
 
 /// Bytes at the front of a packet in pieces that are made linear on receive: IPv6 header, extension headers, transport header.
 const MAX_LINEAR_HEADERS: usize = 256;
@@ -97,7 +97,14 @@ impl Stack {
         let mut named_at = 6;
         let mut offset = IPV6_HLEN;
         let mut atomic = false;
+        // Where headers begin that raw sockets have not seen. Hop-by-hop options are gone by the time that Linux asks them.
+        let mut raw_from = match next_header {
+            NEXTHDR_HOP => offset + 1,
+            _ => offset,
+        };
         loop {
+            let raw =
+                offset >= raw_from && self.raw6_local_deliver(&skb, offset, next_header, &flow);
             let rest = skb.data().get(offset..).unwrap_or_default();
             match next_header {
                 // Only the first header may be this one (RFC 8200 4.1), and it was looked at already.
@@ -146,6 +153,7 @@ impl Stack {
                         let Some(header) = Ipv6Header::new(whole.data()) else {
                             return self.kfree_skb(whole, DropReason::IpInHdr);
                         };
+                        raw_from = offset;
                         (next_header, named_at, offset) = (header.next_header(), 6, IPV6_HLEN);
                         skb = whole;
                         continue;
@@ -158,6 +166,7 @@ impl Stack {
                 }
                 NEXTHDR_NONE => return self.kfree_skb(skb, DropReason::NotSpecified),
                 IPPROTO_ICMPV6 | IPPROTO_UDP | IPPROTO_TCP => break,
+                _ if raw => return self.consume_skb(skb, Consume::Tapped),
                 _ => return self.unknown_header(skb, named_at),
             }
         }
