@@ -72,6 +72,8 @@ drop_reasons! {
     SkbCsum = "SKB_CSUM",
     /// The socket's receive buffer is full.
     SocketRcvBuff = "SOCKET_RCVBUFF",
+    /// A packet socket's receive buffer is full.
+    PacketSockError = "PACKET_SOCK_ERROR",
     /// Nobody handles the EtherType, ICMP type or IPv6 option.
     UnhandledProto = "UNHANDLED_PROTO",
     /// Larger than the way out allows, and fragmenting is forbidden.

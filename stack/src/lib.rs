@@ -23,17 +23,19 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The way of a packet, by module: `napi` → [`xdp`] → `gro` → `sched` (tc) → `hook` → `ipv4` / `ipv6` (`arp`, `ndp`) → `fib` → `icmp` / `udp` → [`socket`], and back
-//! (`raw` sockets get copies before the transport protocols) through `ipv4` / `ipv6` → [`neigh`] → `xmit` → `sched` → `gso` (`validate_xmit`). [`hook`] draws the hooks.
+//! The way of a packet, by module: `napi` → [`xdp`] → `gro` → [`af_packet`] → `sched` (tc) → `hook` → `ipv4` / `ipv6` (`arp`, `ndp`) → `fib` → `raw` →
+//! `icmp` / `udp` → [`socket`], and back through `ipv4` / `ipv6` → [`neigh`] → `xmit` → `sched` → `gso` (`validate_xmit`) → [`af_packet`]. [`hook`] draws
+//! the hooks.
 //!
 //! Routes, rules, addresses and neighbours are configured by lines as they are typed: [`Stack::ip`], [`Stack::sysctl`].
 //!
-//! What a received packet can meet and this stack does not have: packet sockets, IGMP and MLD (only the all-hosts group, all nodes and the
+//! What a received packet can meet and this stack does not have: IGMP and MLD (only the all-hosts group, all nodes and the
 //! solicited-node groups are joined), router advertisements (validated, then ignored; IPv4 routers send redirects, IPv6
-//! routers do not). Loose and strict source routes are refused.
+//! routers do not), rings and filters of packet sockets. Loose and strict source routes are refused.
 #![deny(missing_docs)]
 
 pub mod addr;
+pub mod af_packet;
 mod arp;
 pub mod bpf;
 pub mod checksum;
@@ -82,6 +84,7 @@ pub mod xdp;
 mod xmit;
 
 pub use addr::IpCidr;
+pub use af_packet::{PacketFrame, PacketSocketType, SockAddrLl};
 pub use command::CommandError;
 pub use drop_reason::DropReason;
 pub use error::StackError;

@@ -26,10 +26,12 @@ impl Loopback {
 }
 
 impl NetDeviceOps for Loopback {
-    fn start_xmit(&mut self, skb: SkBuff) -> Result<(), SkBuff> {
+    fn start_xmit(&mut self, mut skb: SkBuff) -> Result<(), SkBuff> {
         if self.backlog.len() >= MAX_BACKLOG {
             return Err(skb);
         }
+        // skb_orphan()
+        skb.sk = None;
         self.backlog.push_back(skb);
         Ok(())
     }

@@ -24,6 +24,10 @@ pub const ETH_P_IPV6: u16 = 0x86dd;
 pub(crate) const ETH_P_8021Q: u16 = 0x8100;
 /// EtherType of a service VLAN tag (802.1ad).
 pub(crate) const ETH_P_8021AD: u16 = 0x88a8;
+/// `eth_type_vlan()`.
+pub(crate) fn is_vlan(ethertype: u16) -> bool {
+    matches!(ethertype, ETH_P_8021Q | ETH_P_8021AD)
+}
 /// Smaller values of the type field are lengths of 802.3 frames.
 const ETH_P_802_3_MIN: u16 = 0x0600;
 /// What such frames are reported as (`ETH_P_802_2`).
@@ -198,10 +202,19 @@ impl Stack {
         }
     }
 
-    /// `__netif_receive_skb_core()`: tc ingress, netfilter ingress, then the protocol. Data starts at the network header.
-    pub(crate) fn netif_receive_skb(&mut self, mut skb: SkBuff) {
+    /// `netif_receive_skb()`. Data starts at the network header.
+    pub(crate) fn netif_receive_skb(&mut self, skb: SkBuff) {
+        let orig_dev = skb.dev;
+        self.netif_receive_skb_core(skb, orig_dev);
+    }
+
+    /// `__netif_receive_skb_core()`: packet sockets, tc ingress, netfilter ingress, then the protocol. `orig_dev`: the device that the frame
+    /// came in through first.
+    pub(crate) fn netif_receive_skb_core(&mut self, mut skb: SkBuff, orig_dev: IfIndex) {
         let (dev, netdev, none) = (skb.dev, Family::Netdev, IfIndex::NONE);
         self.trace(&skb, Stage::NetifReceive);
+        // The last socket gets its frame (pt_prev) when the next one who wants it is found: a classifier makes it one who had it before.
+        let tapped = self.packet_rcv_all(&skb) && !self.ingress_active(dev);
         if !self.nf_hook(Hook::TcIngress, netdev, &mut skb, dev, none) {
             return self.count_rx_drop(dev);
         }
@@ -213,15 +226,25 @@ impl Stack {
             return self.count_rx_drop(dev);
         }
         skb.redirected = None;
-        self.deliver_skb(skb);
+        self.deliver_skb(skb, orig_dev, tapped);
     }
 
-    /// The part of `__netif_receive_skb_core()` behind the classifiers, where packets from an ifb come in, too.
-    pub(crate) fn deliver_skb(&mut self, mut skb: SkBuff) {
+    /// Whether there are classifiers or hooks at the ingress of a device (`nf_hook_ingress_active()`).
+    fn ingress_active(&self, dev: IfIndex) -> bool {
+        self.device(dev).is_some_and(|d| d.clsact.is_some())
+            || [Hook::TcIngress, Hook::NetdevIngress]
+                .iter()
+                .any(|&hook| !self.hooks.is_empty(hook))
+    }
+
+    /// The part of `__netif_receive_skb_core()` behind the classifiers, where packets from an ifb come in, too. `tapped`: a packet
+    /// socket has it, so that it is not lost if nobody else wants it.
+    pub(crate) fn deliver_skb(&mut self, mut skb: SkBuff, orig_dev: IfIndex, mut tapped: bool) {
         let dev = skb.dev;
         if let Some(vlan) = skb.vlan.take() {
+            tapped = false;
             if let Some(vlan_dev) = self.vlan_find_dev(dev, vlan) {
-                return self.vlan_do_receive(vlan_dev, skb);
+                return self.vlan_do_receive(vlan_dev, skb, orig_dev);
             }
             // A frame of a VLAN that nobody here is in is for somebody else. Id 0 is a priority tag only.
             if vlan.id() != 0 {
@@ -233,6 +256,7 @@ impl Stack {
         {
             device.stats.rx_otherhost_dropped += 1;
         }
+        tapped |= self.packet_rcv_type(&skb, orig_dev);
         match skb.protocol {
             ETH_P_IP => self.ip_rcv(skb),
             ETH_P_IPV6 if self.config.ipv6 => match self.ipv6_conf.dev(dev).disable_ipv6 {
@@ -240,6 +264,7 @@ impl Stack {
                 _ => self.kfree_skb(skb, DropReason::Ipv6Disabled),
             },
             ETH_P_ARP => self.arp_rcv(skb),
+            _ if tapped => self.consume_skb(skb, Consume::Tapped),
             _ => {
                 self.count_rx_drop(dev);
                 self.kfree_skb(skb, DropReason::UnhandledProto);
@@ -276,10 +301,7 @@ impl Stack {
         if skb.pull(ETH_HLEN).is_none() {
             return false;
         }
-        if matches!(skb.protocol, ETH_P_8021Q | ETH_P_8021AD)
-            && skb.vlan.is_none()
-            && !vlan_untag(skb, &header)
-        {
+        if is_vlan(skb.protocol) && skb.vlan.is_none() && !vlan_untag(skb, &header) {
             return false;
         }
         if skb.protocol < ETH_P_802_3_MIN {

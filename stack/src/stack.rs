@@ -1,6 +1,7 @@
 //! [`Stack`]: one host's network stack, and its configuration.
 
 use crate::addr::{IpCidr, solicited_node};
+use crate::af_packet::PacketSockets;
 use crate::devconf::{DevConf, Ipv4Conf, Ipv6Conf};
 use crate::drop_reason::DropReason;
 use crate::fib::Fib;
@@ -208,6 +209,7 @@ pub struct Stack {
     pub(crate) conntrack: Conntrack,
     pub(crate) sockets: Sockets,
     pub(crate) raw: RawSockets,
+    pub(crate) packet: PacketSockets,
     pub(crate) tcp: crate::tcp::TcpTable,
     pub(crate) ping: crate::ping::PingTable,
     pub(crate) timers: Timers,
@@ -268,6 +270,7 @@ impl Stack {
             conntrack: Conntrack::new(config.seed),
             sockets: Sockets::default(),
             raw: RawSockets::default(),
+            packet: PacketSockets::default(),
             tcp: crate::tcp::TcpTable::default(),
             ping: crate::ping::PingTable::default(),
             timers: Timers::default(),
@@ -393,6 +396,7 @@ impl Stack {
             + self.backlog.len()
             + self.sockets.held()
             + self.raw.held()
+            + self.packet.held()
             + self.xsk.held()
             + self.neighbours.held()
             + self.frags.held()) as u64;

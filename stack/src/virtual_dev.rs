@@ -3,7 +3,7 @@
 
 use crate::drop_reason::DropReason;
 use crate::error::StackError;
-use crate::napi::{ETH_P_8021AD, ETH_P_8021Q, vlan_untag};
+use crate::napi::{ETH_P_8021AD, ETH_P_8021Q, is_vlan, vlan_untag};
 use crate::netdev::{DeviceKind, NetDeviceOps, NetFeatures};
 use crate::page_pool::PagePool;
 use crate::skb::{IfIndex, NET_SKB_PAD, PktType, SkBuff, Vlan};
@@ -148,7 +148,7 @@ impl Stack {
     }
 
     /// `vlan_do_receive()`: the frame, whose tag is gone, comes in once more through the VLAN's device.
-    pub(crate) fn vlan_do_receive(&mut self, dev: IfIndex, mut skb: SkBuff) {
+    pub(crate) fn vlan_do_receive(&mut self, dev: IfIndex, mut skb: SkBuff, orig_dev: IfIndex) {
         let Some(device) = self.device_mut(dev).filter(|device| device.up) else {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         };
@@ -157,7 +157,7 @@ impl Stack {
         }
         // A tag within the tag.
         let header = skb.mac_bytes().first_chunk::<ETH_HLEN>().copied();
-        let tagged = matches!(skb.protocol, ETH_P_8021Q | ETH_P_8021AD);
+        let tagged = is_vlan(skb.protocol);
         if tagged && !header.is_some_and(|header| vlan_untag(&mut skb, &header)) {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         }
@@ -168,7 +168,7 @@ impl Stack {
         }
         skb.dev = dev;
         skb.iif = dev;
-        self.netif_receive_skb(skb);
+        self.netif_receive_skb_core(skb, orig_dev);
     }
 
     /// `vlan_dev_hard_start_xmit()`: the frame gets the tag, and leaves through the device below.

@@ -65,6 +65,7 @@ impl Stack {
             return None;
         };
         if let DeviceKind::Vlan { lower, proto, id } = device.kind {
+            self.dev_queue_xmit_nit(&skb);
             self.vlan_dev_hard_start_xmit(skb, lower, Vlan { proto, tci: id });
             return None;
         }
@@ -76,6 +77,7 @@ impl Stack {
                 Copied::Dropped => return None,
             }
         }
+        self.dev_queue_xmit_nit(&skb);
         self.trace(&skb, Stage::Xmit);
         let mut skb = skb;
         self.netdev_core_pick_tx(&mut skb);

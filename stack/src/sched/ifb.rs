@@ -110,7 +110,10 @@ impl Stack {
         }
         let header = usize::try_from(skb.network_offset()).unwrap_or(ETH_HLEN);
         match skb.skb_pull_rcsum(header) {
-            Some(()) => self.deliver_skb(skb),
+            Some(()) => {
+                let dev = skb.dev;
+                self.deliver_skb(skb, dev, false);
+            }
             None => self.kfree_skb(skb, DropReason::HdrTrunc),
         }
     }

@@ -32,6 +32,7 @@ use crate::fib::Route;
 use crate::netfilter::conntrack::NfCt;
 use crate::page_pool::{Page, PagePool};
 use crate::reassembly::Pieces;
+use crate::socket::SocketId;
 use buf::Buf;
 use smallvec::SmallVec;
 use std::fmt;
@@ -106,6 +107,8 @@ pub struct SkBuffFields {
     pub(crate) pieces: Option<Box<Pieces>>,
     /// A mirred action redirected it (`redirected`); true: while it was being received (`from_ingress`).
     pub(crate) redirected: Option<bool>,
+    /// The packet socket that sent it (`sk`).
+    pub(crate) sk: Option<SocketId>,
     /// It comes back from an ifb: classifiers have seen it (`tc_skip_classify`).
     pub(crate) tc_skip_classify: bool,
 }
@@ -145,6 +148,7 @@ impl SkBuffFields {
         fragmented: false,
         pieces: None,
         redirected: None,
+        sk: None,
         tc_skip_classify: false,
     };
 }
@@ -335,6 +339,7 @@ impl SkBuff {
         self.dst = from.dst;
         self.fragmented = from.fragmented;
         self.redirected = from.redirected;
+        self.sk = from.sk;
         self.tc_skip_classify = from.tc_skip_classify;
     }
 
@@ -387,6 +392,13 @@ impl SkBuff {
     pub fn rewind_to_network(&mut self) {
         let end = self.data + self.headlen;
         self.data = self.network_header.min(end);
+        self.headlen = end - self.data;
+    }
+
+    /// Moves the start of data back (or forth) to the Ethernet header.
+    pub fn rewind_to_mac(&mut self) {
+        let end = self.data + self.headlen;
+        self.data = self.mac_header.min(end);
         self.headlen = end - self.data;
     }
 

@@ -12,6 +12,7 @@ impl SkBuff {
         clone.frags = self.frags.clone();
         clone.data_len = self.data_len;
         clone.copy_meta(self);
+        clone.sk = None;
         clone.copy_headers(self);
         clone
     }
