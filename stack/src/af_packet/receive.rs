@@ -9,6 +9,7 @@ use crate::napi::is_vlan;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
+use crate::xmit::ETH_HLEN;
 
 impl PacketSocket {
     fn on(&self, dev: IfIndex) -> bool {
@@ -116,14 +117,18 @@ impl Stack {
         match kind {
             PacketSocketType::Raw => {
                 // A tag that the stack put into the frame is what the frame says it is (vlan_insert_tag_set_proto()).
-                if let Some(&[a, b]) = header.get(12..).and_then(<[u8]>::first_chunk)
-                    && is_vlan(u16::from_be_bytes([a, b]))
-                {
-                    addr.protocol = u16::from_be_bytes([a, b]);
+                let ethertype = ethertype(header, ETH_HLEN - 2);
+                if let Some(tag) = ethertype.filter(|&ethertype| is_vlan(ethertype)) {
+                    addr.protocol = tag;
                 }
                 skb.rewind_to_mac();
             }
-            PacketSocketType::Dgram => skb.rewind_to_network(),
+            PacketSocketType::Dgram => {
+                if is_vlan(skb.protocol) {
+                    addr.protocol = vlan_get_protocol_dgram(header);
+                }
+                skb.rewind_to_network();
+            }
         }
         self.trace(&skb, Stage::SocketQueue);
         let socket = &mut self.packet.table[at];
@@ -134,5 +139,21 @@ impl Stack {
             tstamp: skb.tstamp,
             skb,
         });
+    }
+}
+
+fn ethertype(frame: &[u8], at: usize) -> Option<u16> {
+    let bytes = frame.get(at..)?.first_chunk::<2>()?;
+    Some(u16::from_be_bytes(*bytes))
+}
+
+/// `vlan_get_protocol_dgram()`: what is behind the tags of a frame that has some; 0: nothing.
+fn vlan_get_protocol_dgram(frame: &[u8]) -> u16 {
+    let mut types = (ETH_HLEN + 2..).step_by(4);
+    loop {
+        match types.next().and_then(|at| ethertype(frame, at)) {
+            Some(tag) if is_vlan(tag) => {}
+            found => return found.unwrap_or(0),
+        }
     }
 }
