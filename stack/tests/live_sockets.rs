@@ -195,6 +195,32 @@ fn scenario() -> Vec<String> {
             hex(&to(PEER, other(0x88b5, b"odd")))
         ),
         format!("out odd lo 0000 {peer} {}", hex(&other(0x88b5, b"lo"))),
+        // Hooks: INPUT comes before raw sockets, ingress before those of one EtherType, egress before all that goes out. IP's OUTPUT does not
+        // see what a packet socket sends.
+        "nft add table ip t".to_owned(),
+        "nft add chain ip t in { type filter hook input priority 0; }".to_owned(),
+        "nft add rule ip t in ip protocol 200 drop".to_owned(),
+        "nft add chain ip t out { type filter hook output priority 0; }".to_owned(),
+        "nft add rule ip t out ip protocol 200 drop".to_owned(),
+        format!("in {}", hex(&ip4(here, 200, b"dropped at input"))),
+        format!(
+            "out inner eth_c 0800 {peer} {}",
+            hex(&ip4(here, 200, b"past output")[14..])
+        ),
+        "nft flush ruleset".to_owned(),
+        "nft add table netdev t".to_owned(),
+        "nft add chain netdev t in { type filter hook ingress device eth_c priority 0; }"
+            .to_owned(),
+        "nft add rule netdev t in ether type 0x88b5 drop".to_owned(),
+        format!("in {}", hex(&other(0x88b5, b"dropped at ingress"))),
+        "nft add chain netdev t out { type filter hook egress device eth_c priority 0; }"
+            .to_owned(),
+        "nft add rule netdev t out meta protocol 0x88b5 drop".to_owned(),
+        format!(
+            "out odd eth_c 88b5 {peer} {}",
+            hex(&to(PEER, other(0x88b5, b"dropped")))
+        ),
+        "nft flush ruleset".to_owned(),
         "close four".to_owned(),
         "close peer".to_owned(),
         // The only one left is bound to another address.
@@ -345,6 +371,10 @@ impl Ours {
 
     fn run(&mut self, line: &str) {
         self.seen.push(format!("# {}", &line[..line.len().min(60)]));
+        if let Some(commands) = line.strip_prefix("nft ") {
+            self.stack.nft(commands).unwrap();
+            return;
+        }
         let words: Vec<&str> = line.split(' ').collect();
         if words[0] == "open" {
             return self.open(&words[1..]);

@@ -16,7 +16,8 @@ const VLAN_HLEN: usize = 4;
 
 impl Stack {
     /// `sendto()`, or `send()` on the device that the socket is bound to when there is no `to`. `bytes`: a frame with its Ethernet header, or
-    /// what follows it ([`PacketSocketType`]). Returns the bytes sent, which is all of them.
+    /// what follows it ([`PacketSocketType`]). Returns the bytes sent, which is all of them. What
+    /// is lost from there on (Linux: `ENOBUFS`) is counted, and no error.
     ///
     /// # Errors
     /// No such socket, no device, a device that is down, more than it takes in one frame, a frame without a header; without `to` also

@@ -3,9 +3,11 @@
 Runs in a network namespace that has `eth_c`, the host's device, and `to_c`, the other end of its cable.
 """
 
+import errno
 import select
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -67,6 +69,8 @@ def run(words):
     verb, *rest = words
     if verb == "open":
         return open_socket(*rest)
+    if verb == "nft":
+        return subprocess.run(["nft", " ".join(rest)], check=True)
     name, *rest = rest
     kind, sock = sockets.get(name, (None, None))
     if verb == "filter" and kind == "raw4":
@@ -88,7 +92,11 @@ def run(words):
         cable.send(bytes.fromhex(name))
     elif verb == "out" and kind == "packet":
         dev, protocol, addr, data = rest
-        sock.sendto(bytes.fromhex(data), (dev, int(protocol, 16), 0, 0, bytes.fromhex(addr)))
+        try:
+            sock.sendto(bytes.fromhex(data), (dev, int(protocol, 16), 0, 0, bytes.fromhex(addr)))
+        except OSError as error:
+            # The queue lost it.
+            assert error.errno == errno.ENOBUFS, error
     elif verb == "out":
         sock.sendto(bytes.fromhex(rest[1]), (rest[0], 0))
     drain()
