@@ -140,3 +140,39 @@ fn a_full_socket_counts_what_it_lost() {
     );
     deliver(&mut stack);
 }
+
+#[test]
+fn a_vlan_and_the_device_below_are_tapped_each() {
+    let mut stack = Stack::new(StackConfig::default());
+    let vlan = stack.add_vlan(IfIndex::LO, "v", ETH_P_8021Q, 5).unwrap();
+    stack.set_link(vlan, true).unwrap();
+    deliver(&mut stack);
+    let sender = stack.packet_socket(PacketSocketType::Raw, ETH_P_ALL);
+    let all = stack.packet_socket(PacketSocketType::Raw, ETH_P_ALL);
+    // What comes in below is for a socket of the device below even when it goes on in the VLAN.
+    let below = stack.packet_socket(PacketSocketType::Dgram, 0x88b5);
+    stack.packet_bind(below, IfIndex::LO, 0).unwrap();
+    let to = SockAddrLl::to(vlan, 0, [0; 6]);
+    let plain = frame(0x88b5, b"x");
+    stack.packet_send_to(sender, Some(&to), &plain, 0).unwrap();
+    deliver(&mut stack);
+    let tagged = frame(ETH_P_8021Q, &[0, 5, 0x88, 0xb5, b'x']);
+    let tag = Vlan {
+        proto: ETH_P_8021Q,
+        tci: 5,
+    };
+    let mut frames = |socket| {
+        std::iter::from_fn(|| stack.packet_recv_from(socket))
+            .map(|f| (f.addr.ifindex, f.addr.pkttype, f.vlan, f.payload().to_vec()))
+            .collect::<Vec<_>>()
+    };
+    let (out, host) = (PktType::Outgoing, PktType::Host);
+    let came = [
+        (IfIndex::LO, host, Some(tag), plain.clone()),
+        (vlan, host, None, plain.clone()),
+    ];
+    let went = [(vlan, out, None, plain), (IfIndex::LO, out, None, tagged)];
+    assert_eq!(frames(all), [went, came.clone()].concat());
+    assert_eq!(frames(sender), came);
+    assert_eq!(frames(below), [(vlan, host, None, b"x".to_vec())]);
+}
