@@ -1,4 +1,4 @@
-"""The kernel's side of live_sockets.rs: opens sockets, injects and sends packets as its lines say, and prints what each socket sees.
+"""The kernel's side of tests/sockets: opens sockets, injects and sends packets as its lines say, and prints what each socket sees.
 
 Runs in a network namespace that has `eth_c`, the host's device, and `to_c`, the other end of its cable.
 """
@@ -37,8 +37,8 @@ def packet_line(name, sock):
 
 
 def drain():
-    # Nothing here takes longer than the softirq that the sending caused; a timer is only in question on a busy machine.
-    time.sleep(0.03)
+    # Everything here happens in the softirq that the sending causes, which a busy machine may put off.
+    time.sleep(0.05)
     for name, (kind, sock) in sockets.items():
         while select.select([sock], [], [], 0)[0]:
             if kind == "packet":
