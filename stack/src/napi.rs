@@ -229,12 +229,12 @@ impl Stack {
         self.deliver_skb(skb, orig_dev, tapped);
     }
 
-    /// Whether there are classifiers or hooks at the ingress of a device (`nf_hook_ingress_active()`).
+    /// Whether there are classifiers or hooks at the ingress of a device.
     fn ingress_active(&self, dev: IfIndex) -> bool {
         self.device(dev).is_some_and(|d| d.clsact.is_some())
             || [Hook::TcIngress, Hook::NetdevIngress]
                 .iter()
-                .any(|&hook| !self.hooks.is_empty(hook))
+                .any(|&hook| self.hooks.is_active(hook, dev))
     }
 
     /// The part of `__netif_receive_skb_core()` behind the classifiers, where packets from an ifb come in, too. `tapped`: a packet

@@ -54,15 +54,22 @@ fn a_socket_does_not_see_its_own_go_out() {
 fn a_hook_at_ingress_makes_a_frame_unwanted() {
     let mut stack = Stack::new(StackConfig::default());
     let all = stack.packet_socket(PacketSocketType::Raw, ETH_P_ALL);
-    let accept: crate::HookFn = Box::new(|_, _| crate::Verdict::Accept);
-    stack.nf_register_hook(crate::Hook::NetdevIngress, 0, "accept", accept);
+    stack.add_dummy("d0").unwrap();
     let to = SockAddrLl::to(IfIndex::LO, 0, [0; 6]);
-    stack
-        .packet_send_to(all, Some(&to), &frame(0x88b5, b"x"), 0)
-        .unwrap();
-    deliver(&mut stack);
-    assert_eq!(seen(&mut stack, all).len(), 1);
-    assert_eq!(stack.drop_count(DropReason::UnhandledProto), 1);
+    // As the kernel counts: a rule at another device changes nothing.
+    for (dev, unwanted) in [("d0", 0), ("lo", 1)] {
+        let chain = format!(
+            "table netdev {dev} {{ chain c {{ type filter hook ingress device {dev} priority 0; }} }}"
+        );
+        stack.nft(&chain).unwrap();
+        stack
+            .packet_send_to(all, Some(&to), &frame(0x88b5, b"x"), 0)
+            .unwrap();
+        deliver(&mut stack);
+        assert_eq!(seen(&mut stack, all).len(), 1);
+        let dropped = stack.drop_count(DropReason::UnhandledProto);
+        assert_eq!(dropped, unwanted, "{dev}");
+    }
 }
 
 #[test]

@@ -311,6 +311,12 @@ impl Hooks {
         self.chains[hook as usize].is_empty()
     }
 
+    /// `nf_hook_ingress_active()`: whether packets of a device meet an entry.
+    pub fn is_active(&self, hook: Hook, dev: IfIndex) -> bool {
+        let mut entries = self.chains[hook as usize].iter();
+        entries.any(|e| e.dev.is_none_or(|of| of == dev))
+    }
+
     /// `nf_hook_entry_hookfn()`: the entry at `index`. Functions are called; what needs the stack is returned to it, so that an entry may
     /// use all of the stack and hooks nest.
     #[inline]
