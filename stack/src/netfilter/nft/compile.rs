@@ -3,7 +3,7 @@
 
 use super::command::{Named, Refusal, TableName};
 use super::datatype::DataType;
-use super::expr::{BinOp, Elem, ElemData, Expr, MetaKey, Part, SetRef, VerdictExpr};
+use super::expr::{BinOp, Elem, ElemData, Expr, ExtKind, MetaKey, Part, SetRef, VerdictExpr};
 use super::model::TableFamily;
 use super::normal;
 use super::parse::default_reject;
@@ -14,7 +14,7 @@ use super::proto::{Base, Proto};
 use super::ruleset::Ruleset;
 use super::set::{Data, Elements, MAX_FIELDS, Slot};
 use super::state::State;
-use super::stmt::{Nat, NatArg, NatKind, RelOp, Rhs, Stmt};
+use super::stmt::{Nat, NatArg, NatKind, ObjKind, RelOp, Rhs, Stmt};
 use super::verdict::Verdict;
 use crate::{MS, Ps};
 
@@ -42,6 +42,11 @@ pub(crate) struct Compiler<'a> {
 
 /// Why a rule cannot be made.
 type Problem = Refusal;
+
+/// The whole statement is to blame.
+fn blame_all<T>(why: &str) -> Result<T, Problem> {
+    Err(Refusal::whole(why))
+}
 
 impl<'a> Compiler<'a> {
     pub fn new(rules: &'a Ruleset, table: &'a TableName, seed: u64) -> Self {
@@ -101,7 +106,7 @@ impl<'a> Compiler<'a> {
                 let missing = || format!("there is no {} {name:?} in this table", kind.name());
                 let id = id.ok_or_else(|| Refusal::mention(name, missing()))?;
                 match kind {
-                    super::stmt::ObjKind::CtHelper => Op::CtHelper(id),
+                    ObjKind::CtHelper => Op::CtHelper(id),
                     _ => Op::Object(id),
                 }
             }
@@ -135,7 +140,7 @@ impl<'a> Compiler<'a> {
                         pseudo,
                         value,
                     })),
-                    _ => return Err(Refusal::whole("cannot be set")),
+                    _ => return blame_all("cannot be set"),
                 }
             }
             Stmt::SetExthdr(e, value) => {
@@ -143,8 +148,8 @@ impl<'a> Compiler<'a> {
                 Op::SetExthdr(*e, self.node(value)?)
             }
             Stmt::ResetTcpOption(e) => match e.kind {
-                super::expr::ExtKind::TcpOption(number) => Op::ResetTcpOption(number),
-                _ => return Err(Refusal::whole("only TCP options can be reset")),
+                ExtKind::TcpOption(number) => Op::ResetTcpOption(number),
+                _ => return blame_all("only TCP options can be reset"),
             },
             Stmt::SetUpdate {
                 op,
@@ -217,11 +222,7 @@ impl<'a> Compiler<'a> {
     fn need_l3(&mut self, ethertype: u16) -> Result<(), Problem> {
         match self.known.l3 {
             Some(known) if known == ethertype => return Ok(()),
-            Some(_) => {
-                return Err(Refusal::whole(
-                    "conflicts with the network protocol before it",
-                ));
-            }
+            Some(_) => return blame_all("conflicts with the network protocol before it"),
             None => {}
         }
         match self.table.family {
@@ -241,7 +242,7 @@ impl<'a> Compiler<'a> {
                 let nfproto = match ethertype {
                     0x0800 => 2,
                     0x86dd => 10,
-                    _ => return Err(Refusal::whole("this family has no such packets")),
+                    _ => return blame_all("this family has no such packets"),
                 };
                 self.test(Load::Meta(MetaKey::NfProto), Test::Eq(nfproto));
             }
@@ -253,11 +254,7 @@ impl<'a> Compiler<'a> {
     fn need_l4(&mut self, protocol: u8) -> Result<(), Problem> {
         match self.known.l4 {
             Some(known) if known == protocol => return Ok(()),
-            Some(_) => {
-                return Err(Refusal::whole(
-                    "conflicts with the transport protocol before it",
-                ));
-            }
+            Some(_) => return blame_all("conflicts with the transport protocol before it"),
             None => {}
         }
         self.test(Load::Meta(MetaKey::L4Proto), Test::Eq(protocol.into()));
@@ -307,10 +304,10 @@ impl<'a> Compiler<'a> {
         self.depend_on_icmp_type(expr);
         if let Expr::Exthdr(e) = expr {
             match e.kind {
-                super::expr::ExtKind::Ip6(_) => self.need_l3(0x86dd)?,
-                super::expr::ExtKind::Ip4Option(_) => self.need_l3(0x0800)?,
+                ExtKind::Ip6(_) => self.need_l3(0x86dd)?,
+                ExtKind::Ip4Option(_) => self.need_l3(0x0800)?,
                 // A packet that is not TCP has no options: they are missing. So are chunks.
-                super::expr::ExtKind::TcpOption(_) | super::expr::ExtKind::SctpChunk(_) => {}
+                ExtKind::TcpOption(_) | ExtKind::SctpChunk(_) => {}
             }
         }
         Ok(())
@@ -354,7 +351,7 @@ impl<'a> Compiler<'a> {
             Expr::Fib(flags, result) => Load::Fib(*flags, *result),
             Expr::Rt(key) => Load::Rt(*key),
             Expr::Ipsec(_) => Load::Ipsec,
-            _ => return Err(Refusal::whole("is no field")),
+            _ => return blame_all("is no field"),
         })
     }
 
@@ -364,9 +361,7 @@ impl<'a> Compiler<'a> {
             Expr::Value(value, _) => Node::Const(*value),
             Expr::Bin(op @ (BinOp::Lshift | BinOp::Rshift), left, right) => {
                 let Expr::Value(by, _) = right.as_ref() else {
-                    return Err(Refusal::whole(
-                        "the right side of an operator is a constant",
-                    ));
+                    return blame_all("the right side of an operator is a constant");
                 };
                 let max = left.dtype().max();
                 Node::Shift {
@@ -383,12 +378,10 @@ impl<'a> Compiler<'a> {
                     xor,
                 },
                 _ => {
-                    return Err(Refusal::whole(
-                        "the right side of an operator is a constant",
-                    ));
+                    return blame_all("the right side of an operator is a constant");
                 }
             },
-            Expr::Concat(_) => return Err(Refusal::whole("a concatenation is no single value")),
+            Expr::Concat(_) => return blame_all("a concatenation is no single value"),
             Expr::Map(key, set) => self.map(key, set, 0)?,
             Expr::Numgen {
                 random,
@@ -536,7 +529,7 @@ impl<'a> Compiler<'a> {
             (Rhs::Masked { value, mask }, _) => Test::Masked(*mask, *value),
             (Rhs::Parts(parts), op) => match parts.as_slice() {
                 [part] => part_test(*part, left.dtype(), op),
-                _ => return Err(Refusal::whole("more values than fields")),
+                _ => return blame_all("more values than fields"),
             },
             (Rhs::Set(_), _) => return Ok(()),
         };
@@ -661,7 +654,7 @@ impl<'a> Compiler<'a> {
 pub(crate) fn check_key(types: &[DataType]) -> Result<(), Problem> {
     let words: u32 = types.iter().map(|t| t.bits().div_ceil(32)).sum();
     if types.len() > MAX_FIELDS || words > 16 {
-        return Err(Refusal::whole("a key has at most 64 bytes"));
+        return blame_all("a key has at most 64 bytes");
     }
     Ok(())
 }
