@@ -28,7 +28,8 @@ enum Selector {
     Match(IpCidr),
 }
 
-/// Which routes are shown.
+/// Which routes are shown; by default all of all tables.
+#[derive(Default)]
 struct Shown {
     /// `None`: all tables.
     table: Option<u32>,
@@ -126,12 +127,7 @@ impl Stack {
         let mut family = family;
         let mut shown = Shown {
             table: Some(RT_TABLE_MAIN),
-            prefix: None,
-            dev: None,
-            via: None,
-            protocol: None,
-            scope: None,
-            kind: None,
+            ..Shown::default()
         };
         while let Some(word) = words.next() {
             match word.text {
@@ -184,15 +180,7 @@ impl Stack {
 
     /// `ip route get fibmatch`: the route that was found, as a list has it.
     pub(super) fn show_found<K: Key>(&self, rpdb: &Rpdb<K>, found: &FibResult) -> String {
-        let shown = Shown {
-            table: None,
-            prefix: None,
-            dev: None,
-            via: None,
-            protocol: None,
-            scope: None,
-            kind: None,
-        };
+        let shown = Shown::default();
         let mut out = String::new();
         let table = rpdb.tables().iter().find(|table| table.id == found.table);
         let mut routes = table.into_iter().flat_map(|table| table.routes());
