@@ -1,7 +1,7 @@
 //! Packets in several pieces: a linear part and fragments (`skb_frag_t`).
 
 use super::buf::Buf;
-use super::{CsumState, SkBuff, SkBuffFields};
+use super::{CsumState, SkBuff, SkBuffFields, frag_lists};
 use crate::checksum;
 use crate::page_pool::{PagePool, SharedPage};
 
@@ -91,6 +91,7 @@ impl SkBuff {
     pub fn add_frag(&mut self, frag: Frag) {
         if !frag.is_empty() {
             self.data_len += frag.len;
+            frag_lists::reserve(&mut self.frags, 1);
             self.frags.push(frag);
         }
     }
@@ -99,9 +100,6 @@ impl SkBuff {
     pub fn append(&mut self, other: &mut SkBuff, offset: usize) {
         if other.pskb_pull(offset).is_none() {
             return;
-        }
-        if self.frags.is_empty() {
-            self.frags.reserve(MAX_SKB_FRAGS);
         }
         let head = std::mem::replace(&mut other.head, Buf::None);
         self.add_frag(Frag::in_buf(head, other.data, other.headlen));
@@ -160,7 +158,7 @@ impl SkBuff {
     }
 
     /// The pieces of `len` bytes from `offset` on, or of as many as there are.
-    fn range(&self, offset: usize, len: usize) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn range(&self, offset: usize, len: usize) -> impl Iterator<Item = &[u8]> {
         let (mut skip, mut left) = (offset, len);
         self.segments().filter_map(move |segment| {
             let start = skip.min(segment.len());

@@ -1,6 +1,6 @@
 //! Where the fields of packets are: `skbuff_head_cache`, one per thread.
 
-use super::SkBuffFields;
+use super::{SkBuffFields, frag_lists};
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
@@ -58,6 +58,7 @@ impl Drop for SkBuff {
         let Some(mut fields) = self.0.take() else {
             return;
         };
+        frag_lists::recycle(&mut fields.frags);
         // Gives back what memory they refer to, too (skb_release_all()).
         *fields = SkBuffFields::EMPTY;
         // While the thread ends there is no cache any more.

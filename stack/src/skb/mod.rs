@@ -17,6 +17,7 @@
 
 mod buf;
 mod csum;
+mod frag_lists;
 mod frags;
 mod head;
 mod meta;
@@ -34,7 +35,7 @@ use crate::page_pool::{Page, PagePool};
 use crate::reassembly::Pieces;
 use crate::socket::SocketId;
 use buf::Buf;
-use smallvec::SmallVec;
+use frag_lists::Frags;
 use std::fmt;
 
 /// Bytes of headroom in locally built packets, before the Ethernet header: room for a `virtio_net_hdr` (12 bytes) and alignment, as
@@ -54,8 +55,7 @@ pub struct SkBuffFields {
     headlen: usize,
     /// Bytes of data in `frags`.
     data_len: usize,
-    /// One inside: segments of a merged packet mostly have one, and need no memory of their own for it.
-    frags: SmallVec<[Frag; 1]>,
+    frags: Frags,
     mac_header: usize,
     network_header: usize,
     transport_header: usize,
@@ -120,7 +120,7 @@ impl SkBuffFields {
         data: 0,
         headlen: 0,
         data_len: 0,
-        frags: SmallVec::new_const(),
+        frags: Frags::new_const(),
         mac_header: 0,
         network_header: 0,
         transport_header: 0,

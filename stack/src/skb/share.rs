@@ -1,7 +1,7 @@
 //! Packets that share buffers, and what happens before one of them writes.
 
 use super::buf::Buf;
-use super::{Frag, MAX_SKB_FRAGS, SkBuff};
+use super::{Frag, MAX_SKB_FRAGS, SkBuff, frag_lists};
 use crate::page_pool::PagePool;
 
 impl SkBuff {
@@ -9,7 +9,8 @@ impl SkBuff {
     /// alive in the stack gives the clone one of its own.
     pub fn skb_clone(&self) -> SkBuff {
         let mut clone = Self::with_head(self.head.clone(), self.data, self.headlen);
-        clone.frags = self.frags.clone();
+        frag_lists::reserve(&mut clone.frags, self.frags.len());
+        clone.frags.extend(self.frags.iter().cloned());
         clone.data_len = self.data_len;
         clone.copy_meta(self);
         clone.sk = None;

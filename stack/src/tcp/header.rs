@@ -1,9 +1,14 @@
 //! The TCP header (RFC 9293 3.1) and its options as checked values.
 
 use super::seq::Seq;
+use smallvec::SmallVec;
 
 /// Shortest header in bytes.
 pub(crate) const TCP_HLEN: usize = 20;
+/// Longest one.
+pub(crate) const MAX_TCP_HEADER: usize = 60;
+/// A header that is being written; one of ours is never longer.
+pub(super) type HeaderBytes = SmallVec<[u8; TCP_HLEN + 20]>;
 /// Offset of the checksum in the header.
 pub(crate) const CHECK_OFFSET: u16 = 16;
 
@@ -74,7 +79,7 @@ impl Options {
     }
 
     /// `tcp_options_write()`: in Linux's order and with its padding. At most 20 bytes.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut HeaderBytes) {
         if let Some(mss) = self.mss {
             out.extend([OPT_MSS, 4]);
             out.extend(mss.to_be_bytes());
@@ -173,9 +178,9 @@ mod tests {
             tstamp: Some((0x2519_12d2, 0)),
         };
         assert_eq!(s.options, expected);
-        let mut written = Vec::new();
+        let mut written = HeaderBytes::new();
         s.options.write(&mut written);
-        assert_eq!(written, SYN[20..]);
+        assert_eq!(written[..], SYN[20..]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A connection's segments in: `tcp_rcv_state_process()`, `tcp_validate_incoming()`, `tcp_ack()`, `tcp_data_queue()`, `tcp_fin()`
 //! (RFC 9293 3.10.7.3 and 3.10.7.4).
 
-use super::header::{Segment, flag};
+use super::header::{HeaderBytes, Segment, flag};
 use super::output::WSCALE;
 use super::reset::Bare;
 use super::seq::Seq;
@@ -134,7 +134,7 @@ impl Stack {
                 flags: flag::ACK,
             };
             let window = (sock.rcv_wnd >> sock.rcv_wscale).min(65535) as u16;
-            let mut options = Vec::new();
+            let mut options = HeaderBytes::new();
             sock.tstamp_option(self.now).write(&mut options);
             self.tcp_send_bare(skb, flow, segment, bare, window, &options);
             self.tcp_start_gone(id, sock);
@@ -159,8 +159,7 @@ impl Stack {
         if sock.state == TcpState::Closed {
             return Ok(());
         }
-        let payload = skb.data().get(segment.header_len..).unwrap_or_default();
-        let result = self.tcp_data_queue(id, sock, skb, segment, payload);
+        let result = self.tcp_data_queue(id, sock, skb, segment);
         if sock.state == TcpState::Closed {
             return result;
         }
@@ -325,9 +324,8 @@ impl Stack {
         sock: &mut TcpSock,
         skb: &SkBuff,
         segment: &Segment,
-        payload: &[u8],
     ) -> Result<(), DropReason> {
-        if payload.is_empty() && !segment.has(flag::FIN) {
+        if segment.len == 0 && !segment.has(flag::FIN) {
             return Ok(());
         }
         if sock.eof {
@@ -345,8 +343,8 @@ impl Stack {
             return Err(DropReason::TcpOldData);
         }
         let known = (sock.rcv_nxt - segment.seq) as usize;
-        let new = payload.get(known..).unwrap_or_default();
-        if !new.is_empty() && sock.orphan {
+        let new = segment.len.saturating_sub(known);
+        if new > 0 && sock.orphan {
             // RFC 9293 3.10.7.4: nobody is there to read it.
             self.tcp_send_active_reset(id, sock);
             let error = StackError::ConnectionReset(sock.pair.1);
@@ -354,14 +352,16 @@ impl Stack {
             return Err(DropReason::TcpAbortOnData);
         }
         let room = (sock.rcv_wup + sock.rcv_wnd) - sock.rcv_nxt;
-        let taken = new.len().min(room as usize);
-        if taken < new.len() && taken == 0 {
+        let taken = new.min(room as usize);
+        if taken < new && taken == 0 {
             self.tcp_send_ack(id, sock);
             return Err(DropReason::TcpOverwindow);
         }
         if taken > 0 {
             self.trace(skb, Stage::SocketQueue);
-            sock.receive_queue.extend(&new[..taken]);
+            for part in skb.range(segment.header_len + known, taken) {
+                sock.receive_queue.extend(part);
+            }
             // At most a window.
             sock.rcv_nxt = sock.rcv_nxt + taken as u32;
             // tcp_event_data_recv()
@@ -372,7 +372,7 @@ impl Stack {
             }
             sock.lrcvtime = self.now;
         }
-        if segment.has(flag::FIN) && taken == new.len() {
+        if segment.has(flag::FIN) && taken == new {
             self.tcp_fin(id, sock);
         }
         Ok(())

@@ -33,7 +33,7 @@ use crate::ipv4::{Flow, IPPROTO_TCP};
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
-use header::Segment;
+use header::{MAX_TCP_HEADER, Segment};
 use std::net::{IpAddr, SocketAddr};
 
 /// The link of an IPv6 link-local address; none otherwise.
@@ -58,14 +58,15 @@ fn remote_addr(ip: IpAddr, port: u16, dev: IfIndex) -> SocketAddr {
 impl Stack {
     /// `tcp_v4_rcv()`, `tcp_v6_rcv()`: data at the TCP header.
     pub(crate) fn tcp_rcv(&mut self, mut skb: SkBuff, flow: Flow) {
-        // The receive queue holds bytes, so they are copied anyway.
-        skb.skb_linearize();
+        // Headers in one piece; the receive queue takes the payload from wherever it lies.
+        skb.pskb_may_pull(skb.len().min(MAX_TCP_HEADER));
         if skb.pkt_type != PktType::Host {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         }
-        let Some(segment) = Segment::parse(skb.data()) else {
+        let Some(mut segment) = Segment::parse(skb.data()) else {
             return self.kfree_skb(skb, DropReason::PktTooSmall);
         };
+        segment.len = skb.len() - segment.header_len;
         let pseudo = checksum::pseudo_header(flow.src, flow.dst, IPPROTO_TCP, skb.len() as u32);
         if !skb.skb_checksum_validate(pseudo) {
             return self.kfree_skb(skb, DropReason::TcpCsum);

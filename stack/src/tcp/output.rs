@@ -1,6 +1,6 @@
 //! Segments out: `tcp_transmit_skb()`, `tcp_write_xmit()`, acknowledgements, resets, SYN-ACKs.
 
-use super::header::{CHECK_OFFSET, Options, TCP_HLEN, flag};
+use super::header::{CHECK_OFFSET, HeaderBytes, Options, TCP_HLEN, flag};
 use super::seq::Seq;
 use super::sock::{Pair, Request, TcpSock, TcpSocketId, TcpState};
 use crate::checksum;
@@ -14,6 +14,7 @@ use crate::validate_xmit::fill_checksum;
 use crate::xmit::ETH_HLEN;
 use crate::{MS, Ps};
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// Initial window in segments (RFC 6928).
 pub(super) const TCP_INIT_CWND: u32 = 10;
@@ -185,7 +186,7 @@ impl Stack {
             flags: flag::SYN | flag::ACK,
             window: request.rcv_wnd.min(65535) as u16,
             options,
-            payload: &[],
+            payload: [&[]; 2],
         };
         self.tcp_transmit_skb(pair, &segment, 0, request.mark);
     }
@@ -206,7 +207,7 @@ impl Stack {
             flags: flag::SYN,
             window: sock.rcv_wnd.min(65535) as u16,
             options,
-            payload: &[],
+            payload: [&[]; 2],
         };
         let id = sock.next_ip_id();
         self.tcp_transmit_skb(&sock.pair, &segment, id, sock.mark);
@@ -214,40 +215,40 @@ impl Stack {
 
     /// `tcp_send_ack()`.
     pub(super) fn tcp_send_ack(&mut self, id: TcpSocketId, sock: &mut TcpSock) {
-        self.tcp_send_segment(id, sock, sock.snd_nxt, flag::ACK, &[]);
+        self.tcp_send_segment(id, sock, sock.snd_nxt, flag::ACK, 0..0);
     }
 
-    /// A segment of an established connection: current acknowledgement, window and timestamps.
+    /// A segment of an established connection: current acknowledgement, window and timestamps. `payload`: bytes of the write queue; fewer
+    /// when it has fewer.
     pub(super) fn tcp_send_segment(
         &mut self,
         id: TcpSocketId,
         sock: &mut TcpSock,
         seq: Seq,
         flags: u8,
-        payload: &[u8],
+        payload: Range<usize>,
     ) {
         let window = sock.select_window();
-        let options = sock.tstamp_option(self.now);
-        let segment = Out {
-            seq,
-            ack: sock.rcv_nxt,
-            flags,
-            window,
-            options,
-            payload,
-        };
         if flags & flag::ACK != 0 {
             // tcp_event_ack_sent(): nothing to acknowledge is left.
             sock.quick = sock.quick.saturating_sub(1);
             self.tcp_stop_delack(id, sock);
         }
         let ip_id = sock.next_ip_id();
+        let segment = Out {
+            seq,
+            ack: sock.rcv_nxt,
+            flags,
+            window,
+            options: sock.tstamp_option(self.now),
+            payload: sock.queued(payload),
+        };
         self.tcp_transmit_skb(&sock.pair, &segment, ip_id, sock.mark);
     }
 
     /// `tcp_transmit_skb()`: header, options, payload; the checksum is left to the device if it can.
     fn tcp_transmit_skb(&mut self, pair: &Pair, segment: &Out<'_>, ip_id: u16, mark: u32) {
-        let mut header = Vec::with_capacity(60);
+        let mut header = HeaderBytes::new();
         header.extend(pair.0.port().to_be_bytes());
         header.extend(pair.1.port().to_be_bytes());
         header.extend(segment.seq.0.to_be_bytes());
@@ -259,7 +260,8 @@ impl Stack {
         // At most 40 bytes long, so the offset fits 4 bits.
         header[12] = ((header.len() / 4) << 4) as u8;
         let (src, dst, dev) = (pair.0.ip(), pair.1.ip(), super::scope_of(pair.1));
-        let len = header.len() + segment.payload.len();
+        let [first, second] = segment.payload;
+        let len = header.len() + first.len() + second.len();
         let Some((mut skb, send)) = self.tcp_alloc(*pair, dev, len, 0, mark) else {
             return;
         };
@@ -267,7 +269,8 @@ impl Stack {
         header[16..18].copy_from_slice(&checksum::fold(pseudo).to_be_bytes());
         if skb
             .put_slice(&header)
-            .and_then(|()| skb.put_slice(segment.payload))
+            .and_then(|()| skb.put_slice(first))
+            .and_then(|()| skb.put_slice(second))
             .is_none()
         {
             return self.kfree_skb(skb, DropReason::NoMem);
@@ -310,7 +313,6 @@ impl Stack {
             if len == 0 && !(fin && queued == sent) {
                 break;
             }
-            let payload: Vec<u8> = sock.write_queue.range(sent..sent + len).copied().collect();
             let seq = sock.snd_nxt;
             let push = if last && len > 0 { flag::PSH } else { 0 };
             let flags = flag::ACK | push | if fin { flag::FIN } else { 0 };
@@ -318,7 +320,7 @@ impl Stack {
             if len > 0 && self.now.saturating_sub(sock.lrcvtime) < sock.ato {
                 sock.pingpong = true;
             }
-            self.tcp_send_segment(id, sock, seq, flags, &payload);
+            self.tcp_send_segment(id, sock, seq, flags, sent..sent + len);
             sock.snd_nxt = seq + len as u32 + u32::from(fin);
             if sock.snd_nxt.after(sock.snd_max) {
                 sock.snd_max = sock.snd_nxt;
@@ -337,7 +339,7 @@ impl Stack {
 
     /// `tcp_send_active_reset()`.
     pub(super) fn tcp_send_active_reset(&mut self, id: TcpSocketId, sock: &mut TcpSock) {
-        self.tcp_send_segment(id, sock, sock.snd_nxt, flag::RST | flag::ACK, &[]);
+        self.tcp_send_segment(id, sock, sock.snd_nxt, flag::RST | flag::ACK, 0..0);
     }
 }
 
@@ -349,7 +351,8 @@ struct Out<'a> {
     /// As it stands in the header.
     window: u16,
     options: Options,
-    payload: &'a [u8],
+    /// A ring's bytes lie in two pieces.
+    payload: [&'a [u8]; 2],
 }
 
 impl TcpSock {
@@ -363,6 +366,19 @@ impl TcpSock {
                 | TcpState::Closing
                 | TcpState::LastAck
         )
+    }
+
+    /// Bytes of the write queue; fewer when it has fewer.
+    fn queued(&self, range: Range<usize>) -> [&[u8]; 2] {
+        let (first, second) = self.write_queue.as_slices();
+        let part = |slice: &[u8], before: usize| {
+            let within = |at: usize| at.saturating_sub(before).min(slice.len());
+            within(range.start)..within(range.end)
+        };
+        [
+            first.get(part(first, 0)).unwrap_or_default(),
+            second.get(part(second, first.len())).unwrap_or_default(),
+        ]
     }
 
     fn next_ip_id(&mut self) -> u16 {

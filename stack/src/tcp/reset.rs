@@ -1,6 +1,6 @@
 //! `tcp_v4_send_reset()`, `tcp_v6_send_reset()`: the answer to a segment that belongs to no connection (RFC 9293 3.5.2).
 
-use super::header::{Segment, TCP_HLEN, flag};
+use super::header::{HeaderBytes, Segment, TCP_HLEN, flag};
 use super::seq::Seq;
 use crate::checksum;
 use crate::fib::RouteType;
@@ -58,7 +58,7 @@ impl Stack {
         window: u16,
         options: &[u8],
     ) {
-        let mut bytes = Vec::with_capacity(TCP_HLEN + options.len());
+        let mut bytes = HeaderBytes::new();
         bytes.extend(segment.dport.to_be_bytes());
         bytes.extend(segment.sport.to_be_bytes());
         bytes.extend(bare.seq.0.to_be_bytes());
@@ -67,7 +67,7 @@ impl Stack {
         bytes.extend([(((TCP_HLEN + options.len()) / 4) << 4) as u8, bare.flags]);
         bytes.extend(window.to_be_bytes());
         bytes.extend([0; 4]);
-        bytes.extend(options);
+        bytes.extend_from_slice(options);
         let pseudo = checksum::pseudo_header(flow.dst, flow.src, IPPROTO_TCP, bytes.len() as u32);
         let sum = checksum::add(checksum::sum(&bytes), pseudo);
         put16(&mut bytes, 16, !checksum::fold(sum));

@@ -150,7 +150,8 @@ impl Listener {
 /// All TCP sockets (`tcp_hashinfo`).
 #[derive(Default)]
 pub(crate) struct TcpTable {
-    socks: BTreeMap<TcpSocketId, TcpSock>,
+    /// `None`: it is being worked on.
+    socks: BTreeMap<TcpSocketId, Option<Box<TcpSock>>>,
     listeners: BTreeMap<TcpSocketId, Listener>,
     established: BTreeMap<Pair, TcpSocketId>,
     listening: BTreeMap<(u16, IpAddr), TcpSocketId>,
@@ -167,30 +168,33 @@ impl TcpTable {
     pub fn insert(&mut self, sock: TcpSock) -> TcpSocketId {
         let id = self.new_id();
         self.established.insert(sock.pair, id);
-        self.socks.insert(id, sock);
+        self.socks.insert(id, Some(Box::new(sock)));
         id
     }
 
     /// Takes a connection out of its place while it is worked on; [`put`](Self::put) brings it back.
-    pub fn take(&mut self, id: TcpSocketId) -> Option<TcpSock> {
-        self.socks.remove(&id)
+    pub fn take(&mut self, id: TcpSocketId) -> Option<Box<TcpSock>> {
+        self.socks.get_mut(&id)?.take()
     }
 
     /// Puts a connection back; one that is gone loses its pair, and its number too when the application let go of it.
-    pub fn put(&mut self, id: TcpSocketId, sock: TcpSock) {
+    pub fn put(&mut self, id: TcpSocketId, sock: Box<TcpSock>) {
         if sock.state == TcpState::Closed {
             if self.established.get(&sock.pair) == Some(&id) {
                 self.established.remove(&sock.pair);
             }
             if sock.orphan {
+                self.socks.remove(&id);
                 return;
             }
         }
-        self.socks.insert(id, sock);
+        if let Some(place) = self.socks.get_mut(&id) {
+            *place = Some(sock);
+        }
     }
 
     pub fn get(&self, id: TcpSocketId) -> Option<&TcpSock> {
-        self.socks.get(&id)
+        self.socks.get(&id)?.as_deref()
     }
 
     pub fn lookup_established(&self, pair: &Pair) -> Option<TcpSocketId> {

@@ -159,8 +159,7 @@ impl Stack {
         sock.snd_nxt = sock.snd_una;
         let queued = sock.write_queue.len();
         if queued > 0 && sock.snd_wnd == 0 {
-            let probe = [sock.write_queue[0]];
-            self.tcp_send_segment(id, sock, sock.snd_una, flag::ACK, &probe);
+            self.tcp_send_segment(id, sock, sock.snd_una, flag::ACK, 0..1);
             sock.snd_nxt = sock.snd_una + 1;
             if sock.snd_nxt.after(sock.snd_max) {
                 sock.snd_max = sock.snd_nxt;
