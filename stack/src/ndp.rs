@@ -6,8 +6,8 @@ use crate::dad::Dad;
 use crate::drop_reason::DropReason;
 use crate::fib::{Route, RouteType};
 use crate::ipv4::Flow;
-use crate::ipv6::IPV6_HLEN;
 use crate::ipv6::header::Ipv6Header;
+use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN};
 use crate::neigh::{NeighUpdate, NudState};
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
@@ -379,6 +379,14 @@ impl Stack {
         let route = Route::link(kind, dev);
         self.icmpv6_push(skb, src, dst, 0, route, 255);
     }
+}
+
+/// Whether a packet that this host makes is a message of neighbour discovery. These have a device from the start (`ndisc_alloc_skb()`), and
+/// hooks see it as the one that they came in through; what else is made here gets one on its way out.
+pub(crate) fn is_ndisc(skb: &SkBuff) -> bool {
+    let packet = skb.network_bytes();
+    packet.get(6) == Some(&IPPROTO_ICMPV6)
+        && matches!(packet.get(IPV6_HLEN), Some(ROUTER_SOLICITATION..=REDIRECT))
 }
 
 /// Whether `group` is a solicited-node group, `ff02::1:ff00:0/104`.

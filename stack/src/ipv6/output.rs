@@ -7,6 +7,7 @@ use crate::fib::Route;
 use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::napi::ETH_P_IPV6;
+use crate::ndp::is_ndisc;
 use crate::skb::{GsoType, IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
@@ -71,7 +72,11 @@ impl Stack {
 
     /// `ip6_output()`: the postrouting hook, then the MTU, then the neighbour.
     pub(super) fn ip6_output(&mut self, mut skb: SkBuff, mtu: usize) {
-        let (iif, oif) = (skb.iif, skb.dev);
+        let oif = skb.dev;
+        let iif = match skb.iif {
+            IfIndex::NONE if is_ndisc(&skb) => oif,
+            iif => iif,
+        };
         if !self.nf_hook(Hook::PostRouting, Family::Ipv6, &mut skb, iif, oif) {
             return;
         }

@@ -2,7 +2,10 @@
 
 mod base;
 mod commands;
+#[path = "../common/mod.rs"]
+mod common;
 mod counted;
+mod devices;
 mod json;
 mod live;
 mod packets;

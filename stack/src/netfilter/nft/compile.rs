@@ -264,7 +264,7 @@ impl<'a> Compiler<'a> {
 
     fn need_ether(&mut self) {
         if !std::mem::replace(&mut self.known.ether, true) {
-            // ARPHRD_ETHER. Of the input device, also at egress, where there is none: nft writes it so, and nothing matches there.
+            // ARPHRD_ETHER. nft writes it so at egress, too, where the kernel asks the device that the packet is at.
             self.test(Load::Meta(MetaKey::IifType), Test::Eq(1));
         }
     }

@@ -3,6 +3,7 @@
 use super::Run;
 use crate::hook::{Family, Hook};
 use crate::ipv6::IPV6_HLEN;
+use crate::ndp::is_ndisc;
 use crate::netfilter::nft::datatype::{bytes_value, string_bits};
 use crate::netfilter::nft::expr::{ExtField, ExtKind, Exthdr, FibFlags, FibResult, MetaKey};
 use crate::netfilter::nft::program::Load;
@@ -177,7 +178,7 @@ impl Run<'_> {
             MetaKey::Oif => oif.map_or(0, |d| d.0).into(),
             MetaKey::IifName => self.device_name(iif),
             MetaKey::OifName => self.device_name(oif),
-            MetaKey::IifType => self.host.device_type(iif?).into(),
+            MetaKey::IifType => self.host.device_type(self.skb_dev()?).into(),
             MetaKey::OifType => self.host.device_type(oif?).into(),
             MetaKey::IifGroup => self.host.device_group(iif?).into(),
             MetaKey::OifGroup => self.host.device_group(oif?).into(),
@@ -208,6 +209,16 @@ impl Run<'_> {
     /// Nanoseconds since 1970.
     fn realtime(&self) -> u64 {
         self.host.realtime(self.state.now)
+    }
+
+    /// `skb->dev`, which `iiftype` asks and no other key: where the packet came in, and once its way out is set (behind OUTPUT) where it goes
+    /// out. What is made here has none before that, but for neighbour discovery.
+    fn skb_dev(&self) -> Option<IfIndex> {
+        match self.state.hook {
+            Hook::PostRouting | Hook::NetdevEgress | Hook::TcEgress => self.state.oif,
+            Hook::LocalOut if is_ndisc(self.skb) => self.state.oif,
+            _ => self.state.iif,
+        }
     }
 
     fn device_name(&self, dev: Option<IfIndex>) -> u128 {
