@@ -247,6 +247,21 @@ fn what_the_program_said_is_in_the_trace() {
     );
 }
 
+/// xdp_do_redirect(): the frame is the other driver's at once, past everything else.
+#[test]
+fn a_redirected_frame_in_the_trace() {
+    let mut host = host("maps", "xdp");
+    let other = Wire::new([2, 0, 0, 0, 0, 0x0c]);
+    let dev = host.stack.add_device("eth1", Box::new(Rc::clone(&other)));
+    host.set("devices", 4, dev.0);
+    host.journeys();
+    host.receive([udp(4, 4, b"x")]);
+    assert_eq!(other.borrow().tx.len(), 1);
+    let journeys = host.journeys();
+    let stages: Vec<&str> = journeys.split([':', '>']).map(str::trim).collect();
+    assert_eq!(stages[1..], ["napi_poll", "xdp redirect", "xmit"]);
+}
+
 #[test]
 fn random_numbers_come_from_the_seed() {
     let passed = |seed| {

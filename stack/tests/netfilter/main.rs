@@ -5,6 +5,9 @@ mod common;
 mod conntrack;
 mod fragments;
 mod ftp;
+#[path = "../common/journal.rs"]
+mod journal;
+mod journeys;
 mod nat;
 mod properties;
 mod references;

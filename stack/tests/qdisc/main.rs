@@ -5,6 +5,9 @@ mod common;
 
 mod actions;
 mod bufferbloat;
+#[path = "../common/journal.rs"]
+mod journal;
+mod journeys;
 mod lines;
 mod recordings;
 mod router;
