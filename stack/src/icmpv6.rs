@@ -139,6 +139,7 @@ impl Stack {
             route,
             mtu,
         };
+        skb.ignore_df = true;
         self.ip6_send_skb(skb, send);
     }
 

@@ -89,6 +89,7 @@ impl Stack {
             self.kfree_skb(skb, DropReason::NoMem);
             return Err(StackError::NoBuffers);
         }
+        skb.ignore_df = true;
         self.trace(&skb, Stage::Send);
         let send = Ipv4Send {
             saddr,

@@ -402,14 +402,17 @@ impl Stack {
         check_size(payload.len(), IPV4_HLEN, mtu, dont_fragment)?;
         let whole = IPV4_HLEN + len <= mtu;
         let pseudo = checksum::pseudo_header_v4(saddr, daddr, IPPROTO_UDP, len as u16);
-        let skb = self.udp_build(route.oif, IPV4_HLEN, (sport, dport), payload, pseudo, whole)?;
-        // IP_PMTUDISC_WANT: don't-fragment, unless it must be fragmented here.
+        let mut skb =
+            self.udp_build(route.oif, IPV4_HLEN, (sport, dport), payload, pseudo, whole)?;
+        // ip_sk_ignore_df()
+        skb.ignore_df = !dont_fragment;
+        // IP_PMTUDISC_WANT: don't-fragment, unless it must be fragmented here; IP_PMTUDISC_DO: in any case.
         let send = Ipv4Send {
             saddr,
             daddr,
             protocol: IPPROTO_UDP,
             tos: 0,
-            dont_fragment: whole && self.ip_dont_fragment(&route, daddr.into()),
+            dont_fragment: dont_fragment || whole && self.ip_dont_fragment(&route, daddr.into()),
             route,
         };
         if self.ip_send_skb(skb, send) {
@@ -438,7 +441,9 @@ impl Stack {
         check_size(payload.len(), IPV6_HLEN, mtu, dont_fragment)?;
         let whole = IPV6_HLEN + len <= mtu;
         let pseudo = checksum::pseudo_header_v6(saddr, daddr, IPPROTO_UDP, len as u32);
-        let skb = self.udp_build(route.oif, IPV6_HLEN, (sport, dport), payload, pseudo, whole)?;
+        let mut skb =
+            self.udp_build(route.oif, IPV6_HLEN, (sport, dport), payload, pseudo, whole)?;
+        skb.ignore_df = !dont_fragment;
         let hop_limit = if daddr.is_multicast() {
             1
         } else {

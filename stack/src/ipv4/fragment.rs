@@ -21,12 +21,13 @@ impl Stack {
         let (header_len, frag_off) = (header.header_len(), header.frag_off());
         let pieces = skb.pieces.take();
         let df = frag_off & IP_DF;
-        // What came in pieces may leave in such, but in none that are longer.
-        if df != 0 && pieces.as_ref().is_none_or(|p| p.max > mtu) {
+        // What came in pieces may leave in such, but in none that are longer; the bit on what a socket sent is for others.
+        let longest = pieces.as_ref().map(|p| p.max);
+        if df != 0 && longest.map_or(!skb.ignore_df, |longest| longest > mtu) {
             self.icmp_send(&skb, icmp::DEST_UNREACH, unreach::FRAG_NEEDED, mtu as u32);
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }
-        let mtu = pieces.as_ref().map_or(mtu, |p| mtu.min(p.max));
+        let mtu = longest.map_or(mtu, |longest| mtu.min(longest));
         let room = mtu.saturating_sub(header_len);
         if room < 8 {
             return self.kfree_skb(skb, DropReason::PktTooBig);
@@ -44,8 +45,12 @@ impl Stack {
         let same = skb.pieces.take();
         self.stats.fragmented += 1;
         let (base, more_after) = (frag_off & IP_OFFSET, frag_off & IP_MF);
-        // ip_fraglist_prepare() has no don't-fragment bit, though the pieces came with it.
-        let df = if same.is_some() { 0 } else { df };
+        // ip_fraglist_prepare() has no don't-fragment bit, though the pieces came with it (IPSKB_FRAG_PMTU), ip_frag_next() has only theirs.
+        let df = if same.is_some() || longest.is_none() {
+            0
+        } else {
+            df
+        };
         let mut at = 0;
         for len in Pieces::cut(same.as_deref(), total, room) {
             let more = if at + len < total { IP_MF } else { more_after };

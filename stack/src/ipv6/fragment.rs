@@ -7,19 +7,19 @@ use crate::icmpv6;
 use crate::ipv4::header::put16;
 use crate::pmtu::IPV6_MIN_MTU;
 use crate::reassembly::Pieces;
-use crate::skb::{CsumState, IfIndex, SkBuff};
+use crate::skb::{CsumState, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
 use crate::validate_xmit::fill_checksum;
 use crate::xmit::ETH_HLEN;
 
 impl Stack {
-    /// Sends `skb` (data at the IPv6 header) in pieces of at most `mtu` bytes. A packet that is forwarded must have come in pieces too.
+    /// Sends `skb` (data at the IPv6 header) in pieces of at most `mtu` bytes. A packet that no socket lets be cut must have come in pieces too.
     pub(super) fn ip6_fragment(&mut self, mut skb: SkBuff, mtu: usize) {
         let pieces = skb.pieces.take();
-        let (forwarded, longest) = (skb.iif != IfIndex::NONE, pieces.as_ref().map(|p| p.max));
-        if longest.map_or(forwarded, |longest| longest > mtu) {
-            // Without pieces: a hook made a forwarded packet longer.
+        let longest = pieces.as_ref().map(|p| p.max);
+        if longest.map_or(!skb.ignore_df, |longest| longest > mtu) {
+            // Without pieces: a hook made a forwarded packet longer, or the socket wants to be told.
             self.icmpv6_send(&skb, icmpv6::PKT_TOOBIG, 0, mtu as u32);
             return self.kfree_skb(skb, DropReason::PktTooBig);
         }

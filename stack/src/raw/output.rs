@@ -87,7 +87,8 @@ impl Stack {
         if hdrincl {
             return self.raw_send_hdrinc(route, saddr, bytes);
         }
-        let skb = self.raw_build(route.oif, IPV4_HLEN, bytes)?;
+        let mut skb = self.raw_build(route.oif, IPV4_HLEN, bytes)?;
+        skb.ignore_df = true;
         let mtu = self.dst_mtu(&route, daddr.into());
         let send = Ipv4Send {
             saddr,
@@ -172,6 +173,7 @@ impl Stack {
             return Err(StackError::InvalidChecksumOffset(at));
         }
         let mut skb = self.raw_build(route.oif, IPV6_HLEN, bytes)?;
+        skb.ignore_df = true;
         if let Some(at) = check_offset {
             fill_checksum(skb.data_mut(), at, saddr, daddr, protocol);
         }

@@ -103,6 +103,8 @@ pub struct SkBuffFields {
     pub dst: Option<Route>,
     /// It came with an IPv6 fragment header (`IP6SKB_FRAGMENTED`).
     pub(crate) fragmented: bool,
+    /// A socket that lets it be fragmented on this host made it, whatever its don't-fragment bit says (`ignore_df`).
+    pub(crate) ignore_df: bool,
     /// The fragments that it was put together from, for the way out (`frag_max_size`, `frag_list`).
     pub(crate) pieces: Option<Box<Pieces>>,
     /// A mirred action redirected it (`redirected`); true: while it was being received (`from_ingress`).
@@ -146,6 +148,7 @@ impl SkBuffFields {
         nf_trace: false,
         dst: None,
         fragmented: false,
+        ignore_df: false,
         pieces: None,
         redirected: None,
         sk: None,
@@ -338,6 +341,7 @@ impl SkBuff {
         self.nf_trace = from.nf_trace;
         self.dst = from.dst;
         self.fragmented = from.fragmented;
+        self.ignore_df = from.ignore_df;
         self.redirected = from.redirected;
         self.sk = from.sk;
         self.tc_skip_classify = from.tc_skip_classify;

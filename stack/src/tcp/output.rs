@@ -133,10 +133,14 @@ impl Stack {
     }
 
     /// `ip_queue_xmit()`: the network header and on. `id`: IPv4 identification.
-    pub(super) fn tcp_ip_xmit(&mut self, skb: SkBuff, send: TcpSend, id: u16) {
+    pub(super) fn tcp_ip_xmit(&mut self, mut skb: SkBuff, send: TcpSend, id: u16) {
         match send {
             TcpSend::V4(send) => self.ip_send_skb_id(skb, send, id),
-            TcpSend::V6(send) => self.ip6_send_skb(skb, send),
+            TcpSend::V6(send) => {
+                // ip6_xmit()
+                skb.ignore_df = true;
+                self.ip6_send_skb(skb, send)
+            }
         };
     }
 

@@ -126,3 +126,93 @@ fn what_has_no_way_back_is_counted() {
     assert!(host.sent().is_empty());
     host.assert_balanced();
 }
+
+/// A mark that a rule sets leads to a device that takes less than the one that the socket believed in.
+#[test]
+fn a_socket_that_permits_it_has_its_packets_cut_in_spite_of_the_bit() {
+    for mtu in [1000, 1280] {
+        let (mut host, far) = router(mtu);
+        host.wire.borrow_mut().tx.clear();
+        for line in [
+            "addr add 2001:db8:1::1/64 dev eth1 nodad",
+            "neigh add 2001:db8:1::2 lladdr 2:0:0:0:1:2 dev eth1",
+            "route add 10.9.0.0/24 via 192.0.2.10",
+            "route add 10.9.0.0/24 via 198.51.100.2 table 77",
+            "rule add fwmark 7 lookup 77",
+            "-6 route add 2001:db8:9::/48 via fd00:9::1",
+            "-6 route add 2001:db8:9::/48 via 2001:db8:1::2 table 77",
+            "-6 rule add fwmark 7 lookup 77",
+        ] {
+            // With less than 1280 bytes there is no IPv6.
+            if mtu >= 1280 || !(line.contains("-6") || line.contains("db8")) {
+                host.stack.ip(line).unwrap();
+            }
+        }
+        let rules = "add table inet m; add chain inet m o { type route hook output priority -150; }; \
+                     add rule inet m o ip daddr 10.9.0.9 meta mark set 7; \
+                     add rule inet m o ip6 daddr 2001:db8:9::9 meta mark set 7";
+        host.stack.nft(rules).unwrap();
+        let mut sent = || -> Vec<(usize, u16)> {
+            let frames = std::mem::take(&mut far.borrow_mut().tx);
+            let bits = |f: &Vec<u8>| u16::from_be_bytes([f[20], f[21]]) >> 13;
+            frames.iter().map(|f| (f.len() - 14, bits(f))).collect()
+        };
+        // Total lengths, and the bits don't fragment (2) and more fragments (1), as 6.18 sends them.
+        let pieces = |protocol_header: usize| {
+            let first = (usize::from(mtu) - 20) & !7;
+            [(20 + first, 1), (20 + protocol_header + 1300 - first, 0)]
+        };
+        let stack = &mut host.stack;
+        let udp = stack.udp_bind("0.0.0.0".parse().unwrap(), 0).unwrap();
+        let to = "10.9.0.9:9".parse().unwrap();
+        stack.udp_send_to(udp, to, &[b'x'; 1300], 0).unwrap();
+        assert_eq!(sent(), pieces(8));
+        stack.ping_bind(7).unwrap();
+        let far_host = "10.9.0.9".parse().unwrap();
+        stack
+            .ping_send_to(7, far_host, 1, &[b'x'; 1300], 0)
+            .unwrap();
+        assert_eq!(sent(), pieces(8));
+        let raw = stack.raw_socket(false, 253).unwrap();
+        let none = stack::IfIndex::NONE;
+        stack
+            .raw_send_to(raw, Some(far_host.into()), none, &[b'x'; 1300], 0)
+            .unwrap();
+        assert_eq!(sent(), pieces(0));
+        // IP_PMTUDISC_DO.
+        stack.udp_set_dont_fragment(udp, true).unwrap();
+        let _ = stack.udp_send_to(udp, to, &[b'x'; 1300], 0);
+        assert_eq!(sent(), []);
+        assert_eq!(stack.drop_count(DropReason::PktTooBig), 1);
+        if mtu < 1280 {
+            continue;
+        }
+        let sizes = |frames: Vec<(usize, u16)>| frames.iter().map(|f| f.0).collect::<Vec<_>>();
+        let udp = stack.udp_bind("::".parse().unwrap(), 0).unwrap();
+        let to = "[2001:db8:9::9]:9".parse().unwrap();
+        stack.udp_send_to(udp, to, &[b'x'; 1300], 0).unwrap();
+        assert_eq!(sizes(sent()), [1280, 124]);
+        let raw = stack.raw_socket(true, 253).unwrap();
+        let far_host = "2001:db8:9::9".parse().unwrap();
+        stack
+            .raw_send_to(raw, Some(far_host), none, &[b'x'; 1300], 0)
+            .unwrap();
+        assert_eq!(sizes(sent()), [1280, 116]);
+        stack.udp_set_dont_fragment(udp, true).unwrap();
+        let _ = stack.udp_send_to(udp, to, &[b'x'; 1300], 0);
+        assert_eq!(sent(), []);
+        // Headers of the application's own say what may be done.
+        let raw = stack.raw_socket(true, 253).unwrap();
+        stack.raw_set_hdrincl(raw, true).unwrap();
+        let header = [
+            &[0x60, 0, 0, 0, 5, 20, 253, 64][..],
+            &v6("fd00:9::2"),
+            &v6("2001:db8:9::9"),
+        ]
+        .concat();
+        let packet = [header, vec![b'x'; 1300]].concat();
+        let _ = stack.raw_send_to(raw, Some(far_host), none, &packet, 0);
+        assert_eq!(sent(), []);
+        assert_eq!(stack.drop_count(DropReason::PktTooBig), 3);
+    }
+}
