@@ -60,11 +60,11 @@ impl Default for IcmpLimiter {
 }
 
 impl IcmpLimiter {
-    /// `icmp_global_allow()`. `rate`: messages per second; 0: no limit, which Linux does not have.
-    fn allow_global(&mut self, now: Ps, rate: u32) -> bool {
-        if rate == 0 || self.credit > 0 {
+    /// `icmp_global_allow()`. `rate`: messages per second; `None`: no limit.
+    fn allow_global(&mut self, now: Ps, rate: Option<u32>) -> bool {
+        let Some(rate) = rate.filter(|_| self.credit <= 0) else {
             return true;
-        }
+        };
         let quiet = self
             .stamp
             .map_or(SEC, |stamp| now.saturating_sub(stamp).min(SEC));
@@ -184,6 +184,17 @@ impl Stack {
 /// The keys of this module.
 pub(crate) const SYSCTLS: &[Sysctl] = &[
     Sysctl::int(
+        "net.ipv4.icmp_msgs_per_sec",
+        0..=i32::MAX as i64,
+        |stack, _| {
+            stack
+                .config
+                .icmp_msgs_per_sec
+                .map_or(i32::MAX.into(), i64::from)
+        },
+        |stack, _, value| stack.config.icmp_msgs_per_sec = Some(value as u32),
+    ),
+    Sysctl::int(
         "net.ipv4.icmp_ratemask",
         0..=i32::MAX as i64,
         |stack, _| stack.icmp_limiter.ratemask.into(),
@@ -235,7 +246,7 @@ mod tests {
         let mut limiter = IcmpLimiter::default();
         let mut burst = |at| {
             let mut sent = 0;
-            while limiter.allow_global(at, 1000) && sent < 1000 {
+            while limiter.allow_global(at, Some(1000)) && sent < 1000 {
                 limiter.credit -= 1;
                 sent += 1;
             }

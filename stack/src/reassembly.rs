@@ -3,7 +3,6 @@
 //! A fragment that is there already is dropped; one that overlaps others in part makes the whole datagram suspect, and all of it is
 //! dropped (RFC 5722, and Linux for IPv4 too).
 
-use crate::Ps;
 use crate::drop_reason::DropReason;
 use crate::ipv6::FRAG_HLEN;
 use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, SkBuff};
@@ -12,6 +11,7 @@ use crate::sysctl::Sysctl;
 use crate::timer::TimerKey;
 use crate::trace::Consume;
 use crate::xmit::ETH_HLEN;
+use crate::{Ps, SEC};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -23,8 +23,40 @@ pub(crate) struct FragKey {
     pub id: u32,
     /// IPv4's protocol; 0 in IPv6, where fragments of one datagram may differ in it.
     pub protocol: u8,
+    /// Who puts it together: fragments that are given to others are none of theirs.
+    pub user: FragUser,
     /// Device, where addresses mean something only with it (IPv6 link-local); none otherwise.
     pub dev: IfIndex,
+}
+
+/// `enum ip_defrag_users`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FragUser {
+    /// `IP_DEFRAG_LOCAL_DELIVER`: this host is the receiver.
+    LocalDeliver,
+    /// `IP_DEFRAG_CONNTRACK_IN`: connection tracking of what comes in, with the zone that a rule chose.
+    ConntrackIn(u16),
+    /// `IP_DEFRAG_CONNTRACK_OUT`: the same of what goes out.
+    ConntrackOut(u16),
+}
+
+impl FragKey {
+    /// Which of [`FragQueues::pools`] it counts in.
+    fn pool(&self) -> usize {
+        match (self.src, self.user) {
+            (IpAddr::V4(_), _) => POOL4,
+            (IpAddr::V6(_), FragUser::LocalDeliver) => POOL6,
+            (IpAddr::V6(_), _) => POOL6_NF,
+        }
+    }
+
+    /// The drop reason of what is refused: `ipv6_defrag()` lets its hook drop it.
+    fn refused(&self) -> DropReason {
+        match self.pool() {
+            POOL6_NF => DropReason::NetfilterDrop,
+            _ => DropReason::NotSpecified,
+        }
+    }
 }
 
 /// One fragment; the packet's data is its payload, its network header is still there before it.
@@ -146,32 +178,67 @@ struct FragQueue {
     rid: u32,
 }
 
+/// `IPFRAG_LOW_THRESH` and the like.
+const LOW_THRESH: u64 = 3 << 20;
+
 /// Sources whose fragments are counted.
 const MAX_RIDS: usize = 1024;
+
+/// IPv4's pool.
+pub(crate) const POOL4: usize = 0;
+/// That of IPv6's receivers.
+pub(crate) const POOL6: usize = 1;
+/// That of IPv6's connection tracking.
+pub(crate) const POOL6_NF: usize = 2;
+
+/// `struct fqdir`: what has its own limits.
+#[derive(Clone, Copy)]
+pub(crate) struct FragPool {
+    /// Bytes of buffer memory that wait.
+    mem: usize,
+    /// `high_thresh`: with more than that no fragment is taken; 0: none at all.
+    pub high: u64,
+    /// `low_thresh`: only a bound of the other.
+    pub low: u64,
+}
+
+impl FragPool {
+    fn is_full(&self) -> bool {
+        self.high == 0 || self.mem as u64 > self.high
+    }
+}
 
 /// All waiting fragments.
 pub(crate) struct FragQueues {
     queues: BTreeMap<FragKey, FragQueue>,
-    /// Buffer memory per family: IPv4, IPv6.
-    mem: [usize; 2],
+    /// [`POOL4`], [`POOL6`], [`POOL6_NF`].
+    pub pools: [FragPool; 3],
+    /// `net.netfilter.nf_conntrack_frag6_timeout`.
+    nf_frag6_timeout: Ps,
     /// Fragments that came from a source so far (`inet_peer.rid`).
     rids: BTreeMap<IpAddr, u32>,
     /// `net.ipv4.ipfrag_max_dist`; see [`too_far`](Self::too_far).
     max_dist: u32,
 }
 
-impl Default for FragQueues {
-    fn default() -> Self {
+impl FragQueues {
+    /// `high`: bytes of buffer memory for each pool, at the start.
+    pub fn new(high: usize) -> Self {
+        let high = high as u64;
+        let pool = FragPool {
+            mem: 0,
+            high,
+            low: high.min(LOW_THRESH),
+        };
         Self {
             queues: BTreeMap::new(),
-            mem: [0; 2],
+            pools: [pool; 3],
+            nf_frag6_timeout: 60 * SEC,
             rids: BTreeMap::new(),
             max_dist: 64,
         }
     }
-}
 
-impl FragQueues {
     pub fn held(&self) -> usize {
         self.queues.values().map(|q| q.fragments.len()).sum()
     }
@@ -198,7 +265,7 @@ impl FragQueues {
     }
 
     fn mem(&mut self, key: &FragKey) -> &mut usize {
-        &mut self.mem[usize::from(key.src.is_ipv6())]
+        &mut self.pools[key.pool()].mem
     }
 }
 
@@ -262,16 +329,16 @@ impl FragQueue {
 impl Stack {
     /// `inet_frag_find()`, `inet_frag_queue_insert()`: adds a fragment to its datagram.
     pub(crate) fn frag_insert(&mut self, key: FragKey, mut fragment: Fragment) -> Inserted {
-        let lifetime = if key.src.is_ipv4() {
-            self.config.ipfrag_time
-        } else {
-            self.config.ip6frag_time
+        let lifetime = match key.pool() {
+            POOL4 => self.config.ipfrag_time,
+            POOL6 => self.config.ip6frag_time,
+            _ => self.frags.nf_frag6_timeout,
         };
+        if self.frags.pools[key.pool()].is_full() {
+            self.kfree_skb(fragment.skb, key.refused());
+            return Inserted::Waiting;
+        }
         if !self.frags.queues.contains_key(&key) {
-            if *self.frags.mem(&key) > self.config.frag_high_thresh {
-                self.kfree_skb(fragment.skb, DropReason::NotSpecified);
-                return Inserted::Waiting;
-            }
             let expires = self.now.saturating_add(lifetime);
             self.timers.start(expires, TimerKey::Fragments(key));
             self.frags.queues.insert(
@@ -301,7 +368,7 @@ impl Stack {
                 return Inserted::Waiting;
             }
             Err(Refused::Contradiction) => {
-                self.kfree_skb(fragment.skb, DropReason::NotSpecified);
+                self.kfree_skb(fragment.skb, key.refused());
                 self.frag_discard(&key);
                 return Inserted::Waiting;
             }
@@ -355,11 +422,17 @@ impl Stack {
         Some(queue)
     }
 
+    /// `inet_frag_kill()` and `inet_frag_destroy()`: what waited is no drop to Linux, which purges it as consumed.
     pub(crate) fn frag_discard(&mut self, key: &FragKey) {
         if let Some(queue) = self.frag_kill(key) {
-            for fragment in queue.fragments {
-                self.kfree_skb(fragment.skb, DropReason::NotSpecified);
-            }
+            self.frag_purge(queue.fragments);
+        }
+    }
+
+    /// `inet_frag_rbtree_purge()` without a timeout.
+    pub(crate) fn frag_purge(&mut self, fragments: Vec<Fragment>) {
+        for fragment in fragments {
+            self.consume_skb(fragment.skb, Consume::Defrag);
         }
     }
 
@@ -410,8 +483,12 @@ impl Stack {
         let Some(queue) = self.frag_kill(&key) else {
             return;
         };
+        // A router that only wants to see ports does not speak for the receiver (frag_expire_skip_icmp()).
+        let in_transit = key.src.is_ipv4()
+            && matches!(key.user, FragUser::ConntrackIn(_))
+            && !self.fib.is_local(key.dst);
         for mut fragment in queue.fragments {
-            if fragment.start == 0 {
+            if fragment.start == 0 && !in_transit {
                 fragment.skb.rewind_to_network();
                 if key.src.is_ipv4() {
                     self.icmp_send(
@@ -435,9 +512,21 @@ impl Stack {
 }
 
 /// The keys of this module.
-pub(crate) const SYSCTLS: &[Sysctl] = &[Sysctl::int(
-    "net.ipv4.ipfrag_max_dist",
-    0..=i32::MAX as i64,
-    |stack, _| stack.frags.max_dist.into(),
-    |stack, _, value| stack.frags.max_dist = value as u32,
-)];
+pub(crate) const SYSCTLS: &[Sysctl] = &[
+    Sysctl::int(
+        "net.ipv4.ipfrag_max_dist",
+        0..=i32::MAX as i64,
+        |stack, _| stack.frags.max_dist.into(),
+        |stack, _, value| stack.frags.max_dist = value as u32,
+    ),
+    Sysctl::int(
+        "net.netfilter.nf_conntrack_frag6_timeout",
+        -JIFFIES..=JIFFIES,
+        |stack, _| (stack.frags.nf_frag6_timeout / SEC) as i64,
+        // A time before now is now.
+        |stack, _, value| stack.frags.nf_frag6_timeout = value.max(0) as u64 * SEC,
+    ),
+];
+
+/// Most seconds whose jiffies fit an `int` (`HZ` is 250).
+const JIFFIES: i64 = i32::MAX as i64 / 250;

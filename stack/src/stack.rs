@@ -67,8 +67,9 @@ pub struct StackConfig {
     pub ip_no_pmtu_disc: u8,
     /// `net.ipv4.icmp_ratelimit`, `net.ipv6.icmp.ratelimit`: time between two errors to one destination, after a burst of 6; 0 = no limit.
     pub icmp_ratelimit: Ps,
-    /// `net.ipv4.icmp_msgs_per_sec`: errors per second to all destinations together, with a burst of 50; 0 = no limit.
-    pub icmp_msgs_per_sec: u32,
+    /// `net.ipv4.icmp_msgs_per_sec`: errors per second to all destinations together, with a burst of 50 (`icmp_msgs_burst`); `None` = no
+    /// limit, which Linux does not have.
+    pub icmp_msgs_per_sec: Option<u32>,
     /// `net.ipv4.fib_multipath_hash_policy`: a flow is what has the same addresses (0), or the same ports and protocol too (1), or as 0 by the
     /// packet inside of a tunnel's (2), or what `fib_multipath_hash_fields` says (3).
     pub fib_multipath_hash_policy: u8,
@@ -125,7 +126,8 @@ pub struct StackConfig {
     pub netdev_budget: usize,
     /// `net.core.rmem_default`: receive buffer of a new socket, in bytes of buffer memory (not payload).
     pub rmem_default: usize,
-    /// `net.ipv4.ipfrag_high_thresh`, `net.ipv6.ip6frag_high_thresh`: bytes of buffer memory for waiting fragments, per family.
+    /// `net.ipv4.ipfrag_high_thresh`, `net.ipv6.ip6frag_high_thresh`, `net.netfilter.nf_conntrack_frag6_high_thresh` at the start: bytes of
+    /// buffer memory for waiting fragments, for each of the three.
     pub frag_high_thresh: usize,
     /// `net.ipv4.ipfrag_time`: how long fragments wait for the others.
     pub ipfrag_time: Ps,
@@ -152,7 +154,7 @@ impl Default for StackConfig {
             icmp_errors_use_inbound_ifaddr: false,
             ip_no_pmtu_disc: 0,
             icmp_ratelimit: SEC,
-            icmp_msgs_per_sec: 1000,
+            icmp_msgs_per_sec: Some(1000),
             fib_multipath_hash_policy: 0,
             fib_multipath_hash_policy_v6: 0,
             fib_multipath_hash_fields: 7,
@@ -277,7 +279,7 @@ impl Stack {
             neighbours: Neighbours::new(config.seed.rotate_left(17) ^ 0x8ebc_6af0_9c88_c6e3),
             neigh_conf: NeighConf::default(),
             neigh_gc_runs: false,
-            frags: FragQueues::default(),
+            frags: FragQueues::new(config.frag_high_thresh),
             pmtu: PathMtu::default(),
             redirects: Redirects::default(),
             icmp_limiter: IcmpLimiter::default(),

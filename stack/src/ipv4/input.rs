@@ -6,6 +6,7 @@ use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
 use crate::hook::{Family, Hook};
 use crate::icmp::{self, unreach};
+use crate::reassembly::FragUser;
 use crate::reassembly::Pieces;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
@@ -101,7 +102,7 @@ impl Stack {
         self.trace(&skb, Stage::LocalDeliver);
         let fragment = Ipv4Header::new(skb.data()).is_some_and(|h| h.is_fragment());
         let whole = if fragment {
-            self.ip_defrag(skb)
+            self.ip_defrag(skb, FragUser::LocalDeliver)
         } else {
             Some(skb)
         };

@@ -3,7 +3,7 @@
 use super::header::{IP_DF, IP_MF, Ipv4Header};
 use super::output::rewrite_lengths;
 use crate::drop_reason::DropReason;
-use crate::reassembly::{FragKey, Fragment, Inserted};
+use crate::reassembly::{FragKey, FragUser, Fragment, Inserted};
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
@@ -13,7 +13,7 @@ const IP_MAX_LEN: usize = 65535;
 
 impl Stack {
     /// Keeps a fragment; the whole datagram when it was the last one missing.
-    pub(crate) fn ip_defrag(&mut self, mut skb: SkBuff) -> Option<SkBuff> {
+    pub(crate) fn ip_defrag(&mut self, mut skb: SkBuff, user: FragUser) -> Option<SkBuff> {
         let Some(header) = Ipv4Header::new(skb.data()) else {
             self.kfree_skb(skb, DropReason::IpInHdr);
             return None;
@@ -23,6 +23,7 @@ impl Stack {
             dst: header.daddr().into(),
             id: u32::from(header.id()),
             protocol: header.protocol(),
+            user,
             dev: IfIndex::NONE,
         };
         let (start, more, ecn) = (
@@ -39,10 +40,6 @@ impl Stack {
         let len = if more { skb.len() & !7 } else { skb.len() };
         skb.trim(len);
         let end = start + len;
-        if header_len + end > IP_MAX_LEN {
-            self.kfree_skb(skb, DropReason::NotSpecified);
-            return None;
-        }
         self.trace(&skb, Stage::DefragQueue);
         let fragment = Fragment {
             start,
@@ -69,6 +66,10 @@ impl Stack {
         let longest = fragments.iter().map(len).max();
         let df = fragments.iter().filter(|f| f.dont_fragment).map(len).max() == longest;
         let payload: usize = fragments.iter().map(|f| f.skb.len()).sum();
+        if header_len + payload > IP_MAX_LEN {
+            self.frag_purge(fragments);
+            return None;
+        }
         let mut whole = self.inet_frag_reasm(fragments)?;
         let packet = whole.data_mut();
         if let Some(tos) = packet.get_mut(1) {

@@ -12,6 +12,7 @@ use crate::fib::RouteType;
 use crate::hook::{Family, Hook};
 use crate::icmpv6::{self, HDR_FIELD, PARAMPROB, UNK_NEXTHDR, UNK_OPTION};
 use crate::ipv4::{Flow, IPPROTO_TCP, IPPROTO_UDP, early_demux};
+use crate::reassembly::FragUser;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
@@ -146,7 +147,8 @@ impl Stack {
                     let field = u16::from_be_bytes([fragment[2], fragment[3]]);
                     if field & !6 != 0 {
                         // The whole, without the fragment header, is walked from its start. A loop, not a call: fragments can be nested.
-                        let Defragged::Whole(whole) = self.ip6_defrag(skb, offset, named_at, true)
+                        let Defragged::Whole(whole) =
+                            self.ip6_defrag(skb, offset, named_at, FragUser::LocalDeliver)
                         else {
                             return;
                         };

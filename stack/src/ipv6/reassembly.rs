@@ -7,7 +7,7 @@ use crate::drop_reason::DropReason;
 use crate::icmpv6::{HDR_FIELD, HDR_INCOMP, ICMPV6_HLEN, PARAMPROB};
 use crate::ipv4::header::put16;
 use crate::ipv4::{IPPROTO_TCP, IPPROTO_UDP};
-use crate::reassembly::{FragKey, Fragment, Inserted};
+use crate::reassembly::{FragKey, FragUser, Fragment, Inserted};
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
 use crate::tcp::header::TCP_HLEN;
@@ -28,15 +28,16 @@ pub(crate) enum Defragged {
 }
 
 impl Stack {
-    /// Keeps a fragment. `offset`: of the fragment header; `named_at`: of the field that named it; `receiver`: tells the sender of a malformed
+    /// Keeps a fragment. `offset`: of the fragment header; `named_at`: of the field that named it. The receiver tells the sender of a malformed
     /// one (`ipv6_frag_rcv()`); connection tracking does not (`nf_ct_frag6_gather()`).
     pub(crate) fn ip6_defrag(
         &mut self,
         mut skb: SkBuff,
         offset: usize,
         named_at: usize,
-        receiver: bool,
+        user: FragUser,
     ) -> Defragged {
+        let receiver = user == FragUser::LocalDeliver;
         let parsed = Ipv6Header::new(skb.data()).zip(
             skb.data()
                 .get(offset..)
@@ -57,6 +58,7 @@ impl Stack {
             dst: daddr.into(),
             id: u32::from_be_bytes([fragment[4], fragment[5], fragment[6], fragment[7]]),
             protocol: 0,
+            user,
             dev: if local { skb.dev } else { IfIndex::NONE },
         };
         // The first fragment must hold the whole header chain (RFC 7112).
@@ -118,9 +120,7 @@ impl Stack {
         let (header_len, named_at) = (first.header_len, first.named_at);
         let payload: usize = fragments.iter().map(|f| f.skb.len()).sum();
         if header_len - IPV6_HLEN + payload > IPV6_MAXPLEN {
-            for fragment in fragments {
-                self.kfree_skb(fragment.skb, DropReason::NotSpecified);
-            }
+            self.frag_purge(fragments);
             return None;
         }
         // The fragment header goes: what named it now names what it named.

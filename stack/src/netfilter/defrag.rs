@@ -1,10 +1,11 @@
 //! Datagrams are put together before connection tracking sees them (`nf_defrag_ipv4.c`, `nf_defrag_ipv6_hooks.c`): only a whole one has
 //! ports. On its way out it is cut into pieces like those it came in.
 
-use super::hook::{Family, HookState, Verdict};
+use super::hook::{Family, Hook, HookState, Verdict};
 use crate::ipv4::header::Ipv4Header;
 use crate::ipv6::{Defragged, find_fragment_header};
-use crate::netfilter::conntrack::CtInfo;
+use crate::netfilter::conntrack::{CtInfo, NfCt};
+use crate::reassembly::FragUser;
 use crate::skb::SkBuff;
 use crate::stack::Stack;
 
@@ -19,18 +20,19 @@ impl Stack {
             }
         }
         let nfct = skb.nfct;
+        let user = self.nf_ct_defrag_user(nfct, state.hook);
         let whole = match state.family {
             Family::Ipv4 => {
                 if !Ipv4Header::new(skb.data()).is_some_and(|h| h.is_fragment()) {
                     return Some(Verdict::Accept);
                 }
-                self.ip_defrag(std::mem::take(skb))
+                self.ip_defrag(std::mem::take(skb), user)
             }
             _ => {
                 let Some((offset, named_at)) = find_fragment_header(skb.data()) else {
                     return Some(Verdict::Accept);
                 };
-                match self.ip6_defrag(std::mem::take(skb), offset, named_at, false) {
+                match self.ip6_defrag(std::mem::take(skb), offset, named_at, user) {
                     Defragged::Whole(whole) => Some(whole),
                     Defragged::Gone => None,
                     Defragged::AsItIs(fragment) => {
@@ -43,5 +45,18 @@ impl Stack {
         *skb = whole?;
         skb.nfct = nfct;
         Some(Verdict::Accept)
+    }
+
+    /// `nf_ct_defrag_user()`: fragments of different zones are different datagrams, whatever their headers say.
+    fn nf_ct_defrag_user(&self, nfct: Option<NfCt>, hook: Hook) -> FragUser {
+        let seen = |nfct: NfCt| self.conntrack.get(nfct.id).map(|conn| conn.zone);
+        let zone = nfct.and_then(|nfct| {
+            let zone = nfct.template_zone().or_else(|| seen(nfct))?;
+            Some(zone.id_of(nfct.info.dir()))
+        });
+        match hook {
+            Hook::PreRouting => FragUser::ConntrackIn(zone.unwrap_or(0)),
+            _ => FragUser::ConntrackOut(zone.unwrap_or(0)),
+        }
     }
 }

@@ -64,7 +64,6 @@ pub(super) const SYSCTLS: &[Sysctl] = &[
     ),
     config!("net.ipv4.ip_no_pmtu_disc", 0..=255, ip_no_pmtu_disc),
     config!("net.ipv4.icmp_ratelimit", 0..=INT_MAX, icmp_ratelimit, MS),
-    config!("net.ipv4.icmp_msgs_per_sec", 0..=INT_MAX, icmp_msgs_per_sec),
     config!(
         "net.ipv4.fib_multipath_hash_policy",
         0..=3,
@@ -132,10 +131,4 @@ pub(super) const SYSCTLS: &[Sysctl] = &[
     config!("net.ipv6.icmp.ratelimit", 0..=INT_MAX, icmp_ratelimit, MS),
     config!("net.ipv4.ipfrag_time", 0..=INT_MAX, ipfrag_time, SEC),
     config!("net.ipv6.ip6frag_time", 0..=INT_MAX, ip6frag_time, SEC),
-    config!("net.ipv4.ipfrag_high_thresh", 0..=INT_MAX, frag_high_thresh),
-    config!(
-        "net.ipv6.ip6frag_high_thresh",
-        0..=INT_MAX,
-        frag_high_thresh
-    ),
 ];

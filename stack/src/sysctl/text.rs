@@ -1,14 +1,60 @@
 //! Keys whose values are more than one number.
 
+use super::in_range;
+use crate::reassembly::{POOL4, POOL6, POOL6_NF};
 use crate::stack::Stack;
+use std::ops::RangeInclusive;
 
 /// A key, and how its value is read and written.
+#[derive(Clone, Copy)]
 pub(super) struct TextKey {
     pub name: &'static str,
     pub get: fn(&Stack) -> String,
     /// Errors say what is wrong with the value.
     pub set: fn(&mut Stack, &str) -> Result<(), String>,
 }
+
+/// How much memory fragments may take: each bound is one of the other (`proc_doulongvec_minmax()`).
+macro_rules! frag_thresh {
+    ($high:literal, $low:literal, $pool:expr) => {
+        [
+            only(
+                $high,
+                |stack| stack.frags.pools[$pool].high.to_string(),
+                |stack, value| {
+                    let pool = &mut stack.frags.pools[$pool];
+                    pool.high = unsigned(value, pool.low..=u64::MAX)?;
+                    Ok(())
+                },
+            ),
+            only(
+                $low,
+                |stack| stack.frags.pools[$pool].low.to_string(),
+                |stack, value| {
+                    let pool = &mut stack.frags.pools[$pool];
+                    pool.low = unsigned(value, 0..=pool.high)?;
+                    Ok(())
+                },
+            ),
+        ]
+    };
+}
+
+const FRAG4: [TextKey; 2] = frag_thresh!(
+    "net.ipv4.ipfrag_high_thresh",
+    "net.ipv4.ipfrag_low_thresh",
+    POOL4
+);
+const FRAG6: [TextKey; 2] = frag_thresh!(
+    "net.ipv6.ip6frag_high_thresh",
+    "net.ipv6.ip6frag_low_thresh",
+    POOL6
+);
+const FRAG6_NF: [TextKey; 2] = frag_thresh!(
+    "net.netfilter.nf_conntrack_frag6_high_thresh",
+    "net.netfilter.nf_conntrack_frag6_low_thresh",
+    POOL6_NF
+);
 
 /// The keys.
 pub(super) const TEXTS: &[TextKey] = &[
@@ -90,6 +136,12 @@ pub(super) const TEXTS: &[TextKey] = &[
         |stack| stack.conntrack.count().to_string(),
         |_, _| Err("the key can only be read".to_owned()),
     ),
+    FRAG4[0],
+    FRAG4[1],
+    FRAG6[0],
+    FRAG6[1],
+    FRAG6_NF[0],
+    FRAG6_NF[1],
     // Writing forgets what routers said; there is nothing to read.
     only("net.ipv4.route.flush", |_| String::new(), flush),
     only("net.ipv6.route.flush", |_| String::new(), flush),
@@ -151,6 +203,14 @@ pub(super) fn number(text: &str) -> Result<i64, String> {
         .filter(|_| !digits.starts_with(['+', '-']))
         .ok_or_else(wrong)?;
     Ok(if negative { -number } else { number })
+}
+
+/// A number within the range. Larger ones than an `i64` are not worth telling apart.
+fn unsigned(value: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    let bound = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let number = in_range(value, &(bound(*range.start())..=bound(*range.end())))?;
+    // Not below 0, as the range is not.
+    Ok(number.unsigned_abs())
 }
 
 /// Up to `N` numbers; those that are left out stay as they are.

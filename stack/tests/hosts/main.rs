@@ -6,6 +6,7 @@ mod dad;
 mod datagrams;
 mod devices;
 mod forwarding;
+mod fragments;
 mod link;
 mod neighbours;
 mod nexthops;

@@ -127,3 +127,63 @@ fn ipv6_goes_on_in_pieces_too() {
         );
     }
 }
+
+/// Rules before defragmentation choose the zones: equal headers in two of them are two datagrams (6.18: two fragments, none put together).
+#[test]
+fn fragments_of_two_zones_do_not_meet() {
+    let whole = udp((CLIENT, 40000), ([10, 0, 1, 1], 9), &[7; 100]);
+    let whole6 = udp6("fd00:1::2", 40000, "fd00:1::1", 9, &[7; 100]);
+    let cases = [cut(&whole, &[56], false), cut6(&whole6, 56)];
+    for (zones, together) in [(["1", "2"], 0), (["1", "1"], 1)] {
+        for pieces in &cases {
+            let mut r = Router::new();
+            let rules = format!(
+                "add table inet z; add chain inet z p {{ type filter hook prerouting priority -450; }}; \
+                 add rule inet z p iifname c ct zone set {}; add rule inet z p iifname s ct zone set {}",
+                zones[0], zones[1]
+            );
+            r.stack.nft(&rules).unwrap();
+            r.client_sends(pieces[0].clone());
+            let mut other = pieces[1].clone();
+            other[4] = 2;
+            r.server_sends(other);
+            assert_eq!(r.stack.stats().reassembled, together, "{zones:?}");
+        }
+    }
+}
+
+/// `frag_expire_skip_icmp()`: only who was asked tells that fragments are missing; IPv6 tells in any case.
+#[test]
+fn a_router_does_not_tell_that_fragments_are_missing() {
+    let sent = |frame: &[u8]| {
+        let mut r = Router::new();
+        r.client_sends(frame.to_vec());
+        r.wait(61);
+        assert_eq!(r.stack.drop_count(stack::DropReason::FragReasmTimeout), 1);
+        std::mem::take(&mut r.c_wire.borrow_mut().tx)
+    };
+    let to = |dst| cut(&udp((CLIENT, 40000), (dst, 9), &[7; 100]), &[56], false);
+    let told = sent(&to([10, 0, 1, 1])[0]);
+    assert_eq!((told.len(), &told[0][34..36]), (1, &[11, 1][..]));
+    assert!(sent(&to(SERVER)[0]).is_empty());
+    // No route: nobody is told that either.
+    assert!(sent(&to([10, 77, 0, 1])[0]).is_empty());
+    let to = udp6("fd00:1::2", 40000, "fd00:2::2", 9, &[7; 100]);
+    let told = sent(&cut6(&to, 56)[0]);
+    assert_eq!((told.len(), &told[0][54..56]), (1, &[3, 1][..]));
+}
+
+/// `ipv6_defrag()` has its hook drop what it cannot use.
+#[test]
+fn overlapping_ipv6_fragments_are_dropped_by_the_hook() {
+    let mut r = Router::new();
+    let whole = udp6("fd00:1::2", 40000, "fd00:2::2", 9, &[7; 300]);
+    let pieces = cut6(&whole, 80);
+    r.client_sends(pieces[0].clone());
+    r.client_sends(pieces[2].clone());
+    let mut overlap = cut6(&whole, 160)[0].clone();
+    overlap[54 + 3] = 41;
+    r.client_sends(overlap);
+    assert_eq!(r.stack.drop_count(stack::DropReason::NetfilterDrop), 1);
+    assert_eq!((r.stack.stats().dropped, r.stack.stats().held), (1, 0));
+}
