@@ -152,7 +152,7 @@ fn a_socket_that_permits_it_has_its_packets_cut_in_spite_of_the_bit() {
                      add rule inet m o ip daddr 10.9.0.9 meta mark set 7; \
                      add rule inet m o ip6 daddr 2001:db8:9::9 meta mark set 7";
         host.stack.nft(rules).unwrap();
-        let mut sent = || -> Vec<(usize, u16)> {
+        let sent = || -> Vec<(usize, u16)> {
             let frames = std::mem::take(&mut far.borrow_mut().tx);
             let bits = |f: &Vec<u8>| u16::from_be_bytes([f[20], f[21]]) >> 13;
             frames.iter().map(|f| (f.len() - 14, bits(f))).collect()
