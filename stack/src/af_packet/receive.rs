@@ -49,9 +49,14 @@ impl Stack {
     /// `dev_queue_xmit_nit()`: a frame that the driver is about to get, data at its Ethernet header.
     #[inline]
     pub(crate) fn dev_queue_xmit_nit(&mut self, skb: &SkBuff) {
-        if self.packet.table.is_empty() {
-            return;
+        // Nearly always there is no socket, and every packet asks.
+        if !self.packet.table.is_empty() {
+            self.packet_sent(skb);
         }
+    }
+
+    #[inline(never)] // The test before it is inlined then.
+    fn packet_sent(&mut self, skb: &SkBuff) {
         let (dev, sk) = (skb.dev, skb.sk);
         let sees = |s: &PacketSocket| {
             // skb_loop_sk(): not what it sent itself.

@@ -143,6 +143,8 @@ impl FastRule {
             rule.needs.transport = rule.needs.transport.max(needs.transport);
             rule.steps += 1;
         }
+        // They read only, so their order is free. What tells packets apart comes first: ports, then addresses, then the protocol.
+        rule.tests[..usize::from(rule.steps)].sort_by_key(|test| std::cmp::Reverse(test.at));
         rule
     }
 
@@ -213,6 +215,32 @@ mod tests {
                 prop_assert!(usize::from(needs.network) <= 4);
                 prop_assert_eq!(fast.holds(&packet(word)), test.holds(x.into()));
             }
+        }
+    }
+
+    proptest! {
+        /// All tests of a rule have to hold, in whatever order they stand and are made.
+        #[test]
+        fn a_rule_is_all_of_its_tests(
+            fields in prop::collection::vec((0..4, any::<bool>()), 1..=TESTS),
+            word in 0u32..4,
+        ) {
+            let word = word * 0x0101_0101;
+            let holds = fields.iter().all(|&(_, right)| right);
+            let op = |&(field, right): &(i32, bool)| {
+                let (base, offset) = (Base::Network, 8 * field as u16);
+                let load = match field {
+                    3 => Load::Meta(MetaKey::Mark),
+                    _ => Load::Payload { base, offset, len: 8 },
+                };
+                let value = if field == 3 { word } else { word & 0xff };
+                let value = u128::from(value);
+                Op::Test(load, if right { Test::Eq(value) } else { Test::Ne(value) })
+            };
+            let ops: Vec<Op> = fields.iter().map(op).collect();
+            let rule = FastRule::new(&ops);
+            prop_assert_eq!(usize::from(rule.steps), fields.len());
+            prop_assert_eq!(rule.check(&packet(word)), Some(holds));
         }
     }
 

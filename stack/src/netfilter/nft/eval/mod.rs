@@ -70,17 +70,16 @@ impl Nft {
             family,
             ..*ctx.state
         };
-        let packet = Packet::new(ctx.skb, ctx.state.family);
-        if inet && ctx.state.family == Family::Netdev && packet.l4proto.is_none() {
-            return NftVerdict::Drop;
-        }
         let mut run = Run {
-            packet,
+            packet: Packet::new(ctx.skb, ctx.state.family),
             state: &state,
             skb: &mut *ctx.skb,
             host: &mut *ctx.host,
             reported: false,
         };
+        if inet && ctx.state.family == Family::Netdev && run.packet.l4proto.is_none() {
+            return NftVerdict::Drop;
+        }
         run.base_chain(&mut self.rules, chain.slot, policy)
     }
 }

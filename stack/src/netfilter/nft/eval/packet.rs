@@ -1,15 +1,19 @@
 //! Where a packet's headers are (`struct nft_pktinfo`).
 
 use crate::hook::Family;
+use crate::ipv4::IPV4_HLEN;
 use crate::ipv4::header::Ipv4Header;
+use crate::ipv6::IPV6_HLEN;
 use crate::ipv6::exthdr::find_upper;
 use crate::ipv6::header::Ipv6Header;
 use crate::skb::SkBuff;
+use crate::tcp::header::TCP_HLEN;
+use crate::udp::UDP_HLEN;
 
-/// Bytes of the network header that are at hand: IPv4 with options, or IPv6.
-const NETWORK: usize = 64;
-/// Bytes of the transport header that are at hand.
-const TRANSPORT: usize = 32;
+/// Bytes of the network header that are at hand: those that every packet of its kind has.
+const NETWORK: usize = IPV6_HLEN;
+/// Bytes of the transport header that are at hand, likewise.
+const TRANSPORT: usize = TCP_HLEN;
 
 /// Where [`Packet::view`] has what.
 pub(crate) mod view {
@@ -49,20 +53,18 @@ struct Headers {
     later_fragment: bool,
 }
 
-/// As many bytes of `from` as both have; their number.
+/// Copies `N` bytes, which for a length that is known is a few moves and no call; `None` if there are fewer.
 #[inline]
-fn copy_head<const N: usize>(to: &mut [u8], from: &[u8]) -> usize {
-    match (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
-        (Some(to), Some(from)) => {
-            *to = *from;
-            N
-        }
-        _ => {
-            let len = to.len().min(from.len()).min(N);
-            to[..len].copy_from_slice(&from[..len]);
-            len
-        }
-    }
+fn copy<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<usize> {
+    *to.first_chunk_mut::<N>()? = *from.first_chunk::<N>()?;
+    Some(N)
+}
+
+/// As many bytes of `from` as both have.
+fn copy_rest(to: &mut [u8], from: &[u8]) -> usize {
+    let len = to.len().min(from.len());
+    to[..len].copy_from_slice(&from[..len]);
+    len
 }
 
 impl Packet {
@@ -89,11 +91,19 @@ impl Packet {
         let bytes = skb.network_bytes();
         self.view[view::MARK..view::L4PROTO].copy_from_slice(&skb.mark.to_be_bytes());
         let (network, transport) = self.view.split_at_mut(view::TRANSPORT);
+        let network = &mut network[view::NETWORK..];
         // Both lengths are less than 256.
-        self.network_len = copy_head::<NETWORK>(&mut network[view::NETWORK..], bytes) as u8;
+        let copied = copy::<NETWORK>(network, bytes)
+            .or_else(|| copy::<IPV4_HLEN>(network, bytes))
+            .unwrap_or_else(|| copy_rest(network, bytes));
+        self.network_len = copied as u8;
         if self.l4proto.is_some() {
             let header = bytes.get(self.thoff..).unwrap_or_default();
-            self.transport_len = 1 + copy_head::<TRANSPORT>(transport, header) as u8;
+            let transport = &mut transport[..TRANSPORT];
+            let copied = copy::<TRANSPORT>(transport, header)
+                .or_else(|| copy::<UDP_HLEN>(transport, header))
+                .unwrap_or_else(|| copy_rest(transport, header));
+            self.transport_len = 1 + copied as u8;
         }
     }
 
