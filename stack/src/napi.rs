@@ -222,6 +222,7 @@ impl Stack {
         if !self.sch_handle_ingress(&mut skb) {
             return;
         }
+        skb.nf_skip_egress = false;
         if !self.nf_hook(Hook::NetdevIngress, netdev, &mut skb, dev, none) {
             return self.count_rx_drop(dev);
         }

@@ -42,16 +42,18 @@ impl Stack {
         self.dev_queue_xmit(skb);
     }
 
-    /// `__dev_queue_xmit()`: netfilter egress comes before tc egress, and both before the queue. Data starts at the Ethernet header.
+    /// `__dev_queue_xmit()`: netfilter egress comes before tc egress, and both before the queue. What tc sends here passes netfilter by. Data
+    /// starts at the Ethernet header.
     pub(crate) fn dev_queue_xmit(&mut self, mut skb: SkBuff) {
         let (dev, netdev, none) = (skb.dev, Family::Netdev, IfIndex::NONE);
-        if !self.nf_hook(Hook::NetdevEgress, netdev, &mut skb, none, dev)
+        if !(skb.nf_skip_egress || self.nf_hook(Hook::NetdevEgress, netdev, &mut skb, none, dev))
             || !self.nf_hook(Hook::TcEgress, netdev, &mut skb, none, dev)
         {
             return self.count_tx_drop(dev);
         }
         // What ends there is counted there.
         if self.sch_handle_egress(&mut skb) {
+            skb.nf_skip_egress = false;
             self.trace(&skb, Stage::Qdisc);
             self.dev_xmit_skb(skb);
         }

@@ -104,6 +104,8 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         };
         skb.dev = skb.iif;
+        // Also of what is received and then forwarded.
+        skb.nf_skip_egress = true;
         if !came_in {
             skb.tc_skip_classify = true;
             return self.dev_queue_xmit(skb);

@@ -78,6 +78,8 @@ impl Stack {
             mirrored: &mut self.mirrored,
             redirect: None,
         };
+        // For whatever leaves from here.
+        skb.nf_skip_egress = true;
         let verdict = filters.classify(skb, &mut env).map(|result| result.verdict);
         let redirect = env.redirect;
         clsact.stats.drops += u64::from(verdict == Some(Verdict::Shot));

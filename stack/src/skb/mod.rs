@@ -113,6 +113,8 @@ pub struct SkBuffFields {
     pub(crate) sk: Option<SocketId>,
     /// It comes back from an ifb: classifiers have seen it (`tc_skip_classify`).
     pub(crate) tc_skip_classify: bool,
+    /// tc is sending it on, or it comes back from an ifb: netfilter's egress hook has seen it, or is not to (`nf_skip_egress`).
+    pub(crate) nf_skip_egress: bool,
 }
 
 impl SkBuffFields {
@@ -153,6 +155,7 @@ impl SkBuffFields {
         redirected: None,
         sk: None,
         tc_skip_classify: false,
+        nf_skip_egress: false,
     };
 }
 
@@ -345,6 +348,7 @@ impl SkBuff {
         self.redirected = from.redirected;
         self.sk = from.sk;
         self.tc_skip_classify = from.tc_skip_classify;
+        self.nf_skip_egress = from.nf_skip_egress;
     }
 
     /// Marks the current start of data as the Ethernet header.

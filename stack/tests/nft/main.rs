@@ -12,5 +12,6 @@ mod packets;
 #[path = "../peers/mod.rs"]
 mod peers;
 mod properties;
+mod redirected;
 mod refused;
 mod rules;
