@@ -12,6 +12,7 @@ use crate::timer::TimerKey;
 use crate::trace::Consume;
 use crate::xmit::ETH_HLEN;
 use crate::{Ps, SEC};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -83,8 +84,8 @@ pub(crate) struct Fragment {
 pub(crate) struct Pieces {
     /// Length of the longest fragment, IP header included (`frag_max_size`).
     pub max: usize,
-    /// Payload bytes of each, in order.
-    lens: Vec<u16>,
+    /// Payload bytes of each, in order. What was too long for one frame is seldom in more than four.
+    lens: SmallVec<[u16; 4]>,
 }
 
 impl Pieces {
@@ -219,7 +220,12 @@ pub(crate) struct FragQueues {
     rids: BTreeMap<IpAddr, u32>,
     /// `net.ipv4.ipfrag_max_dist`; see [`too_far`](Self::too_far).
     max_dist: u32,
+    /// Lists of datagrams that are whole, empty, for the next ones.
+    unused: Vec<Vec<Fragment>>,
 }
+
+/// Unused lists that are kept, at most.
+const MAX_UNUSED: usize = 64;
 
 impl FragQueues {
     /// `high`: bytes of buffer memory for each pool, at the start.
@@ -236,6 +242,7 @@ impl FragQueues {
             nf_frag6_timeout: 60 * SEC,
             rids: BTreeMap::new(),
             max_dist: 64,
+            unused: Vec::new(),
         }
     }
 
@@ -344,7 +351,7 @@ impl Stack {
             self.frags.queues.insert(
                 key,
                 FragQueue {
-                    fragments: Vec::new(),
+                    fragments: self.frags.unused.pop().unwrap_or_default(),
                     len: 0,
                     last_in: false,
                     meat: 0,
@@ -439,7 +446,7 @@ impl Stack {
     /// `inet_frag_reasm_prepare()` and `inet_frag_reasm_finish()`: one packet out of the first fragment's
     /// header and the payloads of all, which are consumed. The caller mends the header. `None` without
     /// fragments.
-    pub(crate) fn inet_frag_reasm(&mut self, fragments: Vec<Fragment>) -> Option<SkBuff> {
+    pub(crate) fn inet_frag_reasm(&mut self, mut fragments: Vec<Fragment>) -> Option<SkBuff> {
         let first = fragments.first()?;
         let header_len = first.header_len;
         let payload: usize = fragments.iter().map(|f| f.skb.len()).sum();
@@ -468,12 +475,15 @@ impl Stack {
                 .get(..header_len)
                 .unwrap_or_default(),
         );
-        for fragment in fragments {
+        for fragment in fragments.drain(..) {
             let len = fragment.skb.len();
             let _ = whole
                 .put(len)
                 .and_then(|to| fragment.skb.skb_copy_bits(0, to));
             self.consume_skb(fragment.skb, Consume::Defrag);
+        }
+        if self.frags.unused.len() < MAX_UNUSED {
+            self.frags.unused.push(fragments);
         }
         Some(whole)
     }

@@ -1,7 +1,18 @@
 //! Memory that packets lie in, alone or together.
 
 use crate::page_pool::{PagePool, SharedPage};
+use std::cell::RefCell;
 use std::sync::Arc;
+
+/// Unused heap buffers that a thread keeps, at most.
+const KEPT: usize = 32;
+/// Larger ones are given back to the allocator; a packet is shorter than 64 KiB.
+const LARGEST: usize = 1 << 17;
+
+thread_local! {
+    /// Heap buffers without an owner. What it holds cannot be seen: it only spares the allocator a visit per packet.
+    static UNUSED: RefCell<Vec<Arc<Vec<u8>>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A buffer and one reference to it.
 #[derive(Clone)]
@@ -17,6 +28,38 @@ pub(super) enum Buf {
 impl Buf {
     pub fn heap(bytes: Vec<u8>) -> Self {
         Buf::Heap(Arc::new(bytes))
+    }
+
+    /// `size` bytes of heap, all 0.
+    pub fn zeroed(size: usize) -> Self {
+        let unused = UNUSED.try_with(|unused| unused.borrow_mut().pop());
+        let Ok(Some(mut unused)) = unused else {
+            return Self::heap(vec![0; size]);
+        };
+        if let Some(bytes) = Arc::get_mut(&mut unused) {
+            bytes.clear();
+            bytes.resize(size, 0);
+        }
+        Buf::Heap(unused)
+    }
+
+    /// Gives up the reference; if it was the last one to heap memory, that is kept for another packet.
+    #[inline]
+    pub fn recycle(&mut self) {
+        let Buf::Heap(bytes) = self else { return };
+        if Arc::get_mut(bytes).is_none_or(|bytes| bytes.capacity() > LARGEST) {
+            return;
+        }
+        let Buf::Heap(bytes) = std::mem::replace(self, Buf::None) else {
+            return;
+        };
+        // While the thread ends there is no store any more.
+        let _ = UNUSED.try_with(|unused| {
+            let mut unused = unused.borrow_mut();
+            if unused.len() < KEPT {
+                unused.push(bytes);
+            }
+        });
     }
 
     #[inline]

@@ -59,6 +59,7 @@ impl Drop for SkBuff {
             return;
         };
         frag_lists::recycle(&mut fields.frags);
+        fields.head.recycle();
         // Gives back what memory they refer to, too (skb_release_all()).
         *fields = SkBuffFields::EMPTY;
         // While the thread ends there is no cache any more.

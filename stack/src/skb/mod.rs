@@ -192,7 +192,7 @@ impl SkBuff {
 
     /// An empty packet on the heap with `headroom` bytes before and `len` bytes of tailroom. Not reachable by a device.
     pub fn alloc_heap(headroom: usize, len: usize) -> Self {
-        let head = Buf::heap(vec![0; headroom.saturating_add(len)]);
+        let head = Buf::zeroed(headroom.saturating_add(len));
         Self::with_head(head, headroom, 0)
     }
 

@@ -93,7 +93,7 @@ impl SkBuff {
             .and_then(|pool| pool.alloc());
         let mut head = match page {
             Some(page) => Buf::Page(page.share()),
-            None => Buf::heap(vec![0; size]),
+            None => Buf::zeroed(size),
         };
         if let (Some(to), Some(from)) = (
             head.bytes_mut().get_mut(front..front + used),

@@ -162,6 +162,26 @@ fn unnecessary_counts_down() {
     assert_eq!((skb.csum, skb.csum_level), (CsumState::Unnecessary, 1));
 }
 
+#[test]
+fn heap_buffers_are_used_again_as_if_they_were_new() {
+    let mut skb = SkBuff::alloc_heap(0, 100);
+    skb.put(100).unwrap().fill(0xff);
+    let clone = skb.skb_clone();
+    drop(skb);
+    // Its bytes are the clone's still.
+    let mut other = SkBuff::alloc_heap(10, 90);
+    assert_eq!(other.put(90).unwrap(), [0; 90]);
+    assert_eq!(clone.data(), [0xff; 100]);
+    let at = clone.data().as_ptr();
+    drop(clone);
+    for len in [40, 100, 200] {
+        let mut again = SkBuff::alloc_heap(0, len);
+        assert_eq!(again.put(len).unwrap(), vec![0; len]);
+        assert!(len > 100 || again.data().as_ptr() == at);
+        again.data_mut().fill(0xff);
+    }
+}
+
 proptest! {
     #[test]
     fn pieces_are_as_good_as_the_whole(
