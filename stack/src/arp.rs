@@ -60,6 +60,9 @@ impl Stack {
             // Linux ends these as consumed, not as dropped.
             return self.consume_skb(skb, Consume::Arp);
         }
+        if skb.len() < ARP_LEN {
+            return self.kfree_skb(skb, DropReason::PktTooSmall);
+        }
         match ArpPacket::parse(skb.data()) {
             Some(arp)
                 if matches!(arp.op, ARPOP_REQUEST | ARPOP_REPLY)

@@ -219,6 +219,11 @@ impl Stack {
                 dev.forwarding = on;
             }
         }
+        let all: Vec<IfIndex> = self.devices.iter().map(|d| d.index).collect();
+        let changed = |&dev: &IfIndex| scope == Scope::All || scope == Scope::Dev(dev);
+        for dev in all.into_iter().filter(changed) {
+            self.addrconf_forward_change(dev);
+        }
     }
 
     /// `addrconf_disable_ipv6()`: IPv6 addresses go, or the link-local one comes back.

@@ -1,7 +1,6 @@
-//! ICMP (RFC 792, RFC 1122 3.2.2): echo, and errors about packets that could not go on. Replies do not carry the
-//! request's IP options.
+//! ICMP (RFC 792, RFC 1122 3.2.2): echo, and errors about packets that could not go on. What answers a packet records routes and times as that
+//! one did.
 
-use crate::MS;
 use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::fib::{RouteType, Scope};
@@ -33,6 +32,10 @@ pub(crate) const PARAMETERPROB: u8 = 12;
 const TIMESTAMP: u8 = 13;
 /// Timestamp reply.
 const TIMESTAMPREPLY: u8 = 14;
+/// Extended echo request (RFC 8335).
+const EXT_ECHO: u8 = 42;
+/// Extended echo reply.
+const EXT_ECHOREPLY: u8 = 43;
 /// Last type that Linux knows (`NR_ICMP_TYPES`).
 pub(crate) const NR_ICMP_TYPES: u8 = 18;
 
@@ -58,14 +61,10 @@ impl Stack {
         if !skb.skb_checksum_validate(0) {
             return self.kfree_skb(skb, DropReason::IcmpCsum);
         }
-        let Some(&[kind, code, ..]) = skb.data().first_chunk::<ICMP_HLEN>() else {
-            return self.kfree_skb(skb, DropReason::PktTooSmall);
+        let Some(&[kind, ..]) = skb.data().first_chunk::<ICMP_HLEN>() else {
+            return self.kfree_skb(skb, DropReason::NotSpecified);
         };
-        if kind > NR_ICMP_TYPES {
-            // RFC 1122 3.2.2: unknown types must be silently discarded.
-            return self.kfree_skb(skb, DropReason::UnhandledProto);
-        }
-        if flow.to_many {
+        if flow.to_many && kind != EXT_ECHO {
             // RFC 1122 3.2.2.6: an echo request to many may be discarded silently.
             let refused = match kind {
                 ECHO | TIMESTAMP => self.config.icmp_echo_ignore_broadcasts,
@@ -76,43 +75,55 @@ impl Stack {
                 return self.kfree_skb(skb, DropReason::InvalidProto);
             }
         }
-        match kind {
+        let ended = match kind {
             ECHO => {
                 if !self.config.icmp_echo_ignore_all {
                     self.icmp_echo(&skb, flow);
                 }
-                self.consume_skb(skb, Consume::Icmp);
+                Ok(())
             }
-            TIMESTAMP => {
-                self.icmp_timestamp(&skb, flow);
-                self.consume_skb(skb, Consume::Icmp);
-            }
-            ECHOREPLY => match flow.src {
-                IpAddr::V4(from) => self.ping_rcv(skb, from),
-                IpAddr::V6(_) => self.kfree_skb(skb, DropReason::NoSocket),
+            TIMESTAMP => self.icmp_timestamp(&skb, flow),
+            ECHOREPLY | EXT_ECHOREPLY => match flow.src {
+                IpAddr::V4(from) => return self.ping_rcv(skb, from),
+                IpAddr::V6(_) => Err(DropReason::NoSocket),
             },
-            DEST_UNREACH if skb.len() < ICMP_HLEN + IPV4_HLEN => {
-                self.kfree_skb(skb, DropReason::PktTooSmall)
-            }
-            DEST_UNREACH if code != unreach::FRAG_NEEDED => {
-                self.tcp_v4_err(&skb);
-                self.consume_skb(skb, Consume::Icmp);
-            }
-            DEST_UNREACH => {
-                self.icmp_frag_needed(&skb);
-                self.consume_skb(skb, Consume::Icmp);
-            }
-            REDIRECT if skb.len() < ICMP_HLEN + IPV4_HLEN => {
-                self.kfree_skb(skb, DropReason::PktTooSmall)
-            }
+            DEST_UNREACH | SOURCE_QUENCH | TIME_EXCEEDED | PARAMETERPROB => self.icmp_unreach(&skb),
+            REDIRECT if skb.len() < ICMP_HLEN + IPV4_HLEN => Err(DropReason::PktTooSmall),
             REDIRECT => {
                 if let IpAddr::V4(router) = flow.src {
                     self.icmp_redirect(&skb, router);
                 }
-                self.consume_skb(skb, Consume::Icmp);
+                Ok(())
             }
-            _ => self.consume_skb(skb, Consume::Icmp),
+            // icmp_build_probe(): nobody is told about interfaces (`icmp_echo_enable_probe` is off).
+            EXT_ECHO => Ok(()),
+            // RFC 1122 3.2.2: unknown types must be silently discarded.
+            kind if kind > NR_ICMP_TYPES => Err(DropReason::UnhandledProto),
+            _ => Ok(()),
+        };
+        match ended {
+            Ok(()) => self.consume_skb(skb, Consume::Icmp),
+            Err(reason) => self.kfree_skb(skb, reason),
         }
+    }
+
+    /// `icmp_unreach()`: an error about a packet that this host sent.
+    fn icmp_unreach(&mut self, skb: &SkBuff) -> Result<(), DropReason> {
+        let message = skb.data();
+        let (kind, code) = (message[0], message[1]);
+        let quoted = message.get(ICMP_HLEN..).unwrap_or_default();
+        let Some(&[first, ..]) = quoted.first_chunk::<IPV4_HLEN>() else {
+            return Err(DropReason::NotSpecified);
+        };
+        if first & 0xf < 5 {
+            return Err(DropReason::IpInHdr);
+        }
+        match (kind, code) {
+            (DEST_UNREACH, unreach::FRAG_NEEDED) => self.icmp_frag_needed(skb),
+            (DEST_UNREACH, _) => self.tcp_v4_err(skb),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// `icmp_echo()`: the same bytes back, from the address that was asked.
@@ -120,19 +131,19 @@ impl Stack {
         self.icmp_reply(skb, flow, ECHOREPLY, skb.data());
     }
 
-    /// `icmp_timestamp()`: when the request came and when the answer leaves, in milliseconds since midnight UT; time begins at a midnight.
-    fn icmp_timestamp(&mut self, skb: &SkBuff, flow: crate::ipv4::Flow) {
-        const DAY: u64 = 24 * 60 * 60 * 1000;
-        let Some(asked) = skb.data().get(..ICMP_HLEN + 4) else {
-            return;
-        };
-        let millis = (self.now / MS % DAY) as u32;
+    /// `icmp_timestamp()`: when the request came and when the answer leaves.
+    fn icmp_timestamp(&mut self, skb: &SkBuff, flow: crate::ipv4::Flow) -> Result<(), DropReason> {
+        let asked = skb.data().get(..ICMP_HLEN + 4);
+        let asked = asked.ok_or(DropReason::PktTooSmall)?;
+        let millis = self.inet_current_timestamp();
         let mut message = [0; ICMP_HLEN + 12];
         let (begin, times) = message.split_at_mut(asked.len());
         begin.copy_from_slice(asked);
+        begin[1] = 0;
         times[..4].copy_from_slice(&millis.to_be_bytes());
         times[4..].copy_from_slice(&millis.to_be_bytes());
         self.icmp_reply(skb, flow, TIMESTAMPREPLY, &message);
+        Ok(())
     }
 
     /// `icmp_reply()`: `message`, as type `kind`, to who sent `skb`.
@@ -148,7 +159,11 @@ impl Stack {
         let Ok((route, saddr)) = self.ip_route_output(asker, own, oif, upper(tos, mark)) else {
             return;
         };
-        let Some(mut reply) = self.alloc_skb(route.oif, IPV4_HLEN, message.len()) else {
+        let Some(options) = self.ip_options_echo(skb, saddr) else {
+            return;
+        };
+        let headers = IPV4_HLEN + options.len();
+        let Some(mut reply) = self.alloc_skb(route.oif, headers, message.len()) else {
             return;
         };
         if reply.put_slice(message).is_none() {
@@ -168,7 +183,7 @@ impl Stack {
             dont_fragment: false,
             route,
         };
-        self.icmp_push_reply(reply, send);
+        self.icmp_push_reply(reply, send, &options);
     }
 
     /// `IP4_REPLY_MARK()`: the mark of what answers `skb` without a socket.
@@ -180,9 +195,10 @@ impl Stack {
     }
 
     /// `icmp_push_reply()`, under the lock that says that a message is on its way.
-    fn icmp_push_reply(&mut self, skb: SkBuff, send: Ipv4Send) {
+    fn icmp_push_reply(&mut self, skb: SkBuff, send: Ipv4Send, options: &[u8]) {
         self.icmp_xmit_locked = true;
-        self.ip_send_skb(skb, send);
+        let id = self.ip_select_ident();
+        self.ip_send_skb_options(skb, send, id, options);
         self.icmp_xmit_locked = false;
     }
 
@@ -243,12 +259,16 @@ impl Stack {
         if limited && !self.icmpv4_allow(sender.into(), kind) {
             return;
         }
+        let Some(options) = self.ip_options_echo(about, saddr) else {
+            return;
+        };
         let quoted = about.network_bytes();
+        let headers = IPV4_HLEN + options.len();
         let room = MAX_ERROR_LEN
             .min(self.mtu(route.oif))
-            .saturating_sub(IPV4_HLEN + ICMP_HLEN);
+            .saturating_sub(headers + ICMP_HLEN);
         let quoted = &quoted[..quoted.len().min(room)];
-        let Some(mut skb) = self.alloc_skb(route.oif, IPV4_HLEN, ICMP_HLEN + quoted.len()) else {
+        let Some(mut skb) = self.alloc_skb(route.oif, headers, ICMP_HLEN + quoted.len()) else {
             return;
         };
         let mut head = [0u8; ICMP_HLEN];
@@ -277,6 +297,7 @@ impl Stack {
                 dont_fragment: false,
                 route,
             },
+            &options,
         );
     }
 }

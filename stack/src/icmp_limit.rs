@@ -95,7 +95,7 @@ impl IcmpLimiter {
     }
 
     /// `inet_peer_xrlim_allow()`. `interval`: time that a message costs.
-    fn allow_peer(&mut self, now: Ps, address: IpAddr, interval: Ps) -> bool {
+    pub fn allow_peer(&mut self, now: Ps, address: IpAddr, interval: Ps) -> bool {
         // inet_peer_xrlim_allow() says yes without a peer.
         let Some(peer) = self.peer(now, address) else {
             return true;

@@ -6,7 +6,7 @@ use crate::fib::RouteType;
 use crate::hook::Family;
 use crate::ipv4::{Flow, Upper};
 use crate::ipv6::header::Ipv6Header;
-use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN, Ipv6Send, find_upper};
+use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN, Ipv6Send, find_upper, upper_from};
 use crate::pmtu::IPV6_MIN_MTU;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
@@ -21,8 +21,15 @@ pub(crate) const PKT_TOOBIG: u8 = 2;
 pub(crate) const TIME_EXCEED: u8 = 3;
 /// Parameter problem.
 pub(crate) const PARAMPROB: u8 = 4;
+/// Set in the types of messages that are no errors.
+const INFOMSG_MASK: u8 = 0x80;
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
+/// Multicast listener query and report (RFC 2710).
+const MGM_QUERY: u8 = 130;
+const MGM_REPORT: u8 = 131;
+/// Extended echo reply (RFC 8335).
+const EXT_ECHO_REPLY: u8 = 161;
 pub(crate) const REDIRECT: u8 = 137;
 
 /// Codes of destination unreachable.
@@ -52,48 +59,55 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::IcmpCsum);
         }
         let Some(&[kind, ..]) = skb.data().first_chunk::<ICMPV6_HLEN>() else {
-            return self.kfree_skb(skb, DropReason::PktTooSmall);
+            return self.kfree_skb(skb, DropReason::NotSpecified);
         };
-        match kind {
+        let ended = match kind {
             ECHO_REQUEST => {
                 let ignored = self.config.icmpv6_echo_ignore_all
                     || (flow.to_many && self.config.icmpv6_echo_ignore_multicast);
-                if !ignored {
-                    self.icmpv6_echo(&skb, flow);
+                match ignored {
+                    true => Err(DropReason::NotSpecified),
+                    false => self.icmpv6_echo(&skb, flow),
                 }
-                self.consume_skb(skb, Consume::Icmp);
             }
             // There are no ping sockets that could have asked.
-            ECHO_REPLY => self.kfree_skb(skb, DropReason::NoSocket),
-            PKT_TOOBIG => {
-                self.icmpv6_too_big(&skb);
-                self.consume_skb(skb, Consume::Icmp);
-            }
-            133..=137 => self.ndisc_rcv(skb, flow),
-            // RFC 4443 2.4: unknown errors go to the upper layers (nobody listens), unknown information is discarded silently.
-            _ => self.consume_skb(skb, Consume::Icmp),
+            ECHO_REPLY | EXT_ECHO_REPLY => Err(DropReason::NoSocket),
+            PKT_TOOBIG if skb.len() < ICMPV6_HLEN + IPV6_HLEN => Err(DropReason::NotSpecified),
+            PKT_TOOBIG => icmpv6_notify(&skb).map(|()| self.icmpv6_too_big(&skb)),
+            133..=137 => return self.ndisc_rcv(skb, flow),
+            // Nobody here is a querier.
+            MGM_QUERY | MGM_REPORT => Ok(()),
+            // RFC 4443 2.4: unknown information is discarded silently, unknown errors go to the upper layers, where nobody listens.
+            kind if kind & INFOMSG_MASK != 0 => Err(DropReason::NotSpecified),
+            _ => icmpv6_notify(&skb),
+        };
+        match ended {
+            Ok(()) => self.consume_skb(skb, Consume::Icmp),
+            Err(reason) => self.kfree_skb(skb, reason),
         }
     }
 
     /// `icmpv6_echo_reply()`.
-    fn icmpv6_echo(&mut self, skb: &SkBuff, flow: Flow) {
+    fn icmpv6_echo(&mut self, skb: &SkBuff, flow: Flow) -> Result<(), DropReason> {
         let (IpAddr::V6(asker), IpAddr::V6(asked)) = (flow.src, flow.dst) else {
-            return;
+            return Err(DropReason::NotSpecified);
         };
         if asker.is_unspecified() {
-            return;
+            return Err(DropReason::NotSpecified);
         }
-        // RFC 4443 4.2: from the address that was asked, unless that was a group.
-        let own = (!flow.to_many).then_some(asked);
+        // RFC 4443 4.2: from the address that was asked, unless that was a group or is another's, too.
+        let anycast = skb.dst.is_some_and(|r| r.kind == RouteType::Anycast);
+        let own = (!flow.to_many && !anycast).then_some(asked);
         let upper = upper(self.ip6_reply_mark(skb));
         let Ok((route, saddr)) = self.ip6_route_output(asker, own, icmp6_iif(skb), upper) else {
-            return;
+            return Err(DropReason::NotSpecified);
         };
         let Some(mut reply) = self.alloc_skb(route.oif, IPV6_HLEN, skb.len()) else {
-            return;
+            return Ok(());
         };
         if reply.put_slice(skb.data()).is_none() {
-            return self.kfree_skb(reply, DropReason::NoMem);
+            self.kfree_skb(reply, DropReason::NoMem);
+            return Ok(());
         }
         reply.data_mut()[0] = ECHO_REPLY;
         reply.mark = upper.mark;
@@ -104,6 +118,7 @@ impl Stack {
         self.icmp_xmit_locked = true;
         self.icmpv6_push(reply, saddr, asker, traffic_class, route, hop_limit);
         self.icmp_xmit_locked = false;
+        Ok(())
     }
 
     /// `IP6_REPLY_MARK()`: the mark of what answers `skb` without a socket.
@@ -193,6 +208,10 @@ impl Stack {
         else {
             return;
         };
+        // icmpv6_route_lookup(): many have the address.
+        if route.kind == RouteType::Anycast {
+            return;
+        }
         let limited = route.oif != IfIndex::LO && kind != PKT_TOOBIG;
         let prefix_len = route.fib.map_or(128, |found| found.prefix_len);
         if limited && !self.icmpv6_allow(sender.into(), prefix_len) {
@@ -227,7 +246,22 @@ impl Stack {
     fn is_own_unicast(&self, about: &SkBuff, asked: Ipv6Addr) -> bool {
         !asked.is_multicast()
             && !matches!(about.dst, Some(r) if r.kind == RouteType::Unicast)
-            && self.fib.is_local(asked.into())
+            && (self.fib.is_local(asked.into()) || self.is_anycast(IfIndex::NONE, asked))
+    }
+}
+
+/// `icmpv6_notify()`: the packet that an error quotes has its headers, and 8 bytes of what they carry.
+fn icmpv6_notify(skb: &SkBuff) -> Result<(), DropReason> {
+    let quoted = skb.data().get(ICMPV6_HLEN..).unwrap_or_default();
+    if quoted.len() < IPV6_HLEN {
+        return Err(DropReason::PktTooSmall);
+    }
+    // Whatever its version: nobody asks.
+    let next_header = quoted[6];
+    let upper = upper_from(quoted, next_header, IPV6_HLEN).ok_or(DropReason::Ipv6BadExtHdr)?;
+    match quoted.len() < upper.offset + 8 {
+        true => Err(DropReason::PktTooSmall),
+        false => Ok(()),
     }
 }
 

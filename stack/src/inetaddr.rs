@@ -2,6 +2,7 @@
 
 use crate::Ps;
 use crate::addr::{IpCidr, link_local};
+use crate::anycast::anycast_route;
 use crate::dad::Dad;
 use crate::error::StackError;
 use crate::fib::config::RouteFilter;
@@ -180,7 +181,7 @@ impl Stack {
 
     /// The address is known to be free: now it is this host's (`addrconf_dad_completed()`).
     pub(crate) fn install_ifa_local(&mut self, ifa: &IfAddr) {
-        self.install_ifa_routes(ifa, |route| route.kind == RouteType::Local);
+        self.install_ifa_routes(ifa, |route| route.table == RT_TABLE_LOCAL);
     }
 
     /// The device is up again: the address's routes, as for a new one.
@@ -190,11 +191,15 @@ impl Stack {
 
     fn install_ifa_routes(&mut self, ifa: &IfAddr, which: fn(&RouteSpec) -> bool) {
         let source = self.primary_of(ifa);
-        let routes = ifa_routes(ifa, source);
+        let mut routes = ifa_routes(ifa, source);
+        if self.ipv6_conf.dev(ifa.dev).forwarding != 0 {
+            routes.extend(anycast_route(ifa));
+        }
         let up = self.is_up(ifa.dev);
         for route in routes.into_iter().filter(which) {
             // Until it is known to be free, its network is reached but nothing is taken in for it.
-            if ifa.dad.is_tentative() && route.kind == RouteType::Local {
+            let own = matches!(route.kind, RouteType::Local | RouteType::Anycast);
+            if ifa.dad.is_tentative() && own {
                 continue;
             }
             // fib_add_ifaddr(): a device that is down has but the addresses themselves.
@@ -319,6 +324,7 @@ impl Stack {
                 .into_iter()
                 .map(|route| RouteSpec { src: None, ..route })
         };
+        let routes = |a: &IfAddr| routes(a).chain(anycast_route(a));
         let needed: Vec<RouteSpec> = self.addrs.iter().flat_map(routes).collect();
         for route in routes(gone) {
             if !needed.contains(&route) {

@@ -36,6 +36,7 @@
 
 pub mod addr;
 pub mod af_packet;
+mod anycast;
 mod arp;
 pub mod bpf;
 pub mod checksum;
@@ -51,6 +52,7 @@ mod hash;
 mod icmp;
 mod icmp_limit;
 mod icmpv6;
+mod igmp;
 mod inetaddr;
 mod ip;
 mod ipv4;
@@ -58,6 +60,7 @@ mod ipv6;
 mod link;
 mod loopback;
 mod napi;
+mod ndisc_redirect;
 mod ndp;
 pub mod neigh;
 pub mod netdev;

@@ -183,9 +183,12 @@ impl Stack {
             return;
         }
         self.trace(&skb, Stage::GroReceive);
-        if !self.eth_type_trans(&mut skb) {
-            self.count_rx_drop(dev);
-            return self.kfree_skb(skb, DropReason::PktTooSmall);
+        if let Err(reason) = self.eth_type_trans(&mut skb) {
+            // skb_vlan_untag() is no business of the device.
+            if reason != DropReason::NotSpecified {
+                self.count_rx_drop(dev);
+            }
+            return self.kfree_skb(skb, reason);
         }
         let features = self.device(dev).map(|device| device.features);
         if !features.is_some_and(|features| features.gro) {
@@ -273,19 +276,17 @@ impl Stack {
         }
     }
 
-    /// `eth_type_trans()` and `skb_vlan_untag()`: afterwards data starts at the network header. `false`: the frame is too short.
-    fn eth_type_trans(&mut self, skb: &mut SkBuff) -> bool {
+    /// `eth_type_trans()` and `skb_vlan_untag()`: afterwards data starts at the network header. `Err`: the frame is too short.
+    fn eth_type_trans(&mut self, skb: &mut SkBuff) -> Result<(), DropReason> {
         skb.reset_mac_header();
         // With a VLAN tag; everything deeper is pulled by its protocol.
         skb.pskb_may_pull(skb.len().min(ETH_HLEN + 4));
-        let Some(&header) = skb.data().first_chunk::<ETH_HLEN>() else {
-            return false;
-        };
+        let header = skb.data().first_chunk::<ETH_HLEN>();
+        let header = *header.ok_or(DropReason::PktTooSmall)?;
         let [d0, d1, d2, d3, d4, d5, ..] = header;
         let dest = [d0, d1, d2, d3, d4, d5];
-        let Some(device) = self.device_mut(skb.dev) else {
-            return false;
-        };
+        let device = self.device_mut(skb.dev);
+        let device = device.ok_or(DropReason::PktTooSmall)?;
         skb.pkt_type = if dest == device.mac {
             PktType::Host
         } else if dest == crate::addr::MAC_BROADCAST {
@@ -299,18 +300,16 @@ impl Stack {
             device.stats.multicast += 1;
         }
         skb.protocol = u16::from_be_bytes([header[12], header[13]]);
-        if skb.pull(ETH_HLEN).is_none() {
-            return false;
-        }
+        skb.pull(ETH_HLEN).ok_or(DropReason::PktTooSmall)?;
         if is_vlan(skb.protocol) && skb.vlan.is_none() && !vlan_untag(skb, &header) {
-            return false;
+            return Err(DropReason::NotSpecified);
         }
         if skb.protocol < ETH_P_802_3_MIN {
             skb.protocol = ETH_P_802_2;
         }
         skb.reset_network_header();
         skb.set_transport_header(0);
-        true
+        Ok(())
     }
 
     pub(crate) fn count_rx_drop(&mut self, dev: IfIndex) {

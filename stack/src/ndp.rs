@@ -25,9 +25,9 @@ const ND_HLEN: usize = 24;
 /// Option: source link-layer address.
 const OPT_SOURCE_LL: u8 = 1;
 /// Option: target link-layer address.
-const OPT_TARGET_LL: u8 = 2;
+pub(crate) const OPT_TARGET_LL: u8 = 2;
 /// Option: the packet that was redirected.
-const OPT_REDIRECTED: u8 = 4;
+pub(crate) const OPT_REDIRECTED: u8 = 4;
 /// Option: nonce (RFC 3971 5.3.2).
 const OPT_NONCE: u8 = 14;
 /// Flags of advertisements (RFC 4861 4.4).
@@ -118,6 +118,8 @@ impl Stack {
         match kind {
             NEIGHBOUR_SOLICITATION => self.ndisc_recv_ns(skb, src, dst),
             NEIGHBOUR_ADVERTISEMENT => self.ndisc_recv_na(skb, dst),
+            // RFC 4861 6.1.2
+            ROUTER_ADVERTISEMENT if !src.is_unicast_link_local() => Err(DropReason::NotSpecified),
             ROUTER_SOLICITATION | ROUTER_ADVERTISEMENT => {
                 let fixed = if kind == ROUTER_SOLICITATION { 8 } else { 16 };
                 let options = message.get(fixed..).ok_or(DropReason::PktTooSmall)?;
@@ -133,12 +135,12 @@ impl Stack {
     /// `ndisc_redirect_rcv()`: RFC 4861 8.1, and whether the packet that it quotes is this host's.
     fn ndisc_redirect_rcv(&mut self, skb: &SkBuff, src: Ipv6Addr) -> Result<(), DropReason> {
         let message = skb.data();
-        let gateway = target(message).ok_or(DropReason::PktTooSmall)?;
-        let dst = message.get(24..40).and_then(|b| b.first_chunk::<16>());
-        let dst = Ipv6Addr::from(*dst.ok_or(DropReason::PktTooSmall)?);
         if !src.is_unicast_link_local() {
             return Err(DropReason::NotSpecified);
         }
+        let gateway = target(message).ok_or(DropReason::PktTooSmall)?;
+        let dst = message.get(24..40).and_then(|b| b.first_chunk::<16>());
+        let dst = Ipv6Addr::from(*dst.ok_or(DropReason::PktTooSmall)?);
         let options = Options::parse(&message[40..]).ok_or(DropReason::Ipv6NdiscBadOptions)?;
         let on_link = gateway == dst;
         if dst.is_multicast() || !(on_link || gateway.is_unicast_link_local()) {
@@ -204,6 +206,8 @@ impl Stack {
             return Err(DropReason::NotSpecified);
         }
         match self.ifa_v6(skb.dev, wanted).map(|ifa| ifa.dad) {
+            // All routers of the network have it, each says so of itself. Without the random delay of RFC 4861 7.2.7.
+            None if self.is_anycast(skb.dev, wanted) => {}
             None => return Err(DropReason::Ipv6NdiscNsOtherHost),
             Some(Dad::Done) => {}
             Some(state) => {
@@ -278,7 +282,13 @@ impl Stack {
 
     /// `ndisc_send_na()`: tells `dst` that `address` is here.
     fn ndisc_send_na(&mut self, cause: &SkBuff, address: Ipv6Addr, dst: Ipv6Addr, solicited: bool) {
-        let mut flags = NA_OVERRIDE;
+        // RFC 4861 7.2.7: who asked first keeps the router that answered first.
+        let anycast = self.ifa_v6(cause.dev, address).is_none();
+        let source = match anycast {
+            true => self.ipv6_select_addr(cause.dev, dst).unwrap_or(address),
+            false => address,
+        };
+        let mut flags = if anycast { 0 } else { NA_OVERRIDE };
         if solicited {
             flags |= NA_SOLICITED;
         }
@@ -290,7 +300,7 @@ impl Stack {
         };
         let option = Some((OPT_TARGET_LL, mac));
         let message = (NEIGHBOUR_ADVERTISEMENT, flags, address, option);
-        self.ndisc_send(cause.dev, message, address, dst, cause);
+        self.ndisc_send(cause.dev, message, source, dst, cause);
     }
 
     /// `ndisc_send_unsol_na()`: tells everybody on the link that `address` is here.

@@ -121,7 +121,7 @@ impl Stack {
             false => all != 0 || own != 0,
         };
         let from: IpAddr = router.into();
-        let possible = !(gw.is_multicast() || gw.is_broadcast() || gw.octets()[0] == 0);
+        let possible = !(gw.is_multicast() || gw.is_broadcast() || gw.is_unspecified());
         if route.gateway != Some(from) || gw == router || !accepted || !possible {
             return;
         }

@@ -473,9 +473,15 @@ impl Stack {
     /// Whether IPv6 group `group` was joined on `dev`: all nodes, and the solicited-node groups of its addresses (RFC 4291 2.8).
     pub(crate) fn is_member_v6(&self, dev: IfIndex, group: Ipv6Addr) -> bool {
         const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        let router = self.ipv6_conf.dev(dev).forwarding != 0;
+        let of_network = |a: &IfAddr| match a.network().network().address() {
+            // Those of the addresses that all routers have; whether the network is large enough for that is no harm here.
+            IpAddr::V6(all_routers) => router && solicited_node(all_routers) == group,
+            IpAddr::V4(_) => false,
+        };
         group == ALL_NODES
             || self.addrs.iter().any(|a| match a.cidr.address() {
-                IpAddr::V6(own) => a.dev == dev && solicited_node(own) == group,
+                IpAddr::V6(own) => a.dev == dev && (solicited_node(own) == group || of_network(a)),
                 IpAddr::V4(_) => false,
             })
     }

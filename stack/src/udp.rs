@@ -29,7 +29,11 @@ impl Stack {
         let Some(&[s0, s1, d0, d1, l0, l1, c0, c1]) = skb.data().first_chunk::<UDP_HLEN>() else {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         };
-        let len = usize::from(u16::from_be_bytes([l0, l1]));
+        let len = match u16::from_be_bytes([l0, l1]) {
+            // RFC 2675 4: too long for the field; Linux does not ask for a jumbogram.
+            0 if flow.src.is_ipv6() => skb.len(),
+            len => len.into(),
+        };
         if len > skb.len() || len < UDP_HLEN {
             return self.kfree_skb(skb, DropReason::PktTooSmall);
         }
@@ -38,8 +42,8 @@ impl Stack {
         // udp6_csum_init(): a short packet is summed up again, of a long one the sum that was taken before is believed.
         let stale = skb.soft_sum == SoftSum::Stale && len > CHECKSUM_BREAK;
         let good = if absent || stale {
-            // RFC 8200 8.1: only IPv4 may do without.
-            absent && flow.src.is_ipv4()
+            // Whether a socket does without is asked when it is known.
+            absent
         } else {
             skb.skb_checksum_validate(checksum::pseudo_header(
                 flow.src,
@@ -60,10 +64,17 @@ impl Stack {
         }
         let dst = SocketAddr::new(flow.dst, u16::from_be_bytes([d0, d1]));
         self.trace(&skb, Stage::SocketLookup);
+        // RFC 8200 8.1: only IPv4 may do without a checksum (no socket has UDP_NO_CHECK6_RX).
+        let zero = absent && flow.src.is_ipv6();
+        if flow.to_many && zero {
+            return self.kfree_skb(skb, DropReason::NotSpecified);
+        }
         if flow.to_many {
             return self.udp_mcast_deliver(skb, src, dst);
         }
         match self.sockets.lookup_connected(dst, src) {
+            Some(_) if zero => self.kfree_skb(skb, DropReason::UdpCsum),
+            None if zero => self.kfree_skb(skb, DropReason::NoSocket),
             Some(id) => self.udp_queue_rcv_skb(id, skb, src, dst),
             None => {
                 // nf_reset_ct(): the error does not inherit the connection.

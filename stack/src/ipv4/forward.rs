@@ -1,7 +1,6 @@
 //! `ip_forward()`.
 
 use super::header::{IP_DF, Ipv4Header, decrease_ttl, send_check};
-use super::options;
 use crate::drop_reason::DropReason;
 use crate::fib::Scope;
 use crate::gso::skb_gso_validate_network_len;
@@ -11,7 +10,7 @@ use crate::sched::rt_tos2priority;
 use crate::skb::{PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Code of a redirect: for this host.
 const REDIR_HOST: u8 = 1;
@@ -61,7 +60,7 @@ impl Stack {
         if !self.nf_hook(Hook::Forward, Family::Ipv4, &mut skb, iif, oif) {
             return;
         }
-        if header_len > 20 {
+        if skb.opt.is_to_be_forwarded() {
             self.ip_forward_options(&mut skb, header_len);
         }
         self.ip_output(skb);
@@ -81,7 +80,7 @@ impl Stack {
         }
     }
 
-    /// Enters this router into a record-route option.
+    /// `ip_forward_options()`: enters this router where the options ask for it.
     fn ip_forward_options(&mut self, skb: &mut SkBuff, header_len: usize) {
         let Some(route) = skb.dst else { return };
         let Some(daddr) = Ipv4Header::new(skb.data()).map(|h| h.daddr()) else {
@@ -90,15 +89,13 @@ impl Stack {
         let IpAddr::V4(nexthop) = route.nexthop(daddr.into()) else {
             return;
         };
-        let Some(own) = self.inet_select_addr(route.oif, nexthop, Scope::UNIVERSE) else {
-            return;
-        };
+        let own = self.inet_select_addr(route.oif, nexthop, Scope::UNIVERSE);
+        let own = own.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let mut opt = skb.opt;
         let packet = skb.data_mut();
-        if packet
-            .get_mut(20..header_len)
-            .is_some_and(|list| options::record_route(list, own))
-        {
+        if opt.forward(packet.get_mut(..header_len).unwrap_or_default(), own) {
             send_check(packet, header_len);
         }
+        skb.opt = opt;
     }
 }

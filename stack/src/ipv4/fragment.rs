@@ -25,7 +25,8 @@ impl Stack {
         let longest = pieces.as_ref().map(|p| p.max);
         if df != 0 && longest.map_or(!skb.ignore_df, |longest| longest > mtu) {
             self.icmp_send(&skb, icmp::DEST_UNREACH, unreach::FRAG_NEEDED, mtu as u32);
-            return self.kfree_skb(skb, DropReason::PktTooBig);
+            // The caller knows why (EMSGSIZE).
+            return self.kfree_skb(skb, DropReason::NotSpecified);
         }
         let mtu = longest.map_or(mtu, |longest| mtu.min(longest));
         let room = mtu.saturating_sub(header_len);

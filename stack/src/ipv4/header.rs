@@ -93,10 +93,6 @@ impl<'a> Ipv4Header<'a> {
         ])
     }
 
-    pub fn options(&self) -> &'a [u8] {
-        self.options
-    }
-
     /// Whether the header checksum is right (`ip_fast_csum()`).
     pub fn checksum_ok(&self) -> bool {
         let sum = checksum::add(checksum::sum(self.fixed), checksum::sum(self.options));

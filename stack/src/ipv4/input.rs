@@ -1,11 +1,15 @@
 //! `ip_rcv()` to the transport protocols.
 
+use super::IPV4_HLEN;
 use super::header::{IP_OFFSET, Ipv4Header};
-use super::options;
+use super::options::{BadOptions, EchoedOptions, Entries, IpOptions};
+use super::route::OutputFlow;
+use crate::MS;
 use crate::drop_reason::DropReason;
-use crate::fib::RouteType;
+use crate::fib::{RouteType, Scope};
 use crate::hook::{Family, Hook};
 use crate::icmp::{self, unreach};
+use crate::igmp::IPPROTO_IGMP;
 use crate::reassembly::FragUser;
 use crate::reassembly::Pieces;
 use crate::skb::{IfIndex, PktType, SkBuff};
@@ -13,7 +17,7 @@ use crate::stack::Stack;
 use crate::tcp::header::TCP_HLEN;
 use crate::trace::{Consume, Stage};
 use crate::udp::UDP_HLEN;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Protocol number of ICMP.
 pub(crate) const IPPROTO_ICMP: u8 = 1;
@@ -58,8 +62,29 @@ impl Stack {
         }
         // skb_valid_dst(): what this host sent to many has its route from there.
         let kept = skb.dst.filter(|_| skb.pkt_type == PktType::Outgoing);
-        let route = match kept.map_or_else(|| self.ip_route_input(&skb), Ok) {
-            Ok(route) => *skb.dst.insert(route),
+        let routed = kept.map_or_else(|| self.ip_route_input(&skb), Ok);
+        // What the lookup refused has a route that says so, and its options are looked at like those of others.
+        let martian = matches!(&routed, Err(no_route) if no_route.error.is_none());
+        if let Ok(route) = routed {
+            skb.dst = Some(route);
+            self.trace(&skb, Stage::RouteInput);
+        }
+        if has_options
+            && !martian
+            && let Err(error) = self.ip_rcv_options(&mut skb)
+        {
+            if let Some(pointer) = error.pointer {
+                // The pointer is the high byte of the message's second word.
+                self.icmp_send(&skb, icmp::PARAMETERPROB, 0, u32::from(pointer) << 24);
+            }
+            let reason = match error.pointer {
+                Some(_) => DropReason::IpInHdr,
+                None => DropReason::NotSpecified,
+            };
+            return self.kfree_skb(skb, reason);
+        }
+        let route = match routed {
+            Ok(route) => route,
             Err(no_route) => {
                 // ip_error()
                 let sender = Ipv4Header::new(skb.data()).map(|h| h.saddr().into());
@@ -71,17 +96,6 @@ impl Stack {
                 return self.kfree_skb(skb, no_route.reason);
             }
         };
-        self.trace(&skb, Stage::RouteInput);
-        if has_options {
-            let header = Ipv4Header::new(skb.data()).map(|h| options::compile(h.options()));
-            if let Some(Err(error)) = header {
-                if let Some(pointer) = error.pointer {
-                    // The pointer is the high byte of the message's second word.
-                    self.icmp_send(&skb, icmp::PARAMETERPROB, 0, u32::from(pointer) << 24);
-                }
-                return self.kfree_skb(skb, DropReason::IpInHdr);
-            }
-        }
         // RFC 1122 3.3.6: what is sent to many on the link is for many.
         let l2_many = matches!(skb.pkt_type, PktType::Broadcast | PktType::Multicast);
         if l2_many
@@ -95,6 +109,54 @@ impl Stack {
             RouteType::Unicast => self.ip_forward(skb),
             _ => self.ip_local_deliver(skb),
         }
+    }
+
+    /// `ip_rcv_options()`: they are looked at, and this host enters itself where they ask for it.
+    fn ip_rcv_options(&self, skb: &mut SkBuff) -> Result<(), BadOptions> {
+        let Some(header) = Ipv4Header::new(skb.data()) else {
+            return Ok(());
+        };
+        let (saddr, daddr, end) = (header.saddr(), header.daddr(), header.header_len());
+        // fib_compute_spec_dst()
+        let way_back = || self.ip_route_output_key(&OutputFlow::to(saddr));
+        let address = match skb.dst {
+            Some(route) if route.kind == RouteType::Local => Some(daddr),
+            _ if saddr.is_unspecified() => self.inet_select_addr(skb.dev, saddr, Scope::LINK),
+            _ => way_back().ok().map(|(_, own)| own),
+        };
+        let own = Entries {
+            address: address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            time: self.inet_current_timestamp(),
+            elsewhere: &|address| self.is_elsewhere(address),
+        };
+        let mut opt = IpOptions::NONE;
+        let list = skb.data_mut().get_mut(IPV4_HLEN..end);
+        let compiled = opt.compile(list.unwrap_or_default(), &own);
+        skb.opt = opt;
+        compiled
+    }
+
+    /// `ip_options_echo()`: the options of an answer from `address` to the packet `skb`; `None`: it does not let itself be answered.
+    pub(crate) fn ip_options_echo(&self, skb: &SkBuff, address: Ipv4Addr) -> Option<EchoedOptions> {
+        if skb.opt == IpOptions::NONE {
+            return Some(EchoedOptions::new());
+        }
+        let own = Entries {
+            address,
+            time: self.inet_current_timestamp(),
+            elsewhere: &|address| self.is_elsewhere(address),
+        };
+        skb.opt.echo(skb.network_bytes(), &own)
+    }
+
+    fn is_elsewhere(&self, address: Ipv4Addr) -> bool {
+        self.fib.v4.addr_type(address.to_bits()) == RouteType::Unicast
+    }
+
+    /// `inet_current_timestamp()`: milliseconds since midnight UT; time begins at a midnight.
+    pub(crate) fn inet_current_timestamp(&self) -> u32 {
+        const DAY: u64 = 24 * 60 * 60 * 1000;
+        (self.now / MS % DAY) as u32
     }
 
     /// `ip_local_deliver()`: fragments are put together before the hook sees them.
@@ -134,6 +196,7 @@ impl Stack {
             IPPROTO_ICMP => self.icmp_rcv(skb, flow),
             IPPROTO_UDP => self.udp_rcv(skb, flow),
             IPPROTO_TCP => self.tcp_rcv(skb, flow),
+            IPPROTO_IGMP => self.igmp_rcv(skb),
             _ if raw => self.consume_skb(skb, Consume::Tapped),
             _ => {
                 self.icmp_send(&skb, icmp::DEST_UNREACH, unreach::PROTOCOL, 0);

@@ -34,23 +34,33 @@ impl Stack {
 
     /// [`ip_send_skb`](Self::ip_send_skb) with a given identification: sockets count their own, and answers without a socket that must not be
     /// fragmented have none (RFC 6864 4.1).
-    pub(crate) fn ip_send_skb_id(&mut self, mut skb: SkBuff, send: Ipv4Send, id: u16) -> bool {
+    pub(crate) fn ip_send_skb_id(&mut self, skb: SkBuff, send: Ipv4Send, id: u16) -> bool {
+        self.ip_send_skb_options(skb, send, id, &[])
+    }
+
+    /// The same with options, a multiple of 4 bytes and at most 40.
+    pub(crate) fn ip_send_skb_options(
+        &mut self,
+        mut skb: SkBuff,
+        send: Ipv4Send,
+        id: u16,
+        options: &[u8],
+    ) -> bool {
         // __ip_make_skb(), ip_select_ttl(): what goes to a group stays on the link (IP_MULTICAST_TTL).
         let ttl = match send.route.hop_limit {
             _ if send.route.kind == RouteType::Multicast => 1,
             0 => self.config.default_ttl,
             ttl => ttl,
         };
-        let tot_len = skb.len() + IPV4_HLEN;
+        let header_len = IPV4_HLEN + options.len();
+        let tot_len = skb.len() + header_len;
         skb.set_transport_header(0);
-        let Some(header) = skb
-            .push(IPV4_HLEN)
-            .and_then(|h| h.first_chunk_mut::<IPV4_HLEN>())
-        else {
+        let Some(header) = skb.push(header_len).filter(|h| h.len() >= IPV4_HLEN) else {
             self.kfree_skb(skb, DropReason::NoMem);
             return false;
         };
-        header[0] = 0x45;
+        // At most 60 / 4.
+        header[0] = 0x40 | (header_len / 4) as u8;
         header[1] = send.tos;
         // Longer datagrams are refused before they are built.
         header[2..4].copy_from_slice(&(tot_len as u16).to_be_bytes());
@@ -59,8 +69,9 @@ impl Stack {
         header[8] = ttl;
         header[9] = send.protocol;
         header[12..16].copy_from_slice(&send.saddr.octets());
-        header[16..20].copy_from_slice(&send.daddr.octets());
-        send_check(header, IPV4_HLEN);
+        header[16..IPV4_HLEN].copy_from_slice(&send.daddr.octets());
+        header[IPV4_HLEN..].copy_from_slice(options);
+        send_check(header, header_len);
         skb.reset_network_header();
         skb.protocol = ETH_P_IP;
         skb.dst = Some(send.route);

@@ -25,6 +25,8 @@ const TLV_PAD1: u8 = 0;
 const TLV_PADN: u8 = 1;
 /// Router alert (RFC 2711).
 const TLV_ROUTERALERT: u8 = 5;
+/// Jumbo payload (RFC 2675).
+const TLV_JUMBO: u8 = 0xc2;
 
 /// What is wrong with an options header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +36,15 @@ pub(crate) enum BadOption {
     /// An option nobody knows, whose type says that the packet must not be used. `pointer`: offset of the option in the options header;
     /// `complain`: 0 silently, 1 with a message, 2 with a message unless the packet was sent to a group.
     Unknown { pointer: usize, complain: u8 },
+    /// A jumbo payload option with a length that it cannot have; `pointer`: offset of what is wrong in the options header.
+    Jumbo { pointer: usize },
+    /// It says that the packet is longer than it is.
+    Cut,
 }
 
-/// `ip6_parse_tlv()`: `header` is the whole options header, length bytes included. `hop_by_hop`: options that only exist there are known.
-pub(crate) fn parse_tlv(header: &[u8], hop_by_hop: bool) -> Result<(), BadOption> {
+/// `ip6_parse_tlv()`: `header` is the whole options header, length bytes included. `hop_by_hop`: the payload length that the packet's header
+/// says, in hop-by-hop options, as those that only exist there are known; they begin 40 bytes into the packet.
+pub(crate) fn parse_tlv(header: &[u8], hop_by_hop: Option<usize>) -> Result<(), BadOption> {
     let mut at = 2;
     let mut padding = 0;
     while let Some(&kind) = header.get(at) {
@@ -59,26 +66,40 @@ pub(crate) fn parse_tlv(header: &[u8], hop_by_hop: bool) -> Result<(), BadOption
             }
         } else {
             padding = 0;
-            let known = hop_by_hop && kind == TLV_ROUTERALERT;
-            if known && len != 4 {
-                return Err(BadOption::Malformed);
-            }
-            if !known {
+            match (kind, hop_by_hop) {
+                (TLV_ROUTERALERT, Some(_)) if len == 4 => {}
+                (TLV_ROUTERALERT, Some(_)) => return Err(BadOption::Malformed),
+                (TLV_JUMBO, Some(payload_len)) => return Err(jumbo(at, option, payload_len)),
                 // RFC 8200 4.2: the two highest bits say what to do with an option that is not known.
-                match kind >> 6 {
-                    0 => {}
-                    action => {
-                        return Err(BadOption::Unknown {
-                            pointer: at,
-                            complain: action - 1,
-                        });
-                    }
+                _ if kind >> 6 == 0 => {}
+                _ => {
+                    return Err(BadOption::Unknown {
+                        pointer: at,
+                        complain: (kind >> 6) - 1,
+                    });
                 }
             }
         }
         at += len;
     }
     Ok(())
+}
+
+/// `ipv6_hop_jumbo()`. No device has such long packets: one that is in order is cut.
+fn jumbo(at: usize, option: &[u8], payload_len: usize) -> BadOption {
+    const IPV6_MAXPLEN: u32 = 65535;
+    let Some(&[_, _, a, b, c, d]) = option.first_chunk::<6>() else {
+        return BadOption::Malformed;
+    };
+    // RFC 2675 2: its place is a multiple of 4, plus 2.
+    if option.len() != 6 || at % 4 != 2 {
+        return BadOption::Malformed;
+    }
+    match u32::from_be_bytes([a, b, c, d]) {
+        0..=IPV6_MAXPLEN => BadOption::Jumbo { pointer: at + 2 },
+        _ if payload_len != 0 => BadOption::Jumbo { pointer: at },
+        _ => BadOption::Cut,
+    }
 }
 
 /// Length in bytes of an extension header (other than fragment) that begins with `bytes`; `None` when it is cut off.
@@ -99,8 +120,11 @@ pub(crate) struct Upper {
 
 /// `ipv6_skip_exthdr()`: finds the upper-layer header of the packet that begins with `packet`; `None` when the chain is cut off.
 pub(crate) fn find_upper(packet: &[u8]) -> Option<Upper> {
-    let mut protocol = Ipv6Header::new(packet)?.next_header();
-    let mut offset = IPV6_HLEN;
+    upper_from(packet, Ipv6Header::new(packet)?.next_header(), IPV6_HLEN)
+}
+
+/// The same from a header on: that at `offset`, which is a `protocol`.
+pub(crate) fn upper_from(packet: &[u8], mut protocol: u8, mut offset: usize) -> Option<Upper> {
     loop {
         let rest = packet.get(offset..)?;
         match protocol {
@@ -173,17 +197,17 @@ mod tests {
 
     #[test]
     fn options() {
-        assert_eq!(parse_tlv(&[58, 0, 1, 4, 0, 0, 0, 0], false), Ok(()));
-        assert_eq!(parse_tlv(&[58, 0, 5, 2, 0, 0, 0, 0], true), Ok(()));
+        assert_eq!(parse_tlv(&[58, 0, 1, 4, 0, 0, 0, 0], None), Ok(()));
+        assert_eq!(parse_tlv(&[58, 0, 5, 2, 0, 0, 0, 0], Some(8)), Ok(()));
         assert_eq!(
-            parse_tlv(&[58, 0, 1, 4, 0, 1, 0, 0], false),
+            parse_tlv(&[58, 0, 1, 4, 0, 1, 0, 0], None),
             Err(BadOption::Malformed)
         );
         assert_eq!(
-            parse_tlv(&[58, 0, 1, 5, 0, 0, 0, 0], false),
+            parse_tlv(&[58, 0, 1, 5, 0, 0, 0, 0], None),
             Err(BadOption::Malformed)
         );
-        let unknown = |kind| parse_tlv(&[58, 0, kind, 4, 0, 0, 0, 0], false);
+        let unknown = |kind| parse_tlv(&[58, 0, kind, 4, 0, 0, 0, 0], None);
         assert_eq!(unknown(0x3e), Ok(()));
         assert_eq!(
             unknown(0x7e),
@@ -211,7 +235,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse_tlv(&bytes, true);
+            let _ = parse_tlv(&bytes, Some(0));
             if let Some(first) = bytes.first_mut() {
                 *first = 0x60;
             }

@@ -1,4 +1,4 @@
-//! `ip6_forward()`. Redirects are not sent.
+//! `ip6_forward()`.
 
 use super::header::Ipv6Header;
 use crate::drop_reason::DropReason;
@@ -22,6 +22,18 @@ impl Stack {
         if hop_limit <= 1 {
             self.icmpv6_send(&skb, icmpv6::TIME_EXCEED, 0, 0);
             return self.kfree_skb(skb, DropReason::IpInHdr);
+        }
+        let Some(saddr) = Ipv6Header::new(skb.data()).map(|h| h.saddr()) else {
+            return self.kfree_skb(skb, DropReason::IpInHdr);
+        };
+        if route.oif == skb.iif {
+            self.ip6_redirect_sender(&skb, &route);
+        } else if saddr.is_unspecified() || saddr.is_loopback() {
+            return self.kfree_skb(skb, DropReason::IpInAddrErrors);
+        } else if saddr.is_unicast_link_local() {
+            // RFC 4291 2.5.6: such packets do not leave their link.
+            self.icmpv6_send(&skb, icmpv6::DEST_UNREACH, icmpv6::NOT_NEIGHBOUR, 0);
+            return self.kfree_skb(skb, DropReason::IpInAddrErrors);
         }
         // Unlike IPv4's, the path's MTU that is known here counts for others, too.
         let mtu = match Ipv6Header::new(skb.data()).map(|h| h.daddr()) {

@@ -21,7 +21,7 @@ impl Stack {
         if longest.map_or(!skb.ignore_df, |longest| longest > mtu) {
             // Without pieces: a hook made a forwarded packet longer, or the socket wants to be told.
             self.icmpv6_send(&skb, icmpv6::PKT_TOOBIG, 0, mtu as u32);
-            return self.kfree_skb(skb, DropReason::PktTooBig);
+            return self.kfree_skb(skb, DropReason::NotSpecified);
         }
         // None longer than what came, but RFC 8200 5 lets everybody send 1280 bytes.
         let mtu = longest.map_or(mtu, |longest| longest.max(IPV6_MIN_MTU as usize));
@@ -30,7 +30,7 @@ impl Stack {
         };
         let room = mtu.saturating_sub(prefix + FRAG_HLEN);
         if room < 8 || skb.len() < prefix {
-            return self.kfree_skb(skb, DropReason::PktTooBig);
+            return self.kfree_skb(skb, DropReason::NotSpecified);
         }
         if let CsumState::Partial { start, offset } = skb.csum {
             let start = usize::from(start).saturating_sub(ETH_HLEN);

@@ -37,14 +37,12 @@ impl Stack {
         skb.pskb_may_pull(skb.len().min(MAX_LINEAR_HEADERS));
         // ipv6_parse_hopopts(): hop-by-hop options concern every node, so they come before the hook.
         if Ipv6Header::new(skb.data()).is_some_and(|h| h.next_header() == NEXTHDR_HOP) {
-            let options = skb
-                .data()
-                .get(IPV6_HLEN..)
-                .and_then(|rest| rest.get(..ext_len(rest)?));
-            let checked = options
-                .ok_or(BadOption::Malformed)
-                .and_then(|options| parse_tlv(options, true));
-            if let Err(bad) = checked {
+            let options = skb.data().get(IPV6_HLEN..);
+            let Some(options) = options.and_then(|rest| rest.get(..ext_len(rest)?)) else {
+                return self.kfree_skb(skb, DropReason::NotSpecified);
+            };
+            let payload_len = Ipv6Header::new(skb.data()).map(|h| h.payload_len());
+            if let Err(bad) = parse_tlv(options, payload_len) {
                 return self.bad_option(skb, IPV6_HLEN, bad);
             }
         }
@@ -112,29 +110,28 @@ impl Stack {
                 NEXTHDR_HOP if offset != IPV6_HLEN => return self.unknown_header(skb, named_at),
                 NEXTHDR_HOP | NEXTHDR_DEST | NEXTHDR_ROUTING => {
                     let Some(ext) = ext_len(rest).and_then(|len| rest.get(..len)) else {
-                        return self.kfree_skb(skb, DropReason::IpInHdr);
+                        return self.kfree_skb(skb, DropReason::NotSpecified);
                     };
                     let (following, len, kind, segments_left) = (ext[0], ext.len(), ext[2], ext[3]);
                     let checked = if next_header == NEXTHDR_DEST {
-                        parse_tlv(ext, false)
+                        parse_tlv(ext, None)
                     } else {
                         Ok(())
                     };
                     if let Err(bad) = checked {
                         return self.bad_option(skb, offset, bad);
                     }
-                    // ipv6_rthdr_rcv(): who hears of it because many do has no segments to route, and neither mobility (2) nor RPL (3) nor
-                    // segment routing (4) is switched on.
-                    let off = flow.to_many
-                        || skb.pkt_type != PktType::Host
-                        || matches!((kind, segments_left), (2, 0) | (3 | 4, _));
+                    // ipv6_rthdr_rcv(): who hears of it because many do has no segments to route, and neither RPL (3) nor segment routing
+                    // (4) is switched on.
+                    let off =
+                        flow.to_many || skb.pkt_type != PktType::Host || matches!(kind, 3 | 4);
                     if next_header == NEXTHDR_ROUTING && off {
                         return self.kfree_skb(skb, DropReason::NotSpecified);
                     }
                     if next_header == NEXTHDR_ROUTING && segments_left != 0 {
                         // RFC 5095, RFC 8200 4.4: no type is supported; the problem is at the type field.
                         self.icmpv6_send(&skb, PARAMPROB, HDR_FIELD, offset as u32 + 2);
-                        return self.kfree_skb(skb, DropReason::IpInHdr);
+                        return self.kfree_skb(skb, DropReason::NotSpecified);
                     }
                     next_header = following;
                     named_at = offset;
@@ -142,7 +139,9 @@ impl Stack {
                 }
                 NEXTHDR_FRAGMENT => {
                     let Some(fragment) = rest.first_chunk::<FRAG_HLEN>() else {
-                        return self.kfree_skb(skb, DropReason::IpInHdr);
+                        // ipv6_frag_rcv(): the problem is where the header begins.
+                        self.icmpv6_send(&skb, PARAMPROB, HDR_FIELD, offset as u32);
+                        return self.kfree_skb(skb, DropReason::NotSpecified);
                     };
                     let field = u16::from_be_bytes([fragment[2], fragment[3]]);
                     if field & !6 != 0 {
@@ -195,6 +194,11 @@ impl Stack {
     fn bad_option(&mut self, skb: SkBuff, offset: usize, bad: BadOption) {
         match bad {
             BadOption::Malformed => self.kfree_skb(skb, DropReason::IpInHdr),
+            BadOption::Cut => self.kfree_skb(skb, DropReason::PktTooSmall),
+            BadOption::Jumbo { pointer } => {
+                self.icmpv6_send(&skb, PARAMPROB, HDR_FIELD, (offset + pointer) as u32);
+                self.kfree_skb(skb, DropReason::IpInHdr);
+            }
             BadOption::Unknown { pointer, complain } => {
                 let to_group =
                     Ipv6Header::new(skb.data()).is_some_and(|h| h.daddr().is_multicast());

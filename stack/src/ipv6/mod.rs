@@ -11,7 +11,7 @@ mod route;
 
 pub(crate) use exthdr::{
     FRAG_HLEN, IPPROTO_ICMPV6, NEXTHDR_DEST, NEXTHDR_HOP, NEXTHDR_ROUTING, ext_len,
-    find_fragment_header, find_upper,
+    find_fragment_header, find_upper, upper_from,
 };
 pub(crate) use output::Ipv6Send;
 pub(crate) use reassembly::Defragged;

@@ -67,7 +67,7 @@ impl Stack {
                 return Defragged::AsItIs(skb);
             }
             self.icmpv6_send(&skb, PARAMPROB, HDR_INCOMP, 0);
-            self.kfree_skb(skb, DropReason::IpInHdr);
+            self.kfree_skb(skb, DropReason::NotSpecified);
             return Defragged::Gone;
         }
         // RFC 8200 4.5: a fragment with more to follow has a multiple of 8 bytes (the length field is at fault), and none reaches beyond
@@ -87,7 +87,7 @@ impl Stack {
             if receiver {
                 self.icmpv6_send(&skb, PARAMPROB, HDR_FIELD, pointer as u32);
             }
-            self.kfree_skb(skb, DropReason::IpInHdr);
+            self.kfree_skb(skb, DropReason::NotSpecified);
             return Defragged::Gone;
         }
         if skb.pull(offset + FRAG_HLEN).is_none() {

@@ -141,7 +141,7 @@ impl Stack {
         flow: &FlowKey<u128>,
         packet: Option<&[u8]>,
     ) -> Result<Route, NoRoute6> {
-        let (saddr, daddr) = (Ipv6Addr::from_bits(flow.src), Ipv6Addr::from_bits(flow.dst));
+        let daddr = Ipv6Addr::from_bits(flow.dst);
         let (dev, forwarding) = (flow.iif, self.forwards_v6(flow.iif));
         if daddr.is_multicast() {
             let member = self.is_member_v6(dev, daddr) || (forwarding && daddr == ALL_ROUTERS);
@@ -152,23 +152,29 @@ impl Stack {
                 Err(DropReason::NotSpecified.into())
             };
         }
-        let found = self.fib.v6.lookup(flow);
+        // rt6_need_strict(): a link-local address belongs to its own link only (RFC 4007).
+        let strict = FlowKey { oif: dev, ..*flow };
+        let link_local = daddr.is_unicast_link_local() && dev != IfIndex::LO;
+        let found = match link_local {
+            true => self.fib.v6.lookup(&strict),
+            false => self.fib.v6.lookup(flow),
+        };
         if let Ok(found) = found
             && matches!(found.kind, RouteType::Local | RouteType::Anycast)
         {
-            // A link-local address belongs to its own link only (RFC 4007).
-            let elsewhere =
-                daddr.is_unicast_link_local() && dev != IfIndex::LO && !self.has_addr(dev, daddr);
-            return match elsewhere {
-                true => Err(DropReason::IpInAddrErrors.into()),
-                false => Ok(Route::of(&self.fib.v6, &found)),
-            };
+            return Ok(Route::of(&self.fib.v6, &found));
         }
         if !forwarding {
             return Err(DropReason::IpInAddrErrors.into());
         }
         let mut found = found.map_err(|error| {
             let (reason, unreach_code) = match error {
+                // ip6_pkt_drop(): it is no address.
+                LookupError::NetUnreachable | LookupError::HostUnreachable
+                    if daddr.is_unspecified() =>
+                {
+                    (DropReason::IpInAddrErrors, Some(icmpv6::NOROUTE))
+                }
                 LookupError::Prohibited => (DropReason::NotSpecified, Some(icmpv6::ADM_PROHIBITED)),
                 LookupError::Invalid => (DropReason::NotSpecified, None),
                 LookupError::NetUnreachable | LookupError::HostUnreachable => {
@@ -181,16 +187,6 @@ impl Stack {
                 error: Some(error),
             }
         })?;
-        // RFC 4291 2.5.6: link-local packets are not forwarded.
-        if daddr.is_unicast_link_local() || saddr.is_unspecified() || saddr.is_loopback() {
-            return Err(DropReason::IpInAddrErrors.into());
-        }
-        if saddr.is_unicast_link_local() {
-            return Err(NoRoute6 {
-                unreach_code: Some(icmpv6::NOT_NEIGHBOUR),
-                ..DropReason::IpInAddrErrors.into()
-            });
-        }
         self.fib6_select_path(&mut found, flow, packet);
         Ok(Route::of(&self.fib.v6, &found))
     }

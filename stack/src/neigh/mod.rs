@@ -134,6 +134,12 @@ impl Stack {
         Some(device.mac)
     }
 
+    /// A neighbour's MAC address, if it is known.
+    pub(crate) fn neigh_mac(&mut self, dev: IfIndex, address: IpAddr) -> Option<[u8; 6]> {
+        let neigh = self.neighbours.get_mut(dev, address)?;
+        neigh.state.is_valid().then_some(neigh.mac)
+    }
+
     /// `neigh_event_send()` for a known neighbour: its MAC address if it may be used.
     fn neigh_resolve(&mut self, dev: IfIndex, address: IpAddr) -> Option<[u8; 6]> {
         let now = self.now;

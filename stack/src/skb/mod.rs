@@ -30,6 +30,7 @@ pub use meta::{CsumState, Gso, GsoType, IfIndex, PacketId, PktType, Vlan};
 
 use crate::Ps;
 use crate::fib::Route;
+use crate::ipv4::options::IpOptions;
 use crate::netfilter::conntrack::NfCt;
 use crate::page_pool::{Page, PagePool};
 use crate::reassembly::Pieces;
@@ -115,6 +116,8 @@ pub struct SkBuffFields {
     pub(crate) tc_skip_classify: bool,
     /// tc is sending it on, or it comes back from an ifb: netfilter's egress hook has seen it, or is not to (`nf_skip_egress`).
     pub(crate) nf_skip_egress: bool,
+    /// What its IPv4 options ask for, once routing looked at them (`IPCB(skb)->opt`).
+    pub(crate) opt: IpOptions,
 }
 
 impl SkBuffFields {
@@ -156,6 +159,7 @@ impl SkBuffFields {
         sk: None,
         tc_skip_classify: false,
         nf_skip_egress: false,
+        opt: IpOptions::NONE,
     };
 }
 
@@ -349,6 +353,7 @@ impl SkBuff {
         self.sk = from.sk;
         self.tc_skip_classify = from.tc_skip_classify;
         self.nf_skip_egress = from.nf_skip_egress;
+        self.opt = from.opt;
     }
 
     /// Marks the current start of data as the Ethernet header.

@@ -33,7 +33,7 @@ use crate::ipv4::{Flow, IPPROTO_TCP};
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
-use header::{MAX_TCP_HEADER, Segment};
+use header::{MAX_TCP_HEADER, Segment, TCP_HLEN};
 use std::net::{IpAddr, SocketAddr};
 
 /// The link of an IPv6 link-local address; none otherwise.
@@ -64,7 +64,12 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         }
         let Some(mut segment) = Segment::parse(skb.data()) else {
-            return self.kfree_skb(skb, DropReason::PktTooSmall);
+            // A header that says that it is none is too small; one that is cut off has no reason of its own.
+            let doff = skb.data().first_chunk::<TCP_HLEN>().map(|h| h[12] >> 4);
+            return match doff {
+                Some(0..5) => self.kfree_skb(skb, DropReason::PktTooSmall),
+                _ => self.kfree_skb(skb, DropReason::NotSpecified),
+            };
         };
         segment.len = skb.len() - segment.header_len;
         let pseudo = checksum::pseudo_header(flow.src, flow.dst, IPPROTO_TCP, skb.len() as u32);

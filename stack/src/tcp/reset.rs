@@ -1,6 +1,7 @@
 //! `tcp_v4_send_reset()`, `tcp_v6_send_reset()`: the answer to a segment that belongs to no connection (RFC 9293 3.5.2).
 
 use super::header::{HeaderBytes, Segment, TCP_HLEN, flag};
+use super::output::TcpSend;
 use super::seq::Seq;
 use crate::checksum;
 use crate::fib::RouteType;
@@ -42,7 +43,8 @@ impl Stack {
     /// Answers `segment` with a reset, unless it is one itself or was not sent to this host alone.
     pub(super) fn tcp_send_reset(&mut self, skb: &SkBuff, flow: Flow, segment: &Segment) {
         let local = matches!(skb.dst, Some(route) if route.kind == RouteType::Local);
-        if segment.has(flag::RST) || flow.to_many || (flow.dst.is_ipv4() && !local) {
+        let anycast = matches!(skb.dst, Some(route) if route.kind == RouteType::Anycast);
+        if anycast || segment.has(flag::RST) || flow.to_many || (flow.dst.is_ipv4() && !local) {
             return;
         }
         self.tcp_send_bare(skb, flow, segment, Bare::reset(segment), 0, &[]);
@@ -97,6 +99,16 @@ impl Stack {
         }
         self.trace(&answer, Stage::Send);
         // tcp_sk_init(): the socket that sends resets never lets them be fragmented.
-        self.tcp_ip_xmit(answer, send.with_tos(tos).whole(), 0);
+        match send.with_tos(tos).whole() {
+            // ip_send_unicast_reply() repeats the segment's options.
+            TcpSend::V4(send) => {
+                if let Some(options) = self.ip_options_echo(skb, send.saddr) {
+                    self.ip_send_skb_options(answer, send, 0, &options);
+                } else {
+                    self.kfree_skb(answer, crate::DropReason::NotSpecified);
+                }
+            }
+            send => self.tcp_ip_xmit(answer, send, 0),
+        }
     }
 }

@@ -76,7 +76,13 @@ fn extension_headers() {
     let cases: [(u8, [u8; 8], u8, u32, DropReason); 4] = [
         (200, [0; 8], 1, 6, DropReason::IpNoProto),
         (60, [200, 0, 1, 4, 0, 0, 0, 0], 1, 40, DropReason::IpNoProto),
-        (43, [17, 0, 0, 1, 0, 0, 0, 0], 0, 42, DropReason::IpInHdr),
+        (
+            43,
+            [17, 0, 0, 1, 0, 0, 0, 0],
+            0,
+            42,
+            DropReason::NotSpecified,
+        ),
         (
             60,
             [17, 0, 0x80, 4, 0, 0, 0, 0],

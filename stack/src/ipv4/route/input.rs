@@ -163,7 +163,7 @@ impl Stack {
         const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
         let dev = flow.iif;
         if daddr != ALL_HOSTS {
-            return Err(DropReason::IpInvalidDest.into());
+            return Err(DropReason::NotSpecified.into());
         }
         if saddr.is_multicast() || saddr.is_broadcast() {
             return Err(DropReason::IpInvalidSource.into());

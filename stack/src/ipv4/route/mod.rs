@@ -10,7 +10,7 @@ pub(crate) use output::{OutputFlow, Upper};
 
 use std::net::Ipv4Addr;
 
-/// `ipv4_is_zeronet()`: 0.0.0.0/8.
+/// `ipv4_is_zeronet()`: the address of nobody; the others of 0.0.0.0/8 are addresses like any (since Linux 5.3).
 fn is_zeronet(a: Ipv4Addr) -> bool {
-    a.octets()[0] == 0
+    a.is_unspecified()
 }

@@ -255,7 +255,7 @@ impl Stack {
             Some((src, _)) => src,
             None => address,
         };
-        let nobody = |a: Ipv4Addr| a.is_multicast() || a.is_broadcast() || a.octets()[0] == 0;
+        let nobody = |a: Ipv4Addr| a.is_multicast() || a.is_broadcast() || a.is_unspecified();
         match (address, other) {
             (IpAddr::V4(to), IpAddr::V4(from)) => {
                 let flow = FibKey {
@@ -303,7 +303,7 @@ impl Stack {
         const UNREACHABLE: u128 = 7;
         const PROHIBIT: u128 = 8;
         match address {
-            IpAddr::V4(a) if a.is_broadcast() || a.octets()[0] == 0 => return BROADCAST,
+            IpAddr::V4(a) if a.is_broadcast() || a.is_unspecified() => return BROADCAST,
             a if a.is_multicast() => return MULTICAST,
             _ => {}
         }
