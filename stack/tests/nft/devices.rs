@@ -36,6 +36,10 @@ ether daddr != 02:00:00:00:00:0a
 ether saddr . ether type { 02:00:00:00:00:0b . ip6 }
 vlan id 5
 vlan pcp 1
+vlan id 5 ip daddr 203.0.113.9
+@ll,0,48 0x02000000000a
+@ll,96,16 0x8100
+@ll,128,16 0x0800
 meta protocol ip
 meta protocol ip6
 ip ttl 64
@@ -123,15 +127,20 @@ fn frames() -> Vec<Vec<u8>> {
     vec![udp, tagged, arp, [&header(0x1234)[..], &[0; 46]].concat()]
 }
 
-/// What the router has to forward.
-fn forwarded() -> Vec<u8> {
-    let mut bytes = Vec::new();
-    PacketBuilder::ethernet2(PEER, MAC)
-        .ipv4([192, 0, 2, 10], [198, 51, 100, 30], 65)
-        .udp(5, 9)
-        .write(&mut bytes, b"hi")
-        .unwrap();
-    bytes
+/// What the host receives: a datagram that it forwards, and one with the tag of a VLAN that it is not in.
+fn received() -> [Vec<u8>; 2] {
+    let datagram = |src: [u8; 4], dst: [u8; 4]| {
+        let mut bytes = Vec::new();
+        PacketBuilder::ethernet2(PEER, MAC)
+            .ipv4(src, dst, 65)
+            .udp(5, 9)
+            .write(&mut bytes, b"hi")
+            .unwrap();
+        bytes
+    };
+    let inner = datagram([203, 0, 113, 9], [203, 0, 113, 1]);
+    let tagged = [&inner[..12], &[0x81, 0, 0, 5], &inner[12..]].concat();
+    [datagram([192, 0, 2, 10], [198, 51, 100, 30]), tagged]
 }
 
 /// To whom datagrams are sent; nobody knows the address of the last one.
@@ -192,7 +201,9 @@ fn kernels(rules: &str) -> Option<String> {
     for frame in frames() {
         let _ = writeln!(lines, "eth_c {}", hex(&frame));
     }
-    let _ = writeln!(lines, "to_c {}", hex(&forwarded()));
+    for frame in received() {
+        let _ = writeln!(lines, "to_c {}", hex(&frame));
+    }
     ns.run(&["python3", "-c", SEND], &lines).unwrap();
     Some(ns.run(&["nft", "list", "ruleset"], "").unwrap())
 }
@@ -224,9 +235,9 @@ fn ours(rules: &str) -> String {
         let to = SockAddrLl::to(*dev, 0, PEER);
         stack.packet_send_to(socket, Some(&to), &frame, 0).unwrap();
     }
-    wire.borrow_mut()
-        .rx
-        .push_back((forwarded(), CsumState::None));
+    for frame in received() {
+        wire.borrow_mut().rx.push_back((frame, CsumState::None));
+    }
     stack.napi_schedule(*dev);
     while stack.net_rx_action(0) {}
     stack.nft("list ruleset").unwrap()
