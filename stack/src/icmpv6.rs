@@ -294,12 +294,12 @@ fn scope(peer: Ipv6Addr, skb: &SkBuff) -> IfIndex {
     }
 }
 
-/// `is_ineligible()`: the packet is an ICMPv6 error or redirect itself, or cannot be told from one.
+/// `is_ineligible()`: the packet is an ICMPv6 error itself, or cannot be told from one. A redirect is none to Linux, unlike RFC 4443 2.4 (e.2).
 fn is_error(packet: &[u8]) -> bool {
     match find_upper(packet) {
         Some(upper) if upper.protocol == IPPROTO_ICMPV6 && !upper.later_fragment => {
             let kind = packet.get(upper.offset);
-            kind.is_none_or(|&kind| kind < ECHO_REQUEST || kind == REDIRECT)
+            kind.is_none_or(|&kind| kind & INFOMSG_MASK == 0)
         }
         // A chain that is cut off is no ICMPv6 message, as far as anybody can see, nor is a fragment other than the first.
         _ => false,

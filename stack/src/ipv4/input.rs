@@ -216,6 +216,7 @@ fn ip_rcv_core(skb: &mut SkBuff) -> Result<(), DropReason> {
     if skb.pkt_type == PktType::OtherHost {
         return Err(DropReason::OtherHost);
     }
+    skb.opt = IpOptions::NONE;
     // With options and a transport header that netfilter may look at.
     skb.pskb_may_pull(skb.len().min(MAX_LINEAR_HEADERS));
     let header = Ipv4Header::new(skb.data()).ok_or(DropReason::IpInHdr)?;

@@ -26,7 +26,7 @@ impl Stack {
         let Some(saddr) = Ipv6Header::new(skb.data()).map(|h| h.saddr()) else {
             return self.kfree_skb(skb, DropReason::IpInHdr);
         };
-        if route.oif == skb.iif {
+        if route.oif == skb.dev {
             self.ip6_redirect_sender(&skb, &route);
         } else if saddr.is_unspecified() || saddr.is_loopback() {
             return self.kfree_skb(skb, DropReason::IpInAddrErrors);

@@ -91,6 +91,11 @@ impl Stack {
         };
         let Some((mut answer, send)) = self.tcp_alloc((own, peer), skb.dev, bytes.len(), tos, mark)
         else {
+            // tcp_v6_send_response() has made it by then.
+            if flow.src.is_ipv6() {
+                let answer = self.adopt(SkBuff::alloc_heap(0, bytes.len()), skb.dev);
+                self.kfree_skb(answer, crate::DropReason::NotSpecified);
+            }
             return;
         };
         answer.parent = skb.id;
