@@ -81,8 +81,11 @@ module tx_path
   assign busy_o = path_busy || any_q != any || dma_busy != '0;
 
   // ---- queues -----------------------------------------------------------------------------------------
-  // Beats in flight that suffice for 10 Gb/s at 700 ns of latency, in frames of 64 bytes as well: all of
-  // them for one queue, a part for each of several. What a queue holds that gets no answers is its own.
+  // Beats in flight that suffice for 10 Gb/s at 700 ns of latency: all of them for one queue, a part for
+  // each of several. Of n queues each needs 700 ns / (n * a frame's time on the wire) frames in flight,
+  // rounded up, as a part of a frame is not asked for: the most that takes for frames of any length is
+  // the number here (for 8 queues two frames of 89 bytes, which are 7 beats with their headers).
+  // What a queue holds that gets no answers is its own.
   logic [QueuePairs-1:0] reading;
   logic [7:0]            share;
   if (QueuePairs == 1) begin : gen_all
@@ -99,9 +102,10 @@ module tx_path
         4'd0, 4'd1: share = 8'd128;
         4'd2:       share = 8'd48;
         4'd3:       share = 8'd32;
-        4'd4:       share = 8'd24;
-        4'd5, 4'd6: share = 8'd16;
-        default:    share = 8'd10;
+        4'd4:       share = 8'd26;
+        4'd5:       share = 8'd22;
+        4'd6:       share = 8'd18;
+        default:    share = 8'd14;
       endcase
     end
   end
