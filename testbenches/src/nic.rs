@@ -91,8 +91,15 @@ pub const NIC_SKIP: Testbench = Testbench {
 /// Line rate, printed.
 pub const NIC_RATE: Testbench = Testbench {
     name: "nic_rate",
-    about: "frames per second in simulated time for 64 to 9018 bytes, each direction and both",
+    about: "frames per second in simulated time for 64 to 9018 bytes, each direction and both, one queue and eight",
     run: rate::run,
+};
+
+/// Who is to blame when it is not line rate.
+pub const NIC_SLOW_HOST: Testbench = Testbench {
+    name: "nic_slow_host",
+    about: "hosts that are too slow in a known place: nic_rate names the block that waits for it",
+    run: rate::run_blame,
 };
 
 /// Super-frames, and how fast their segments leave.

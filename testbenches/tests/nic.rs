@@ -149,4 +149,11 @@ fn tso() {
 fn rate() {
     let report = run(&nic::NIC_RATE, 1);
     assert_eq!(report.count("rows of super-frames"), 4);
+    assert!(report.count("frames spread over receive queues") > 10_000);
+}
+
+#[test]
+fn slow_host() {
+    let report = run(&nic::NIC_SLOW_HOST, 1);
+    assert_eq!(report.count("blamed"), 7);
 }

@@ -6,7 +6,7 @@
 //! the model first, which says what must come of it ([`shadow`]); the card's counters must grow as the
 //! model's, and each frame that does not come must be in one of the counters of drops ([`score`]).
 
-mod ctrl;
+pub(super) mod ctrl;
 mod end;
 mod feed;
 mod plan;
