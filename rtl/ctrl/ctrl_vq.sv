@@ -7,8 +7,9 @@
 // the write of the answer has been acknowledged.
 // Reads are single full-width beats, one at a time, room for which is here; the write is one byte.
 // Commands are rare: about a microsecond and the host's read latency per beat, one cycle per byte.
-// enable_i = 0: what is outstanding is waited for, the chain forgotten. An error response pulses
-// error_o, and the chain is not returned.
+// enable_i = 0: what is outstanding is waited for, a command that began to be carried out is carried out
+// (400 cycles at the most), the chain is forgotten; then idle_o. An error response pulses error_o, and the
+// chain is not returned.
 // The block sleeps behind a clock gate until a descriptor, a response or clear_i comes.
 module ctrl_vq
   import nic_pkg::*;
@@ -19,7 +20,7 @@ module ctrl_vq
   input  logic                     clk_i,
   input  logic                     rst_ni,
   input  logic                     enable_i,       // queue enabled and device running
-  input  logic                     clear_i,        // device reset, see ctrl_cmd
+  input  logic                     clear_i,        // device reset, while idle, see ctrl_cmd
 
   input  logic [63:0]              features_i,     // negotiated
   input  logic [47:0]              mac_i,          // permanent address, bits 7:0 = first octet
@@ -55,7 +56,7 @@ module ctrl_vq
   output logic                     stat_ok_o,      // pulses
   output logic                     stat_err_o,
   output logic                     error_o,
-  output logic                     idle_o,         // nothing outstanding on AXI
+  output logic                     idle_o,         // no command under way, nothing outstanding on AXI
   output logic                     busy_o
 );
 
@@ -117,7 +118,7 @@ module ctrl_vq
   assign stat_ok_o  = cmd_done && cmd_ok;
   assign stat_err_o = cmd_done && !cmd_ok;
   assign error_o    = enable_i && ((r_valid_i && r_error_i) || (write_done_i && write_error_i));
-  assign idle_o     = !(state_q inside {REQUEST, DATA, ANSWER, RESPONSE});
+  assign idle_o     = state_q == DESC;
   assign busy_o     = state_q != DESC || cmd_busy || (desc_valid_i && enable_i) ||
                       (!enable_i && begun_q);
 

@@ -21,6 +21,9 @@ const MEMORY: usize = 1 << 16;
 /// Cycles in which a command must be answered: 8192 bytes in beats of 16 with the longest latency.
 const DEADLINE: u64 = 200_000;
 
+/// Cycles of `idle_o` behind which a disabled queue may be reset or enabled again, as in `common_cfg`.
+const QUIET: u64 = 4;
+
 #[derive(Debug, Clone, Copy)]
 struct Desc {
     write: bool,
@@ -189,11 +192,15 @@ impl Bench {
             self.report.add(command.name, 1);
         }
         let chain = self.chain(command);
-        // How it may end otherwise.
+        // How it may end otherwise: disabled so long after its first cycle, or after its last beat was read, when it is carried out.
         let disable_at = self
             .rng
             .random_bool(0.05)
             .then(|| self.rng.random_range(1..300));
+        let disable_behind = self
+            .rng
+            .random_bool(0.1)
+            .then(|| self.rng.random_range(1..400));
         let refuse = self.rng.random_bool(0.05);
         let (mut desc_rate, latency) = (
             self.rng.random_range(0.05..1.0),
@@ -211,15 +218,19 @@ impl Bench {
         let mut answered = None;
         let mut stats = [0u64; 2];
         let begin = self.dut.cycle();
+        let mut last_beat = begin;
         let mut enable = true;
         let mut failed = false;
+        let mut idle = 0;
         loop {
             let now = self.dut.cycle();
             let age = now - begin;
             if age > DEADLINE {
                 return Err(self.mismatch(&chain, "no end"));
             }
+            let read = descs.is_empty() && reads.is_empty();
             enable &= disable_at.is_none_or(|at| age < at) && !failed;
+            enable &= !read || disable_behind.is_none_or(|at| now - last_beat < at);
             let mut i = self.inputs(enable);
             let offer = self
                 .rng
@@ -243,6 +254,7 @@ impl Bench {
                 && due <= now
             {
                 reads.pop_front();
+                last_beat = now;
                 i[port::R_VALID_I] = 1;
                 i[port::R_ERROR_I] = u64::from(refuse && self.rng.random_bool(0.3));
                 failed |= i[port::R_ERROR_I] == 1;
@@ -299,9 +311,17 @@ impl Bench {
                     break;
                 }
             }
-            if !enable && !outstanding && o[port::BUSY_O] == 0 {
+            idle = if !enable && o[port::IDLE_O] == 1 {
+                idle + 1
+            } else {
+                0
+            };
+            if idle == QUIET {
                 // Cut off: whether it was carried out shows in the counters.
                 self.report.add("cut off", 1);
+                if self.rng.random() {
+                    return self.reset();
+                }
                 if stats == [0, 0] || !chain.command.ok {
                     self.config = before;
                 }
