@@ -4,6 +4,7 @@
 // as function and vector are not masked and the function may master the bus. Masked before the write
 // channel took it, it is withdrawn and pending again, so that a driver that masks and reads back gets
 // no message any more. A vector that is raised again before its message is offered is one message.
+// Vectors take turns: one that may be sent waits for each other vector once at the most.
 // With MSI-X disabled nothing becomes pending. clear_i (device reset) forgets what is pending and
 // withdraws what the write channel does not take in that cycle.
 // The table survives a virtio reset: it belongs to PCI. After rst_ni all vectors are masked.
@@ -54,15 +55,21 @@ module msix
 
   wire [NumVectors-1:0] allowed = enable_i && master_i && !mask_i ? ~masked_q : '0;
   wire [NumVectors-1:0] ready   = pending_q & allowed;
-  logic [VectorW-1:0]   pick;
-  always_comb begin
-    pick = '0;
-    if (ready != '0) begin
-      for (int v = int'(NumVectors) - 1; v >= 0; v--) if (ready[v]) pick = VectorW'(v);
-    end
-  end
   wire withdraw = sending_q && !write_ready_i && !allowed[vector_q];
   wire send = ready != '0 && !sending_q && unanswered_q != '1;
+
+  logic [NumVectors-1:0] turn;  // one-hot
+  logic [VectorW-1:0]    pick;  // its number
+  rr_arbiter #(
+    .Clients(NumVectors)
+  ) u_turn (
+    .clk_i,
+    .rst_ni,
+    .valid_i(ready),
+    .take_i (send),
+    .grant_o(turn),
+    .index_o(pick)
+  );
 
   wire in_table = req_i.addr[15:12] == BAR_MSIX_TABLE[15:12];
   wire in_pba   = req_i.addr[15:12] == BAR_MSIX_PBA[15:12];
@@ -99,7 +106,7 @@ module msix
       masked_q     <= '1;
       for (int unsigned v = 0; v < NumVectors; v++) table_q[v] <= '0;
     end else begin
-      if (send) pending_q[pick] <= 1'b0;
+      if (send) pending_q <= pending_q & ~turn;
       if (irq_i != '0) begin
         for (int unsigned v = 0; v < NumVectors; v++) if (irq_i[v]) pending_q[v] <= 1'b1;
       end

@@ -1,8 +1,8 @@
 //! Testbench of `msix`: a driver that masks whenever it likes, and messages that take their time.
 //!
 //! The reference knows of no registers between an event and its message, only what a driver may rely
-//! on: an event leads to a message behind it, no message has no event, and what is masked is silent
-//! and shows in the PBA.
+//! on: an event leads to a message behind it, no message has no event, what is masked is silent
+//! and shows in the PBA, and no vector is passed over twice for the same other one.
 
 mod driver;
 
@@ -64,6 +64,8 @@ struct Vector {
     silent: u64,
     /// Cycles since it may send, likewise.
     willing: u64,
+    /// Other vectors whose message was offered while it was due and might be sent, one bit each.
+    passed_by: u64,
 }
 
 /// A message on the port.
@@ -252,6 +254,9 @@ impl Bench {
             let open = self.levels.open() && !self.table.masked(number);
             vector.silent = if open { 0 } else { vector.silent + 1 };
             vector.willing = if open { vector.willing + 1 } else { 0 };
+            if !open {
+                vector.passed_by = 0;
+            }
         }
         self.dut.step(&i, &mut o)?;
 
@@ -286,6 +291,7 @@ impl Bench {
             // Nothing is due any more, and what the channel did not take is gone.
             for vector in &mut self.state {
                 (vector.events, vector.fresh, vector.offered) = (0, 0, 0);
+                vector.passed_by = 0;
             }
             self.offer = None;
             self.report.add("device resets", clear.into());
@@ -375,8 +381,27 @@ impl Bench {
                     format!("a message of {vector} in spite of {state:?}")
                 })?;
                 state.offered = told;
+                state.passed_by = 0;
                 self.offer = Some(Offer { vector, message });
+                self.check_turn(vector)?;
             }
+        }
+        Ok(())
+    }
+
+    /// `served` was offered: the others that wait have not waited for it before.
+    fn check_turn(&mut self, served: usize) -> Result<(), Error> {
+        for (number, vector) in self.state.iter_mut().enumerate() {
+            // What came or was shown in the cycle before may have been too late to be chosen.
+            if number == served || vector.events == vector.fresh || vector.willing <= 1 {
+                continue;
+            }
+            let twice = vector.passed_by >> served & 1 == 1;
+            self.dut.check(!twice, || {
+                format!("{number} waits for {served} a second time: {vector:?}")
+            })?;
+            vector.passed_by |= 1 << served;
+            self.report.add("messages that others waited for", 1);
         }
         Ok(())
     }

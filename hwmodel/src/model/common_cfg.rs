@@ -178,11 +178,11 @@ impl CommonCfg {
                 u16::from_le_bytes([self.status, self.generation]),
                 self.queue_select,
             ),
-            _ => self
-                .queues
-                .get(usize::from(self.queue_select))
-                // 4.1.4.3.1: a queue that does not exist has size 0.
-                .map_or(0, |q| match offset {
+            _ => match self.queues.get(usize::from(self.queue_select)) {
+                // 4.1.4.3.1: a queue that does not exist has size 0; no vector is mapped to it.
+                None if offset == 0x18 => two(0, NO_VECTOR),
+                None => 0,
+                Some(q) => match offset {
                     0x18 => two(q.ring.size, q.vector),
                     // queue_notify_off: doorbells are in the order of the queues.
                     0x1c => two(q.enable.into(), self.queue_select),
@@ -195,7 +195,8 @@ impl CommonCfg {
                     // queue_notify_data is for NOTF_CONFIG_DATA: the number that a doorbell carries.
                     0x38 => two(self.queue_select, q.reset.into()),
                     _ => 0,
-                }),
+                },
+            },
         }
     }
 

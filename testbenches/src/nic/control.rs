@@ -172,13 +172,19 @@ pub fn registers(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report) -> 
             )?;
         }
     }
-    // 4.1.4.3.2: queues that do not exist have size 0, and take nothing.
+    // 4.1.4.3.2: queues that do not exist have size 0 and no vector, and take nothing.
     for queue in [3, 4, 0x100, 0xffff] {
         host.write(common::QUEUE_SELECT, 2, queue)?;
         for field in [common::QUEUE_SIZE, common::QUEUE_ENABLE] {
             host.write(field, 2, 1)?;
             equal("a queue that does not exist", host.read(field, 2)?, 0)?;
         }
+        host.write(common::QUEUE_MSIX_VECTOR, 2, 0)?;
+        equal(
+            "its vector",
+            host.read(common::QUEUE_MSIX_VECTOR, 2)?,
+            0xffff,
+        )?;
     }
     for queue in [2, 7, 0x3ff] {
         let at = host.map.notify + queue * host.map.notify_multiplier;
