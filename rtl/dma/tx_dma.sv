@@ -9,9 +9,9 @@
 // share_i: beats that may be in flight; a single burst always may. It is looked at when a descriptor or
 // a burst has been taken. What is asked for beyond what memory's latency needs only stands in a row before
 // it, and there holds up the descriptors of other queues.
-// A descriptor longer than MAX_DESC_BYTES cannot be part of a legal frame, and it would keep the
-// device busy for long: nothing more is read of its chain, which is returned, pulses stat_bad_o and
-// gives no packet, or one that ends with an abort.
+// A chain of more than MAX_CHAIN_BYTES is no legal frame, and it would keep the other queues waiting for
+// long: nothing is read from the descriptor on with which it grows too long. It is returned, pulses
+// stat_bad_o and gives no packet, or one that ends with an abort.
 // A packet is offered when all of it has arrived, so that whoever takes it does not wait for memory; one
 // that is larger or in more pieces than fits when half of the buffer is full, or 32 bursts are asked for.
 // enable_i = 0: no new reads, and what arrives is discarded; a packet that was begun ends with an
@@ -67,13 +67,13 @@ module tx_dma
   localparam int unsigned BurstW = BeatW + $clog2(BURST_BEATS);
   localparam int unsigned CountW = $clog2(ReadBeats) + 1;
   localparam int unsigned SeqW   = CountW + 1;                // of beats in a row
-  localparam int unsigned MAX_DESC_BYTES = 131071;            // 17 bits
+  localparam int unsigned MAX_CHAIN_BYTES = 131071;           // 17 bits
 
   typedef struct packed {
     logic [BeatW-1:0]  first;  // byte lane of the first byte
     logic [BurstW:0]   bytes;  // in this burst, 0: only the end of a chain
     logic              last;   // the chain ends here
-    logic              bad;    // with last: it had a descriptor that is too long
+    logic              bad;    // with last: it is too long
     logic [15:0]       id;
     logic [15:0]       ndesc;
   } burst_t;
@@ -97,7 +97,8 @@ module tx_dma
   logic        next_q;
   logic [15:0] id_q;
   logic [15:0] ndesc_q;       // descriptors of the chain so far
-  logic        bad_q;         // one of them was too long
+  logic [16:0] before_q;      // bytes of the chain's descriptors so far
+  logic        bad_q;         // it has grown too long
   logic [3:0]  beats_q;       // of the request, minus 1
   logic [CountW-1:0] reserved_q;  // beats asked for and not yet unpacked
 
@@ -113,7 +114,8 @@ module tx_dma
   wire            room        = reserved_q <= CountW'(ReadBeats - BURST_BEATS) &&
                                 (awaited_q == '0 || in_flight <= CountW'(share_q));
   wire            desc_fire   = desc_valid_i && desc_ready_o;
-  wire            too_long    = desc_i.len > 32'(MAX_DESC_BYTES);
+  wire [32:0]     chain_bytes = 33'(desc_i.len) + 33'(before_q);
+  wire            too_long    = chain_bytes > 33'(MAX_CHAIN_BYTES);
   wire            skip        = bad_q || too_long || desc_i.len == '0;
 
   burst_t burst, ctx;
@@ -302,6 +304,7 @@ module tx_dma
       asked_q    <= '0;
       arrived_q  <= '0;
       ndesc_q    <= '0;
+      before_q   <= '0;
       bad_q      <= 1'b0;
       reserved_q <= '0;
       awaited_q  <= '0;
@@ -319,6 +322,7 @@ module tx_dma
             addr_q  <= desc_i.addr;
             left_q  <= skip ? '0 : desc_i.len[16:0];
             bad_q   <= bad_q || too_long;
+            if (!too_long) before_q <= desc_i.next ? chain_bytes[16:0] : '0;
             next_q  <= desc_i.next;
             id_q    <= desc_i.id;
             ndesc_q <= ndesc_q + 16'(!desc_i.inner);
@@ -336,8 +340,9 @@ module tx_dma
             left_q    <= left_q - 17'(bytes);
             if (left_q == '0) begin
               state_q <= DESC;
-              ndesc_q <= '0;
-              bad_q   <= 1'b0;
+              ndesc_q  <= '0;
+              before_q <= '0;
+              bad_q    <= 1'b0;
             end else begin
               state_q <= REQUEST;
             end
@@ -364,6 +369,7 @@ module tx_dma
         asked_q    <= '0;
         arrived_q  <= '0;
         ndesc_q    <= '0;
+        before_q   <= '0;
         bad_q      <= 1'b0;
       end else begin
         if (ctx_push) asked_q <= asked;

@@ -20,7 +20,7 @@ pub const TX_DMA: Testbench = Testbench {
 /// The ports but `r_data_i`, which is last, are at the same places for all widths.
 const _: () = assert!(port::R_DATA_I == tx_dma_64::R_DATA_I);
 
-/// A longer descriptor is none of a frame's.
+/// A longer chain is no frame.
 const MOST: u32 = 131_071;
 /// Beats of a burst at the most; a burst ends where this many, aligned, do (AMBA AXI A3.4.1).
 const BURST: u64 = 16;
@@ -160,7 +160,10 @@ impl Bench {
     fn chain(&mut self) {
         let rng = &mut self.rng;
         let count = *[1, 1, 2, 3, 7].choose(rng).unwrap_or(&1);
-        let longest = *[20, 200, 3000].choose(rng).unwrap_or(&200);
+        let mut longest = *[20, 200, 3000].choose(rng).unwrap_or(&200);
+        if rng.random_bool(0.003) {
+            longest = MOST;
+        }
         let inner = rng.random_bool(0.2);
         let mut chain = Chain {
             bytes: vec![],
@@ -168,6 +171,7 @@ impl Bench {
             id: rng.random(),
             ndesc: 0,
         };
+        let mut length = 0u32;
         for index in 0..count {
             let desc = Desc {
                 addr: rng.random::<u64>() >> 8,
@@ -180,7 +184,8 @@ impl Bench {
                 next: index + 1 < count,
                 inner: inner && index > 0,
             };
-            chain.bad |= desc.len > MOST;
+            length = length.saturating_add(desc.len);
+            chain.bad |= length > MOST;
             chain.ndesc += u16::from(!desc.inner);
             if !chain.bad {
                 let bytes = (0..u64::from(desc.len)).map(|at| byte(desc.addr + at));

@@ -71,7 +71,7 @@ pub fn run(host: &mut Host, report: &mut Report) -> Result<(), Fail> {
 }
 
 /// Transmit chains that are no frame, by the lengths of their descriptors: too long for any.
-const NO_FRAMES: [&[u32]; 7] = [
+const NO_FRAMES: [&[u32]; 8] = [
     &[200_000],
     &[112, 131_072],
     &[131_072, 112, 60],
@@ -79,6 +79,7 @@ const NO_FRAMES: [&[u32]; 7] = [
     &[500, 500, 9000, 200_000],
     &[131_071],
     &[60_000, 60_000, 60_000],
+    &[131_071; 100],
 ];
 
 /// Of those that are super-frames some segments may leave; each is returned and counted once, and the queue
