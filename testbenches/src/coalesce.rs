@@ -341,13 +341,20 @@ impl Bench {
         {
             return Err(self.mismatch(format!("changed to {o:x?} without busy_o")));
         }
-        self.before = Some((i, o));
+        let before = self.before.replace((i, o));
 
+        self.report.add("timeouts", due.into());
         if due || o[port::CLEAR_O] == 1 {
             self.due = None;
         }
         if o[port::SET_O] == 1 {
-            self.due = Some(o[port::DEADLINE_O]);
+            // The group began in the cycle before.
+            let deadline = before.map(|(inputs, _)| inputs[port::CYCLE_I] + PATIENCE);
+            if deadline != Some(o[port::DEADLINE_O]) {
+                let text = format!("deadline {} for {deadline:?}", o[port::DEADLINE_O]);
+                return Err(self.mismatch(text));
+            }
+            self.due = deadline;
         }
         self.coalesced += o[port::COALESCED_O];
         self.lro += o[port::LRO_O];

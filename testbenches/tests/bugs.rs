@@ -130,10 +130,23 @@ const PAUSE: [Case; 11] = [
 ];
 
 /// What a block tells the others.
-const TOLD: [Case; 23] = [
+const TOLD: [Case; 26] = [
     ("tx_dma", tx_dma::NAME, tx_dma::STAT_BAD_O, Stuck(0)),
     ("tx_dma", tx_dma::NAME, tx_dma::M_AXIS_TUSER_O, Stuck(0)),
     ("tx_dma", tx_dma::NAME, tx_dma::IDLE_O, Stuck(1)),
+    ("ctrl_vq", ctrl_vq::NAME, ctrl_vq::IDLE_O, Stuck(1)),
+    (
+        "rx_coalesce",
+        rx_coalesce::NAME,
+        rx_coalesce::SET_O,
+        Stuck(0),
+    ),
+    (
+        "rx_coalesce",
+        rx_coalesce::NAME,
+        rx_coalesce::DEADLINE_O,
+        Inverted(4),
+    ),
     (
         "rr_arbiter",
         rr_arbiter::NAME,

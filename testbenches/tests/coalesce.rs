@@ -23,6 +23,7 @@ fn rx_coalesce() {
         "other traffic",
         "not stored",
         "of 64 KiB",
+        "timeouts",
     ] {
         assert!(report.count(case) > 3, "few {case}: {report}");
     }
