@@ -2,7 +2,7 @@
 //! queue only.
 
 use crate::driver::{Bench, MEMORY, NEEDS_RESET, US};
-use hwmodel::{Device, Nic, NicConfig, model::feature};
+use hwmodel::{Device, Nic, NicConfig, Stop, model::feature};
 
 const PAIRS: u16 = 4;
 const FEATURES: u64 = feature::MQ | feature::CTRL_VQ | feature::RING_RESET;
@@ -231,4 +231,50 @@ fn a_device_reset_waits_for_lost_completions_within_a_bound() {
     send(&mut bench, &[1], 0..10);
     bench.run(30 * US);
     assert_eq!(of(&arrivals(&mut bench), 1), (0..10).collect::<Vec<_>>());
+}
+
+/// A long command is under way when the card, or its control queue, is reset: at any moment of it.
+// shows (RTL): 2.4.1-1, 2.6.1.1.1-1
+#[test]
+fn a_command_does_not_outlive_a_reset() {
+    const FEATURES: u64 = feature::CTRL_VQ | feature::CTRL_RX | feature::RING_RESET;
+    const CTRL: u16 = 2;
+    /// Between one moment and the next; the whole command takes about 20 µs.
+    const STEP: u64 = US / 5;
+    let config = NicConfig {
+        queue_pairs: 1,
+        memory: MEMORY,
+        ..NicConfig::default()
+    };
+    let mut bench = Bench::with(Nic::new(config).unwrap(), 1);
+    // VIRTIO_NET_CTRL_MAC_TABLE_SET, 32 unicast addresses and 32 of groups (5.1.6.5.2).
+    let entries = |first: u8| (0..32).flat_map(move |n| [first, 0, 0, 0, 1, n]);
+    let unicast = [1, 0, 32, 0, 0, 0].into_iter().chain(entries(2));
+    let table: Vec<u8> = unicast.chain([32, 0, 0, 0]).chain(entries(1)).collect();
+    let mut late = 0;
+    for moment in 0..150 {
+        for device in [true, false] {
+            bench.bring_up(FEATURES, 64);
+            let (at, ack) = (bench.alloc(table.len()), bench.alloc(1));
+            bench.poke(at, &table);
+            bench.poke(ack, &[0xee]);
+            bench.post(CTRL, &[(at, table.len() as u32, false), (ack, 1, true)]);
+            bench.kick(CTRL);
+            let until = bench.nic.now() + moment * STEP;
+            while bench.nic.run_until(until).unwrap() != Stop::Time {
+                bench.messages();
+            }
+            if device {
+                bench.bring_up(FEATURES, 64);
+            } else {
+                bench.reset_queue(CTRL);
+                bench.enable(CTRL, 64);
+            }
+            let answer = bench.peek(ack, 1);
+            late += u64::from(answer == [0xee]);
+            assert_eq!(bench.command(&[0, 0, 1]), 0, "moment {moment}, {device}");
+            assert_eq!(bench.peek(ack, 1), answer, "moment {moment}, {device}");
+        }
+    }
+    assert!((50..250).contains(&late), "{late} commands were cut off");
 }

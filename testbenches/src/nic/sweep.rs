@@ -130,13 +130,14 @@ pub fn one(
     report.add("resets", 1);
     report.add("resets while busy", busy.into());
     if !matches!(kind, Kind::Queue(_)) {
+        let reset = bus(host);
         let cycles = quiet(host)?;
         let slowest = report.count("cycles of the slowest to be quiet");
         report.add(
             "cycles of the slowest to be quiet",
             cycles.saturating_sub(slowest),
         );
-        silence(host)?;
+        silence(host, reset)?;
         report.add("resets with bus traffic before", (before != [0; 4]).into());
     }
     let cut = host.nic.counters().wire_cut;
@@ -163,9 +164,8 @@ fn quiet(host: &mut Host) -> Result<u64, Fail> {
     Ok((host.nic.now() - begin) / CYCLE_PS)
 }
 
-/// Nothing comes of what was, nor of frames that come now.
-fn silence(host: &mut Host) -> Check {
-    let before = bus(host);
+/// Nothing has come since the reset was over, of what was, nor does it of frames that come now.
+fn silence(host: &mut Host, before: [u64; 4]) -> Check {
     host.nic
         .wire_send(WireFrame::new(host.nic.now(), vec![0x33; 300]));
     pass(host, SILENCE)?;
