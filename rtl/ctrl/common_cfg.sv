@@ -36,6 +36,7 @@ module common_cfg
   input  logic [3:0]           queue_pairs_i,     // pairs that exist, static
   input  logic [5:0]           vectors_i,         // MSI-X vectors that exist, static
   input  logic                 config_change_i,   // device configuration changed, pulse
+  input  logic                 config_notify_i,   // of such a change the driver has to be told
 
   output vq_cfg_t              queue_o [NumQueues],
   output logic [15:0]          queue_vector_o [NumQueues],
@@ -194,7 +195,7 @@ module common_cfg
   wire new_error = queue_error_i != '0 || device_error_i || bad_size || failed != '0 ||
                    (lost_i[NumQueues] && !lost_messages_q);
   assign config_irq_o = driver_ok && ((new_error && !status_q[STATUS_DEVICE_NEEDS_RESET]) ||
-                                      config_change_i);
+                                      (config_change_i && config_notify_i));
 
   // The configuration seldom changes, and much hangs on it.
   logic clk;

@@ -79,7 +79,7 @@ module ctrl
   wire [5:0] vectors = 6'({queue_pairs_i, 1'b0}) + 6'd2;   // that exist
 
   logic        clk, clk_stats, axil_busy, common_busy, device_busy, msix_busy, msix_idle;
-  logic        config_irq, config_change, reset_done;
+  logic        config_irq, config_change, config_notify, reset_done;
   reg_req_t    req;
   logic [31:0] rdata_common, rdata_device, rdata_msix, rdata_stats;
   /* verilator lint_off UNUSEDSIGNAL */
@@ -172,6 +172,7 @@ module ctrl
     .queue_pairs_i,
     .vectors_i        (vectors),
     .config_change_i  (config_change),
+    .config_notify_i  (config_notify),
     .queue_o,
     .queue_vector_o   (queue_vector),
     .config_vector_o  (config_vector),
@@ -203,6 +204,7 @@ module ctrl
     .queue_irq_i (queue_irq_i != '0 && !msix_enable_q),
     .config_irq_i(config_irq),
     .change_o    (config_change),
+    .notify_o    (config_notify),
     .busy_o      (device_busy)
   );
 

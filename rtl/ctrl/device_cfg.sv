@@ -1,8 +1,10 @@
 // Virtio network device configuration (5.1.4), ISR status (4.1.4.5) and link state.
 //
 // All fields are read-only for the driver. link_i is the PHY's link signal, registered once outside;
-// a change is seen in status one cycle later together with a pulse on change_o. Fields whose feature
-// was not offered read as they are (the driver must not look, 5.1.4.2), those of RSS as zero.
+// a change is seen in status one cycle later together with a pulse on change_o, and notify_o with it. A
+// change of mac_i, which the driver itself or a device reset brought about, pulses change_o alone: it is
+// for config_generation (4.1.4.3.1). Fields whose feature was not offered read as they are (the driver
+// must not look, 5.1.4.2), those of RSS as zero.
 module device_cfg
   import nic_pkg::*;
   import virtio_pkg::*;
@@ -26,14 +28,16 @@ module device_cfg
   input  logic        config_irq_i,  // ISR bit 1, pulse
 
   output logic        change_o,      // pulse
+  output logic        notify_o,      // with it: the driver has to be told
   output logic        busy_o
 );
 
   localparam logic [31:0] SPEED_MBPS  = 32'd10000;
   localparam logic [7:0]  DUPLEX_FULL = 8'h01;
 
-  logic       link_q;
-  logic [1:0] isr_q;
+  logic        link_q;
+  logic [47:0] mac_q;
+  logic [1:0]  isr_q;
 
   wire in_isr = req_i.addr[15:2] == BAR_ISR[15:2];
 
@@ -58,10 +62,12 @@ module device_cfg
     end
   end
 
-  assign change_o = link_i != link_q;
+  assign notify_o = link_i != link_q;
+  assign change_o = notify_o || mac_i != mac_q;
   assign busy_o   = change_o;
 
   always_ff @(posedge clk_i) begin
+    mac_q <= mac_i;
     if (!rst_ni) begin
       link_q <= 1'b0;
       isr_q  <= '0;

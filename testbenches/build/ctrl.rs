@@ -13,6 +13,7 @@ pub(crate) fn table() -> Vec<Block> {
             .input("queue_pairs_i", 4)
             .input("vectors_i", 6)
             .input("config_change_i", 1)
+            .input("config_notify_i", 1)
             .input("queue_error_i", 5)
             .input("device_error_i", 1)
             .input("queue_idle_i", 5)

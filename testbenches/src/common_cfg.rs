@@ -136,6 +136,7 @@ impl Bench {
     fn world(&mut self, i: &mut [u64]) -> bool {
         let change = self.rng.random_bool(self.events);
         i[port::CONFIG_CHANGE_I] = change.into();
+        i[port::CONFIG_NOTIFY_I] = u64::from(change && self.rng.random());
         let mut error = false;
         for place in 0..=QUEUES {
             let live = place == QUEUES || self.registers.live(place);
@@ -311,7 +312,8 @@ impl Bench {
         // 2.1.2: what makes the device need a reset is told, once, as is a changed configuration.
         let change = i[port::CONFIG_CHANGE_I] == 1;
         let first = error && !before.has(status::NEEDS_RESET);
-        let told = before.ready() && (first || change);
+        let notify = change && i[port::CONFIG_NOTIFY_I] == 1;
+        let told = before.ready() && (first || notify);
         let irq = o[port::CONFIG_IRQ_O] == 1;
         self.dut
             .check(irq == told, || format!("config_irq_o {irq}"))?;

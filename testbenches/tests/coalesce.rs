@@ -2,6 +2,7 @@
 
 use testbenches::{Options, coalesce::RX_COALESCE};
 
+// shows (RTL): 5.1.6.4.1-11, 5.1.6.4.1-12, 5.1.6.4.1-13, 5.1.6.4.1-15
 #[test]
 fn rx_coalesce() {
     let report = (RX_COALESCE.run)(&Options::default()).unwrap_or_else(|e| panic!("{e}"));

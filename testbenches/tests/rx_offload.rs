@@ -2,6 +2,7 @@
 
 use testbenches::{Options, rx_offload::RX_OFFLOAD};
 
+// shows (RTL): 5.1.6.4.3.2-1, 5.1.6.4.3.3-1, 5.1.6.4.3.4-1, 5.1.6.5.2.1-1
 #[test]
 fn rx_offload() {
     for seed in [1, 2] {

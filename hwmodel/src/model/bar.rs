@@ -123,6 +123,9 @@ impl ModelNic {
         self.stop_all();
         self.common.reset();
         self.isr = 0;
+        if self.control.mac != self.config.mac {
+            self.common.config_changed();
+        }
         self.control = Control::new(self.config.mac, self.config.queue_pairs);
         self.flows.clear();
     }

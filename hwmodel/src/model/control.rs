@@ -76,7 +76,7 @@ impl ModelNic {
     fn execute(&mut self, command: &[u8]) -> bool {
         let features = self.common.features();
         let (rx, tx) = (self.control.rx_limits, self.control.tx_limits);
-        let steering = self.control.steering.clone();
+        let (steering, mac) = (self.control.steering.clone(), self.control.mac);
         if !self.control.execute(features, command) {
             return false;
         }
@@ -85,6 +85,9 @@ impl ModelNic {
         }
         if self.control.tx_limits != tx {
             self.set_limits(Direction::Transmit, self.control.tx_limits);
+        }
+        if self.control.mac != mac {
+            self.common.config_changed();
         }
         if self.control.steering != steering {
             self.restrict();

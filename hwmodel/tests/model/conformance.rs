@@ -3,10 +3,11 @@
 use crate::{
     driver::{Bench, MEMORY, US},
     frames::Spec,
+    receive::rss,
 };
 use hwmodel::{
     Device, ModelConfig, ModelNic, Nic, NicConfig,
-    model::{Stat, feature},
+    model::{Stat, feature, hash_type},
 };
 
 const RX: u16 = 0;
@@ -14,10 +15,15 @@ const TX: u16 = 1;
 const NO_VECTOR: u32 = 0xffff;
 /// Fields of the common configuration (4.1.4.3).
 const CONFIG_MSIX_VECTOR: u32 = 0x10;
+const CONFIG_GENERATION: u32 = 0x15;
 const QUEUE_SELECT: u32 = 0x16;
 const QUEUE_MSIX_VECTOR: u32 = 0x1a;
 const QUEUE_ENABLE: u32 = 0x1c;
 const QUEUE_RESET: u32 = 0x3a;
+/// ISR status (4.1.4.5).
+const ISR: u32 = 0x1000;
+/// Message Control of the MSI-X capability, in configuration space.
+const MSIX_CONTROL: u16 = 0x82;
 
 fn model(queue_pairs: u16) -> Bench<ModelNic> {
     Bench::new(ModelConfig {
@@ -275,6 +281,134 @@ fn a_queue_that_is_enabled_again_is_moderated_as_its_kind() {
         assert!(bench.messages().is_empty());
         bench.run(30 * US);
         assert_eq!(bench.messages(), [2]);
+    }
+    check(model(1));
+    check(rtl(1));
+}
+
+// shows (RTL): 4.1.4.5.1-2, 4.1.4.5.1-3, 4.1.4.5.1-5
+// shows (model): 4.1.4.5.1-2, 4.1.4.5.1-3, 4.1.4.5.1-5
+#[test]
+fn without_msix_there_is_the_isr() {
+    fn check<D: Device>(mut bench: Bench<D>) {
+        bench.bring_up(0, 8);
+        bench.nic.config_write(MSIX_CONTROL, 2, 0);
+        send(&mut bench);
+        bench.run(5 * US);
+        bench.nic.set_link(false);
+        bench.run(US);
+        assert_eq!(bench.nic.bar_read(ISR, 1), Ok(3));
+        assert_eq!(bench.nic.bar_read(ISR, 1), Ok(0), "cleared by the read");
+        bench.nic.config_write(MSIX_CONTROL, 2, 0x8000);
+        bench.run(5 * US);
+        assert!(bench.messages().is_empty(), "nothing waited");
+    }
+    check(model(1));
+    check(rtl(1));
+}
+
+/// With automatic steering the model takes another queue instead, a SHOULD (5.1.6.5.6.2) that the RTL leaves.
+// shows (RTL): 2.6.1.1.1-1, 5.1.6.5.7.3-3
+// shows (model): 2.6.1.1.1-1, 5.1.6.5.7.3-3
+#[test]
+fn a_queue_in_reset_loses_its_packets_with_rss() {
+    fn dropped<D: Device>(bench: &mut Bench<D>) -> u64 {
+        let disabled = Stat::RxDisabled as usize;
+        bench.counters(disabled as u32 + 1)[disabled]
+    }
+    fn check<D: Device>(mut bench: Bench<D>) -> Bench<D> {
+        let frame = Spec::default().frame();
+        bench.bring_up(
+            feature::RSS | feature::MQ | feature::CTRL_VQ | feature::RING_RESET,
+            16,
+        );
+        assert_eq!(bench.command(&rss(&[1], 1, hash_type::SUPPORTED, 2)), 0);
+        bench.fill(0, 4, 2048);
+        bench.reset_queue(2);
+        let before = dropped(&mut bench);
+        bench.wire(&frame);
+        bench.run(3 * US);
+        assert_eq!(dropped(&mut bench), before + 1);
+        bench
+    }
+    check(rtl(2));
+    let mut bench = check(model(2));
+    let before = dropped(&mut bench);
+    assert_eq!(bench.command(&[4, 0, 2, 0]), 0, "automatic steering");
+    for port in 0..4 {
+        let spec = Spec {
+            ports: [port, 9],
+            ..Spec::default()
+        };
+        bench.wire(&spec.frame());
+        bench.run(3 * US);
+    }
+    let seen = std::iter::from_fn(|| bench.receive(0)).count();
+    assert_eq!(seen, 4, "all of them, to the queue that is left");
+    assert_eq!(dropped(&mut bench), before);
+}
+
+// shows (RTL): 5.1.6.5.6-1, 5.1.6.5.6.2-2
+#[test]
+fn a_flow_has_one_queue_and_that_is_in_use() {
+    fn check<D: Device>(mut bench: Bench<D>) {
+        bench.bring_up(feature::MQ | feature::CTRL_VQ, 64);
+        for pairs in [4, 2, 3] {
+            assert_eq!(bench.command(&[4, 0, pairs, 0]), 0);
+            for pair in 0..4 {
+                bench.fill(2 * pair, 12, 2048);
+                bench.kick(2 * pair);
+            }
+            let mut seen = [0; 4];
+            for port in 0..12 {
+                let frame = Spec {
+                    ports: [port, 53],
+                    ..Spec::default()
+                }
+                .frame();
+                bench.wire(&frame);
+                bench.run(3 * US);
+                let pair = (0..4).find(|pair| bench.receive(2 * pair).is_some());
+                let pair = pair.expect("the frame came");
+                assert!(pair < u16::from(pairs));
+                seen[usize::from(pair)] += 1;
+                bench.fill(2 * pair, 1, 2048);
+                bench.kick(2 * pair);
+                bench.wire(&frame);
+                bench.run(3 * US);
+                assert!(bench.receive(2 * pair).is_some(), "the same queue");
+            }
+            let used = seen.iter().filter(|count| **count > 0).count();
+            assert!(used > 1, "spread: {seen:?}");
+        }
+    }
+    check(model(4));
+    check(rtl(4));
+}
+
+/// What the driver sets itself is a change like any other.
+// shows (RTL): 4.1.4.3.1-5
+// shows (model): 4.1.4.3.1-5
+#[test]
+fn an_address_that_is_set_changes_the_generation() {
+    fn check<D: Device>(mut bench: Bench<D>) {
+        bench.bring_up(feature::CTRL_VQ | feature::CTRL_MAC_ADDR, 16);
+        let generation = |bench: &mut Bench<D>| bench.read(CONFIG_GENERATION, 1);
+        let mac = [2, 0, 0, 0, 7, 7];
+        let command = [&[1, 1][..], &mac].concat();
+        let first = generation(&mut bench);
+        assert_eq!(bench.command(&command), 0);
+        assert_eq!(bench.device_config(0, 1), 2);
+        assert_eq!(bench.device_config(4, 2), 0x0707);
+        let second = generation(&mut bench);
+        assert_ne!(first, second);
+        // Neither by what changes nothing, nor is there a configuration interrupt.
+        assert_eq!(bench.command(&command), 0);
+        assert_eq!(generation(&mut bench), second);
+        assert!(!bench.messages().contains(&0));
+        bench.reset();
+        assert_ne!(bench.device_config(4, 2), 0x0707);
+        assert_ne!(generation(&mut bench), second);
     }
     check(model(1));
     check(rtl(1));

@@ -6,7 +6,6 @@ use hwmodel::{Device, ModelConfig, Nic, NicConfig, Stop, model::feature};
 const TX: u16 = 1;
 const PBA: u32 = 0x5000;
 const TABLE: u32 = 0x4000;
-const ISR: u32 = 0x1000;
 
 fn send(bench: &mut Bench, count: usize) {
     for _ in 0..count {
@@ -254,21 +253,6 @@ fn the_read_of_a_mask_is_behind_all_messages() {
         let pending = bench.nic.bar_read(PBA, 4).unwrap() >> 2 & 1;
         assert_eq!(before + pending as usize, 1, "neither lost nor twice");
     }
-}
-
-// shows (model): 4.1.4.5.1-2, 4.1.4.5.1-3, 4.1.4.5.1-5
-#[test]
-fn without_msix_there_is_the_isr() {
-    let mut bench = Bench::start(ModelConfig::default(), 0, 8);
-    bench.nic.config_write(0x82, 2, 0);
-    send(&mut bench, 1);
-    bench.run(5 * US);
-    bench.nic.set_link(false);
-    assert_eq!(bench.nic.bar_read(ISR, 1), Ok(3));
-    assert_eq!(bench.nic.bar_read(ISR, 1), Ok(0), "cleared by the read");
-    bench.nic.config_write(0x82, 2, 0x8000);
-    bench.run(5 * US);
-    assert!(bench.messages().is_empty(), "nothing waited");
 }
 
 #[test]

@@ -65,8 +65,7 @@ was left out.
 
 Behind each test stands on what it shows the requirement: **RTL** the card's RTL, as a whole or a block of it; **PCI** the
 function's configuration space, which on an FPGA is the hard block's; **guest** the RTL under a stock Linux kernel;
-**model** the behavioural model of the device. *model only* is a requirement that no test shows on the RTL yet; and what the
-card does not offer yet may be shown on the block that will do it.
+**model** the behavioural model of the device. *model only* is a requirement that no test shows on the RTL yet.
 
 ";
 

@@ -47,7 +47,7 @@ pub(super) const NET_CONTROL: &[Requirement] = &[
     .but("not offered: GUEST_ANNOUNCE is not in the profile"),
     must(
         "5.1.6.5.6-1",
-        "with several pairs set by VQ_PAIRS_SET, receive steering follows the flows that the driver sends",
+        "with several pairs set by VQ_PAIRS_SET, flows are steered, each to one queue; that it is the one that sent it is a SHOULD, which the model does",
     ),
     must(
         "5.1.6.5.6.2-1",
