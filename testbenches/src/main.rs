@@ -19,7 +19,7 @@ struct Cli {
     /// Amount of stimulus: 1 as in `cargo test`, more for longer runs
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     effort: u32,
-    /// Write all cycles to this FST file; the testbench must be named
+    /// Write all cycles to this FST file, FILE.0.fst, FILE.1.fst … where a testbench builds several cards; it must be named
     #[arg(long, value_name = "FILE", requires = "name")]
     waves: Option<PathBuf>,
     /// Run nic_random and print which bins of functional coverage it hit, and which never
