@@ -72,8 +72,6 @@ module rx_return
   logic [ChainW:0] sent_q       [QueuePairs];  // chains of the oldest frame that were given back
   logic [ChainW:0] open_q;                     // chains of the frame in progress
 
-  frame_t frames [QueuePairs*FrameDepth];
-
   // ---- write side ---------------------------------------------------------------------------------
   wire [ChainW:0] open_next  = open_q + (ChainW + 1)'(chain_valid_i);
   wire            frame_push = (chain_valid_i && chain_last_i) ||
@@ -93,7 +91,12 @@ module rx_return
     wire [ChainW:0] chains = chain_wptr_q[p] - chain_rptr_q[p];
     wire [FrameW:0] held   = frame_wptr_q[p] - frame_rptr_q[p];
     wire [SeqW-1:0] flying = seq_q[p] - acked_q[p];
-    assign front[p] = frames[p*FrameDepth + 32'(frame_rptr_q[p][FrameW-1:0])];
+    // A memory per queue: all are read at once, and a small RAM has one port for it.
+    frame_t frames [FrameDepth];
+    assign front[p] = frames[frame_rptr_q[p][FrameW-1:0]];
+    always_ff @(posedge clk_i) begin
+      if (frame_push && pair_i == PairW'(p)) frames[frame_wptr_q[p][FrameW-1:0]] <= frame;
+    end
     /* verilator lint_off UNUSEDSIGNAL */
     wire [SeqW-1:0] ahead  = acked_q[p] - front[p].seq;  // the sign tells
     /* verilator lint_on UNUSEDSIGNAL */
@@ -193,7 +196,6 @@ module rx_return
         if (last) frame_rptr_q[pair_q] <= frame_rptr_q[pair_q] + (FrameW + 1)'(1);
       end
     end
-    if (frame_push) frames[32'(pair_i)*FrameDepth + 32'(frame_wptr_q[pair_i][FrameW-1:0])] <= frame;
   end
 
 `ifndef SYNTHESIS
