@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use driver::Feature;
 
+use crate::features::binds;
 use crate::machine::Machine;
-use crate::network::{Background, GUEST, HOST, TAP};
+use crate::network::{GUEST, HOST, TAP};
+use crate::transfers::{both_ways6, checksums, download, httpd, payload, segments, upload};
 
 /// What was seen, or what went wrong.
 pub type Outcome = Result<String, String>;
@@ -24,6 +26,7 @@ pub const ALL: &[Named] = &[
     ("100 IPv6 pings of 0, 56 and 1452 bytes", pings6),
     ("a file to the guest by HTTP", download),
     ("a file from the guest by HTTP", upload),
+    ("files each way by HTTP over IPv6", both_ways6),
     ("checksums are the card's work", checksums),
     ("segments are cut and joined by the card", segments),
     ("the clock stands while nothing happens", idle),
@@ -42,6 +45,7 @@ pub const DATA: &[Named] = &[
     ("100 IPv6 pings of 0, 56 and 1452 bytes", pings6),
     ("a file to the guest by HTTP", download),
     ("a file from the guest by HTTP", upload),
+    ("files each way by HTTP over IPv6", both_ways6),
     ("rmmod, insmod virtio_net 20 times, with traffic", reload),
 ];
 
@@ -64,91 +68,9 @@ pub const IOMMU: &[Named] = &[
     ("memory taken away: DEVICE_NEEDS_RESET", dma_fault),
 ];
 
-/// Payload bytes of a full TCP segment with timestamps.
-const MSS: u64 = 1448;
-
-/// Bytes that go each way.
-fn transfer() -> usize {
-    crate::machine::megabytes() * 1_000_000
-}
-
-const VIRTIO: &str = "/sys/bus/virtio/devices/virtio0";
-const ETH: &str = "/sys/class/net/eth0";
-
-// shows (guest): 4.1.1-1, 5.1.4.1-8, 5.1.4.1-9
-fn binds(m: &mut Machine) -> Outcome {
-    m.wait_for(
-        &format!("basename $(readlink {VIRTIO}/driver)"),
-        "virtio_net",
-    )?;
-    let stats = m.stats()?;
-    let bits =
-        |index: usize| Feature::from_bits(stats["feature_bits"][index].as_u64().unwrap_or(0));
-    let (offered, acknowledged) = (bits(0), bits(1));
-
-    // The kernel's own account, bit 0 first.
-    let features = m.run(&format!("cat {VIRTIO}/features"))?;
-    let bit = |(n, c): (usize, char)| u64::from(n < 64 && c == '1') << (n % 64);
-    let kernels = features
-        .trim()
-        .chars()
-        .enumerate()
-        .map(bit)
-        .fold(0, |a, b| a | b);
-    if kernels != acknowledged.bits() {
-        let kernels = Feature::from_bits(kernels);
-        return Err(format!(
-            "the kernel says {kernels}, the card {acknowledged}"
-        ));
-    }
-    let always =
-        Feature::VERSION_1 | Feature::RING_PACKED | Feature::ACCESS_PLATFORM | Feature::MAC;
-    let optional = Feature::CSUM
-        | Feature::GUEST_CSUM
-        | Feature::STATUS
-        | Feature::MTU
-        | Feature::EVENT_IDX
-        | Feature::IN_ORDER;
-    let bare = m.setup.serve.contains(&"--features-off");
-    let expected = if bare { always } else { always | optional };
-    if !offered.contains(expected) || bare && offered != expected {
-        return Err(format!("offered: {offered}, not {expected}"));
-    }
-    // virtio_ring learned IN_ORDER in 7.0.
-    let major: Option<u32> = m.release().split('.').next().and_then(|n| n.parse().ok());
-    let known = if major >= Some(7) {
-        expected
-    } else {
-        expected.without(Feature::IN_ORDER)
-    };
-    if !acknowledged.contains(known) {
-        return Err(format!("acknowledged: {acknowledged}, not all of {known}"));
-    }
-    // Without SPEED_DUPLEX the driver does not know.
-    let (speed, duplex) = if bare {
-        ("-1", "unknown")
-    } else {
-        ("10000", "full")
-    };
-    let fields = [
-        ("address", "02:00:00:00:00:0b"),
-        ("mtu", "1500"),
-        ("speed", speed),
-        ("duplex", duplex),
-        ("carrier", "1"),
-    ];
-    for (field, value) in fields {
-        m.wait_for(&format!("cat {ETH}/{field}"), value)?;
-    }
-    let vectors = m.run("grep -c MSI.*virtio0 /proc/interrupts")?;
-    let vectors = vectors.trim();
-    if vectors != (1 + 2 * m.setup.pairs).to_string() {
-        return Err(format!("{vectors} MSI-X vectors"));
-    }
-    Ok(format!(
-        "packed ring, {vectors} MSI-X vectors, speed {speed}, duplex {duplex}"
-    ))
-}
+/// The card as virtio's device, and as an interface.
+pub const VIRTIO: &str = "/sys/bus/virtio/devices/virtio0";
+pub const ETH: &str = "/sys/class/net/eth0";
 
 fn pings(m: &mut Machine) -> Outcome {
     all_sizes(m, GUEST.0, [0, 56, 1472])
@@ -164,120 +86,6 @@ fn all_sizes(m: &Machine, to: &str, sizes: [u32; 3]) -> Outcome {
         last = m.network.ping(to, 100, "0.01", size)?;
     }
     Ok(format!("0 lost; largest: {last}"))
-}
-
-/// `len` bytes that no two positions share a pattern of, and the same every time.
-fn payload(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        // xorshift64
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
-}
-
-/// This end's web server, with `file` of so many bytes below `dir`.
-fn httpd(m: &mut Machine, dir: &std::path::Path, len: usize) -> Result<Background, String> {
-    std::fs::write(dir.join("file"), payload(len)).map_err(|e| e.to_string())?;
-    let mut httpd = m.network.command(&m.busybox);
-    httpd.args(["httpd", "-f", "-p", "80", "-h"]).arg(dir);
-    let httpd = Background(httpd.spawn().map_err(|e| e.to_string())?);
-    let wait = "for i in 1 2 3 4 5 6 7 8 9; do nc -z";
-    m.run(&format!(
-        "{wait} {} 80 && break; usleep 200000; done",
-        HOST.0
-    ))?;
-    Ok(httpd)
-}
-
-fn download(m: &mut Machine) -> Outcome {
-    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let file = dir.path().join("file");
-    let _httpd = httpd(m, dir.path(), transfer())?;
-
-    let started = Instant::now();
-    m.run(&format!("wget -q -O /tmp/file http://{}/file", HOST.0))?;
-    let took = started.elapsed();
-    let there = m.run("sha256sum < /tmp/file")?;
-    let here = crate::network::run(
-        std::process::Command::new(&m.busybox)
-            .arg("sha256sum")
-            .arg(&file),
-    )?;
-    same_sum(&here, &there, took)
-}
-
-fn upload(m: &mut Machine) -> Outcome {
-    m.run("mv /tmp/file /www/file; pidof httpd || httpd -p 80 -h /www")?;
-    let there = m.run("sha256sum < /www/file")?;
-    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let file = dir.path().join("file");
-    let url = format!("http://{}/file", GUEST.0);
-    let started = Instant::now();
-    let mut wget = m.network.command(&m.busybox);
-    crate::network::run(wget.args(["wget", "-q", "-O"]).arg(&file).arg(url))?;
-    let took = started.elapsed();
-    if std::fs::read(&file).map_err(|e| e.to_string())? != payload(transfer()) {
-        return Err("other bytes than were sent".into());
-    }
-    let here = crate::network::run(
-        std::process::Command::new(&m.busybox)
-            .arg("sha256sum")
-            .arg(&file),
-    )?;
-    same_sum(&here, &there, took)
-}
-
-fn same_sum(here: &str, there: &str, took: Duration) -> Outcome {
-    let sum = |text: &str| text.split_whitespace().next().unwrap_or("").to_string();
-    let (here, there) = (sum(here), sum(there));
-    if here.len() != 64 || here != there {
-        return Err(format!("SHA-256 is {here} here and {there} in the guest"));
-    }
-    let rate = transfer() as f64 / 1e6 / took.as_secs_f64();
-    Ok(format!("SHA-256 {}…, {rate:.1} MB/s", &here[..8]))
-}
-
-/// Both transfers went through the card's checksum units.
-// shows (guest): 5.1.6.2-1, 5.1.6.4.1-18
-fn checksums(m: &mut Machine) -> Outcome {
-    let filled = m.stat("/nic/tx_csum")?;
-    // What is joined was verified before, and says so once only.
-    let verified = m.stat("/nic/rx_csum_valid")? + m.stat("/nic/rx_coalesced")?;
-    let segments = transfer() as u64 / MSS;
-    if filled < segments || verified < segments {
-        return Err(format!(
-            "{filled} filled in, {verified} verified; sent {segments} each way"
-        ));
-    }
-    let wrong = m.run("grep ^Tcp: /proc/net/snmp | tail -n 1")?;
-    let errors = wrong.split_whitespace().last().unwrap_or("?").to_string();
-    if errors != "0" {
-        return Err(format!(
-            "the guest counts {errors} TCP segments with a bad checksum"
-        ));
-    }
-    Ok(format!("{filled} filled in, {verified} verified, 0 wrong"))
-}
-
-/// The guest sent and got its megabytes in pieces larger than the wire's.
-// shows (guest): 5.1.6.2-2
-fn segments(m: &mut Machine) -> Outcome {
-    let (chains, cut) = (m.stat("/nic/tx_gso")?, m.stat("/nic/tx_segments")?);
-    let (joined, frames) = (m.stat("/nic/rx_coalesced")?, m.stat("/nic/rx_lro_frames")?);
-    if chains == 0 || cut <= chains || frames == 0 || joined <= frames {
-        return Err(format!(
-            "{cut} segments of {chains} chains, {joined} segments in {frames} frames"
-        ));
-    }
-    Ok(format!(
-        "{cut} segments cut from {chains} chains, {joined} joined into {frames} frames"
-    ))
 }
 
 /// Each queue pair is at work: the card steers by the table that the driver gave it, and the driver sends on

@@ -18,8 +18,10 @@ mod common;
 
 mod cases;
 mod console;
+mod features;
 mod machine;
 mod network;
+mod transfers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
