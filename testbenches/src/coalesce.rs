@@ -324,8 +324,11 @@ impl Bench {
         i[port::DATA_READY_I] = take.into();
         let wall = now * (PATIENCE / self.mood.timeout);
         let due = self.due.is_some_and(|deadline| wall >= deadline);
-        // Of a deadline of before: nobody must mind.
-        let stale = self.rng.random_ratio(1, 50);
+        // Of a deadline of before, which comes in the cycle behind its end at the latest: nobody must mind.
+        let ended = self
+            .before
+            .is_some_and(|(_, o)| o[port::SET_O] | o[port::CLEAR_O] == 1);
+        let stale = ended && self.rng.random();
         i[port::CYCLE_I] = wall;
         i[port::DUE_I] = (due || stale).into();
         self.dut.step(&i, &mut o)?;

@@ -51,7 +51,17 @@ struct Bench {
     config: Config,
     seen: Config,
     pending: Vec<Option<Mac>>,
+    /// Inputs and outputs of the cycle before.
+    before: Option<Cycle>,
     report: Report,
+}
+
+type Cycle = ([u64; port::IN_WORDS], [u64; port::OUT_WORDS]);
+
+/// Whether the clock stands behind this cycle.
+fn asleep((i, o): &Cycle) -> bool {
+    let woken = i[port::CLEAR_I] | i[port::R_VALID_I] | i[port::WRITE_DONE_I];
+    o[port::BUSY_O] | i[port::DESC_VALID_I] | woken == 0
 }
 
 fn run(options: &Options) -> Result<Report, Error> {
@@ -76,6 +86,7 @@ fn run(options: &Options) -> Result<Report, Error> {
             seen: config.clone(),
             config,
             pending: vec![None; 64],
+            before: None,
             report: Report::default(),
             rng: ChaCha8Rng::seed_from_u64(rng.random()),
         };
@@ -114,6 +125,15 @@ impl Bench {
     fn step(&mut self, inputs: &[u64; port::IN_WORDS]) -> Result<[u64; port::OUT_WORDS], Error> {
         let mut outputs = [0; port::OUT_WORDS];
         self.dut.step(inputs, &mut outputs)?;
+        let before = self.before.replace((*inputs, outputs));
+        if let Some(before) = before.filter(asleep)
+            && asleep(&(*inputs, outputs))
+            && before.0[port::ENABLE_I] == inputs[port::ENABLE_I]
+        {
+            self.report.add("cycles asleep", 1);
+            let text = || format!("changed from {:x?} to {outputs:x?} asleep", before.1);
+            self.dut.check(before.1 == outputs, text)?;
+        }
         self.collect(&outputs);
         Ok(outputs)
     }
@@ -192,7 +212,8 @@ impl Bench {
             self.report.add(command.name, 1);
         }
         let chain = self.chain(command);
-        // How it may end otherwise: disabled so long after its first cycle, or after its last beat was read, when it is carried out.
+        // How it may end otherwise: disabled so long after its first cycle, or after its last beat was read,
+        // when it is carried out.
         let disable_at = self
             .rng
             .random_bool(0.05)

@@ -91,6 +91,7 @@ pub const TESTBENCHES: &[Testbench] = &[
     nic::NIC_RANDOM,
     #[cfg(feature = "nic")]
     nic::NIC_RATE,
+    #[cfg(feature = "nic")]
     nic::NIC_SLOW_HOST,
     #[cfg(feature = "nic")]
     nic::NIC_TSO,

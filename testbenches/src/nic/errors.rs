@@ -79,7 +79,7 @@ const NO_FRAMES: [&[u32]; 8] = [
     &[500, 500, 9000, 200_000],
     &[131_071],
     &[60_000, 60_000, 60_000],
-    &[131_071; 100],
+    &[131_071; 64],
 ];
 
 /// Of those that are super-frames some segments may leave; each is returned and counted once, and the queue
