@@ -87,12 +87,30 @@ pub enum StackError {
         /// Payload bytes that can be sent.
         max: usize,
     },
-    /// `ENETUNREACH`: no route to the destination.
+    /// `ENETUNREACH`: no route to the destination, here or on the way.
     #[error("no route to {0}")]
     NetUnreachable(IpAddr),
-    /// `EHOSTUNREACH`: the route says unreachable.
+    /// `EHOSTUNREACH`: the route, or a router, says unreachable.
     #[error("{0} is unreachable")]
     HostUnreachable(IpAddr),
+    /// `EPROTO`: a router or the other end found fault with a header.
+    #[error("a header of a packet to {0} was found wrong")]
+    ProtocolError(IpAddr),
+    /// `ENOPROTOOPT`: the other end does not know the transport protocol.
+    #[error("{0} does not know the protocol")]
+    NoProtocol(IpAddr),
+    /// `EOPNOTSUPP`: the source route could not be followed.
+    #[error("the source route to {0} failed")]
+    SourceRouteFailed(IpAddr),
+    /// `EHOSTDOWN`: a router knows no such host.
+    #[error("{0} is down")]
+    HostDown(IpAddr),
+    /// `ENONET`: the host is not connected to its network.
+    #[error("{0} is not on the network")]
+    NotOnNetwork(IpAddr),
+    /// `EMSGSIZE`: a router told that the path takes less than what was sent.
+    #[error("the path to {0} takes no packets of that length")]
+    PathTooNarrow(IpAddr),
     /// `EACCES`: the route says prohibited, or the destination is a broadcast address and the socket did not ask for that.
     #[error("sending to {0} is not permitted")]
     Permission(IpAddr),

@@ -58,7 +58,7 @@ impl Stack {
         if !skb.skb_checksum_validate(pseudo) {
             return self.kfree_skb(skb, DropReason::IcmpCsum);
         }
-        let Some(&[kind, ..]) = skb.data().first_chunk::<ICMPV6_HLEN>() else {
+        let Some(&[kind, code, ..]) = skb.data().first_chunk::<ICMPV6_HLEN>() else {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         };
         let ended = match kind {
@@ -73,13 +73,16 @@ impl Stack {
             // There are no ping sockets that could have asked.
             ECHO_REPLY | EXT_ECHO_REPLY => Err(DropReason::NoSocket),
             PKT_TOOBIG if skb.len() < ICMPV6_HLEN + IPV6_HLEN => Err(DropReason::NotSpecified),
-            PKT_TOOBIG => icmpv6_notify(&skb).map(|()| self.icmpv6_too_big(&skb)),
+            PKT_TOOBIG => icmpv6_notify(&skb).map(|()| {
+                self.icmpv6_too_big(&skb);
+                self.icmp_socket_deliver(&skb, kind, code);
+            }),
             133..=137 => return self.ndisc_rcv(skb, flow),
             // Nobody here is a querier.
             MGM_QUERY | MGM_REPORT => Ok(()),
-            // RFC 4443 2.4: unknown information is discarded silently, unknown errors go to the upper layers, where nobody listens.
+            // RFC 4443 2.4: unknown information is discarded silently, unknown errors go to the upper layers.
             kind if kind & INFOMSG_MASK != 0 => Err(DropReason::NotSpecified),
-            _ => icmpv6_notify(&skb),
+            _ => icmpv6_notify(&skb).map(|()| self.icmp_socket_deliver(&skb, kind, code)),
         };
         match ended {
             Ok(()) => self.consume_skb(skb, Consume::Icmp),

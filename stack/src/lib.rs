@@ -50,6 +50,7 @@ mod gro;
 mod gso;
 mod hash;
 mod icmp;
+mod icmp_err;
 mod icmp_limit;
 mod icmpv6;
 mod igmp;

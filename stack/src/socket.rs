@@ -1,6 +1,7 @@
 //! UDP sockets: who is bound where, and what waits to be read.
 
 use crate::Ps;
+use crate::error::StackError;
 use crate::gso::Layout;
 use crate::ipv4::header::Ipv4Header;
 use crate::ipv6::header::Ipv6Header;
@@ -67,6 +68,8 @@ pub(crate) struct UdpSocket {
     pub broadcast: bool,
     /// `UDP_GRO`: takes datagrams merged.
     pub gro: bool,
+    /// What an ICMP error said of the last datagrams (`sk_err`).
+    pub error: Option<StackError>,
 }
 
 impl UdpSocket {

@@ -206,6 +206,7 @@ impl Stack {
             dont_fragment: false,
             broadcast: false,
             gro: false,
+            error: None,
             remote: None,
         }))
     }
@@ -322,6 +323,11 @@ impl Stack {
         }
     }
 
+    /// `SO_ERROR`: what an ICMP error told a connected socket ([`udp_connect`](Self::udp_connect)) of its datagrams, once.
+    pub fn udp_take_error(&mut self, socket: SocketId) -> Option<StackError> {
+        self.sockets.get_mut(socket)?.error.take()
+    }
+
     /// Whether a datagram waits.
     pub fn udp_readable(&self, socket: SocketId) -> bool {
         self.sockets
@@ -342,6 +348,10 @@ impl Stack {
 
     /// `sendto()`: sends `payload` as one datagram. An IPv6 link-local destination names its device in the scope id. Returns the bytes
     /// sent, which is all of them.
+    ///
+    /// # Errors
+    /// No such socket, no route, a destination that cannot be, or too long; and, in place of sending, what [`udp_take_error`](Self::udp_take_error)
+    /// would have returned.
     pub fn udp_send_to(
         &mut self,
         socket: SocketId,
@@ -357,6 +367,10 @@ impl Stack {
         let (local, dont_fragment, broadcast) = (sock.local, sock.dont_fragment, sock.broadcast);
         if dst.port() == 0 || dst.is_ipv4() != local.is_ipv4() || dst.ip().is_unspecified() {
             return Err(StackError::InvalidDestination(dst));
+        }
+        // sock_error(): what became of the last ones fails the next.
+        if let Some(error) = self.udp_take_error(socket) {
+            return Err(error);
         }
         let result = match (local.ip(), dst) {
             (IpAddr::V4(own), SocketAddr::V4(to)) => {

@@ -214,6 +214,8 @@ impl<'a> Run<'a> {
             Action::UdpSend { from, to, payload } => {
                 self.check_answer(*from, *to, payload)?;
                 let id = self.socket_for(*from, *to)?;
+                // The kernel's socket was told too, and sent this one all the same.
+                self.stack().udp_take_error(id);
                 match self.stack().udp_send_to(id, (*to).into(), payload, now) {
                     // That a rule stopped it shows in its walk.
                     Ok(_) | Err(stack::StackError::Filtered) => Ok(()),

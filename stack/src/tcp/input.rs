@@ -4,17 +4,14 @@
 use super::header::{HeaderBytes, Segment, flag};
 use super::output::WSCALE;
 use super::reset::Bare;
-use super::seq::Seq;
 use super::sock::{TcpSock, TcpSocketId, TcpState};
 use super::timer::ATO_MIN;
 use crate::drop_reason::DropReason;
 use crate::error::StackError;
-use crate::ipv4::header::Ipv4Header;
-use crate::ipv4::{Flow, IPPROTO_TCP};
+use crate::ipv4::Flow;
 use crate::skb::SkBuff;
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
-use std::net::{IpAddr, SocketAddr};
 
 /// Duplicate acknowledgements that mean a loss (RFC 5681 3.2).
 const TCP_FASTRETRANS_THRESH: u32 = 3;
@@ -399,40 +396,6 @@ impl Stack {
             }
             _ => {}
         }
-    }
-}
-
-impl Stack {
-    /// `tcp_v4_err()`: an ICMP message (data at its header) says that a SYN did not arrive. Connections that exist do not care
-    /// (RFC 9293 3.9.2.2, MUST-54).
-    pub(crate) fn tcp_v4_err(&mut self, skb: &SkBuff) {
-        let Some(inner) = skb.data().get(8..) else {
-            return;
-        };
-        let Some(header) = Ipv4Header::new(inner) else {
-            return;
-        };
-        let ports = inner.get(header.header_len()..);
-        let Some(&[s0, s1, d0, d1, ref seq @ ..]) = ports.and_then(|p| p.first_chunk::<8>()) else {
-            return;
-        };
-        if header.protocol() != IPPROTO_TCP || header.offset() != 0 {
-            return;
-        }
-        let end = |ip, a, b| SocketAddr::new(IpAddr::V4(ip), u16::from_be_bytes([a, b]));
-        let pair = (end(header.saddr(), s0, s1), end(header.daddr(), d0, d1));
-        let Some(id) = self.tcp.lookup_established(&pair) else {
-            return;
-        };
-        let Some(mut sock) = self.tcp.take(id) else {
-            return;
-        };
-        let seq = Seq(u32::from_be_bytes(*seq));
-        if sock.state == TcpState::SynSent && seq == sock.snd_una {
-            let refused = StackError::ConnectionRefused(sock.pair.1);
-            self.tcp_done(id, &mut sock, Some(refused));
-        }
-        self.tcp.put(id, sock);
     }
 }
 

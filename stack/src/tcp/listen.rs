@@ -142,7 +142,7 @@ impl Stack {
         self.tcp_rcv_sock(child, skb, flow, segment);
     }
 
-    fn tcp_drop_request(&mut self, id: TcpSocketId, pair: &Pair, request: &Request) {
+    pub(super) fn tcp_drop_request(&mut self, id: TcpSocketId, pair: &Pair, request: &Request) {
         if let Some(listener) = self.tcp.listener_mut(id) {
             listener.syn_queue.remove(pair);
         }

@@ -11,6 +11,7 @@
 //!        └─► nobody      ─► reset
 //! ```
 
+mod err;
 pub(crate) mod header;
 mod input;
 mod listen;
@@ -45,7 +46,7 @@ fn scope_of(remote: SocketAddr) -> IfIndex {
 }
 
 /// The other end as a connection is looked up by: a link-local one belongs to its link.
-fn remote_addr(ip: IpAddr, port: u16, dev: IfIndex) -> SocketAddr {
+pub(crate) fn remote_addr(ip: IpAddr, port: u16, dev: IfIndex) -> SocketAddr {
     let mut remote = SocketAddr::new(ip, port);
     if let SocketAddr::V6(v6) = &mut remote
         && v6.ip().is_unicast_link_local()

@@ -111,6 +111,8 @@ pub(crate) struct TcpSock {
     pub orphan: bool,
     /// Why it ended (`sk_err`), until the application asked.
     pub error: Option<StackError>,
+    /// What a router said of it (`sk_err_soft`): the reason if nothing arrives any more.
+    pub soft_error: Option<StackError>,
 }
 
 /// A connection that is being made (`struct tcp_request_sock`).

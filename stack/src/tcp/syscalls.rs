@@ -63,6 +63,7 @@ impl TcpSock {
             ip_id: 0,
             orphan: false,
             error: None,
+            soft_error: None,
         }
     }
 
@@ -176,10 +177,10 @@ impl Stack {
         Some(self.tcp.get(id)?.pair)
     }
 
-    /// `SO_ERROR`: why the connection ended, once.
+    /// `SO_ERROR`: why the connection ended, or what a router said of it last, once.
     pub fn tcp_take_error(&mut self, id: TcpSocketId) -> Option<StackError> {
         let mut sock = self.tcp.take(id)?;
-        let error = sock.error.take();
+        let error = sock.error.take().or_else(|| sock.soft_error.take());
         self.tcp.put(id, sock);
         error
     }

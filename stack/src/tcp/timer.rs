@@ -141,7 +141,9 @@ impl Stack {
             self.config.tcp_retries2
         };
         if sock.retries >= most.into() {
-            let error = StackError::TimedOut(sock.pair.1);
+            // tcp_write_err()
+            let error = sock.soft_error.take();
+            let error = error.unwrap_or(StackError::TimedOut(sock.pair.1));
             return self.tcp_done(id, sock, Some(error));
         }
         sock.retries += 1;

@@ -5,6 +5,7 @@ mod common;
 mod dad;
 mod datagrams;
 mod devices;
+mod errors;
 mod forwarding;
 mod fragments;
 mod link;
