@@ -191,14 +191,10 @@ impl Stack {
         if self.neigh_create(dev, address).is_none() {
             return self.kfree_skb(skb, DropReason::NeighCreateFail);
         }
-        self.trace(&skb, Stage::NeighbourQueue);
-        let Some(neigh) = self.neighbours.get_mut(dev, address) else {
-            return;
-        };
-        neigh.queue_bytes += skb.truesize();
-        neigh.queue.push_back(skb);
+        // __neigh_event_send(): the oldest make room, and the newest waits in any case.
+        let size = skb.truesize();
         while let Some(neigh) = self.neighbours.get_mut(dev, address) {
-            if neigh.queue_bytes <= parms.unres_qlen_bytes {
+            if neigh.queue_bytes + size <= parms.unres_qlen_bytes {
                 break;
             }
             let Some(oldest) = neigh.queue.pop_front() else {
@@ -207,6 +203,12 @@ impl Stack {
             neigh.queue_bytes -= oldest.truesize();
             self.kfree_skb(oldest, DropReason::NeighQueueFull);
         }
+        self.trace(&skb, Stage::NeighbourQueue);
+        let Some(neigh) = self.neighbours.get_mut(dev, address) else {
+            return;
+        };
+        neigh.queue_bytes += size;
+        neigh.queue.push_back(skb);
         self.neigh_ask(dev, address);
     }
 

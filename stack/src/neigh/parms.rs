@@ -93,6 +93,27 @@ macro_rules! count {
     };
 }
 
+/// What a full Ethernet frame takes in memory (`SKB_TRUESIZE(ETH_FRAME_LEN)`), in bytes.
+const FRAME_TRUESIZE: i64 = 2090;
+
+/// `proc_unres_qlen()`: the same limit in frames.
+macro_rules! frames {
+    ($name:literal, $family:ident) => {
+        Sysctl::int(
+            $name,
+            0..=INT_MAX / FRAME_TRUESIZE,
+            |stack, scope| {
+                let bytes = stack.neigh_conf.$family.get(scope).unres_qlen_bytes;
+                bytes as i64 / FRAME_TRUESIZE
+            },
+            |stack, scope, value| {
+                let bytes = (value * FRAME_TRUESIZE) as usize;
+                stack.neigh_conf.$family.get_mut(scope).unres_qlen_bytes = bytes;
+            },
+        )
+    };
+}
+
 /// USER_HZ: what `locktime` counts in.
 const CENTISECOND: Ps = 10 * MS;
 /// One 250th of a second, which IPv6's `retrans_time` counts in.
@@ -130,6 +151,7 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
     count!("net.ipv4.neigh.*.ucast_solicit", v4, ucast_solicit),
     count!("net.ipv4.neigh.*.mcast_solicit", v4, mcast_solicit),
     count!("net.ipv4.neigh.*.unres_qlen_bytes", v4, unres_qlen_bytes),
+    frames!("net.ipv4.neigh.*.unres_qlen", v4),
     time!(
         "net.ipv6.neigh.*.base_reachable_time_ms",
         v6,
@@ -155,6 +177,7 @@ pub(crate) const SYSCTLS: &[Sysctl] = &[
     count!("net.ipv6.neigh.*.ucast_solicit", v6, ucast_solicit),
     count!("net.ipv6.neigh.*.mcast_solicit", v6, mcast_solicit),
     count!("net.ipv6.neigh.*.unres_qlen_bytes", v6, unres_qlen_bytes),
+    frames!("net.ipv6.neigh.*.unres_qlen", v6),
     Sysctl::int(
         "net.ipv4.neigh.default.gc_thresh1",
         0..=INT_MAX,

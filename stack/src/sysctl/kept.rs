@@ -326,7 +326,6 @@ pub(super) const KEPT: &[Kept] = &[
     range("net.ipv4.neigh.*.proxy_qlen", 64, 0, i32::MAX as i64),
     only("net.ipv4.neigh.*.app_solicit", 0),
     only("net.ipv4.neigh.*.mcast_resolicit", 0),
-    only("net.ipv4.neigh.*.unres_qlen", 101),
     range("net.ipv6.neigh.*.anycast_delay", 100, 0, i32::MAX as i64),
     range(
         "net.ipv6.neigh.*.interval_probe_time_ms",
@@ -338,5 +337,4 @@ pub(super) const KEPT: &[Kept] = &[
     range("net.ipv6.neigh.*.proxy_qlen", 64, 0, i32::MAX as i64),
     only("net.ipv6.neigh.*.app_solicit", 0),
     only("net.ipv6.neigh.*.mcast_resolicit", 0),
-    only("net.ipv6.neigh.*.unres_qlen", 101),
 ];

@@ -352,3 +352,40 @@ fn old_neighbours_are_forgotten_when_there_are_many() {
     assert_eq!(host.stack.ip("neigh show nud stale").unwrap(), "");
     assert_eq!(host.stack.neighbours().count(), 3);
 }
+
+/// As 6.18 does it: a queue for nothing still holds the packet that came last.
+#[test]
+fn the_newest_packet_waits_in_any_case() {
+    for (limit, expected) in [("unres_qlen_bytes=0", vec![11]), ("unres_qlen=0", vec![11])] {
+        let mut host = Host::new(StackConfig::default());
+        host.stack
+            .sysctl(&format!("-qw net.ipv4.neigh.eth0.{limit}"))
+            .unwrap();
+        let socket = host.stack.udp_bind("0.0.0.0".parse().unwrap(), 0).unwrap();
+        for port in [9u16, 10, 11] {
+            let to = (std::net::Ipv4Addr::new(192, 0, 2, 9), port).into();
+            host.stack.udp_send_to(socket, to, b"x", 0).unwrap();
+        }
+        assert_eq!(host.stack.drop_count(DropReason::NeighQueueFull), 2);
+        assert_eq!(host.sent().len(), 1, "one solicitation");
+        host.receive([arp(2, PEER, [192, 0, 2, 9], MAC, [192, 0, 2, 20])]);
+        let ports: Vec<u8> = host.sent().iter().map(|f| f[37]).collect();
+        assert_eq!(ports, expected, "{limit}");
+        host.assert_balanced();
+    }
+    // The same limit in frames: 2090 bytes each.
+    let mut host = Host::new(StackConfig::default());
+    let mut run = |line: &str| host.stack.sysctl(&format!("net.ipv4.neigh.eth0.{line}"));
+    let value = |out: Result<String, _>| -> u32 {
+        let out: String = out.unwrap_or_else(|e: stack::CommandError| panic!("{e}"));
+        out.rsplit(' ').next().unwrap().trim().parse().unwrap()
+    };
+    assert_eq!(value(run("unres_qlen")), 101);
+    run("unres_qlen=3").unwrap();
+    assert_eq!(value(run("unres_qlen_bytes")), 6270);
+    run("unres_qlen=1027504").unwrap();
+    assert_eq!(value(run("unres_qlen_bytes")), 2_147_483_360);
+    assert!(run("unres_qlen=1027505").is_err() && run("unres_qlen=-1").is_err());
+    run("unres_qlen_bytes=5000").unwrap();
+    assert_eq!(value(run("unres_qlen")), 2);
+}
