@@ -6,6 +6,9 @@ use crate::skb::IfIndex;
 use crate::stack::Stack;
 use std::net::IpAddr;
 
+/// `IFNAMSIZ` without the zero at the end: bytes of a device's name.
+pub(crate) const IFNAMSIZ_MAX: usize = 15;
+
 impl Stack {
     /// `IFF_UP`.
     pub fn is_up(&self, dev: IfIndex) -> bool {
@@ -26,6 +29,38 @@ impl Stack {
         for vlan in self.vlans_of(dev) {
             self.set_link(vlan, up)?;
         }
+        Ok(())
+    }
+
+    /// `ip link set DEV name NAME` (`dev_change_name()`): rules that name devices follow the name, what knows the device by its number follows it.
+    ///
+    /// # Errors
+    /// No such device, or another one has the name.
+    pub fn rename_device(&mut self, dev: IfIndex, name: &str) -> Result<(), StackError> {
+        match self.device_by_name(name) {
+            Some(other) if other == dev => return Ok(()),
+            Some(_) => return Err(StackError::DeviceExists(name.to_owned())),
+            None => {}
+        }
+        let device = self.device_mut(dev).ok_or(StackError::NoDevice(dev))?;
+        let old = std::mem::replace(&mut device.name, name.to_owned());
+        // fib_rules_event()
+        self.fib.v4.rules.attach(&old, IfIndex::NONE);
+        self.fib.v4.rules.attach(name, dev);
+        self.fib.v6.rules.attach(&old, IfIndex::NONE);
+        self.fib.v6.rules.attach(name, dev);
+        // inetdev_changename()
+        for ifa in self.addrs.iter_mut().filter(|ifa| ifa.dev == dev) {
+            if let Some(label) = &mut ifa.label {
+                let text = String::from_utf8_lossy(label);
+                let text = text.trim_end_matches('\0');
+                let renamed = format!("{name}{}", text.strip_prefix(&old).unwrap_or_default());
+                let len = renamed.len().min(IFNAMSIZ_MAX);
+                *label = [0; 16];
+                label[..len].copy_from_slice(&renamed.as_bytes()[..len]);
+            }
+        }
+        self.nft_rename_device();
         Ok(())
     }
 

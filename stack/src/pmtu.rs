@@ -71,9 +71,9 @@ impl PathMtu {
         self.table.insert(destination, learned);
     }
 
-    /// `rt_cache_flush()`: nothing is known any more.
-    pub fn clear(&mut self) {
-        self.table.clear();
+    /// `rt_cache_flush()`: nothing is known of these destinations any more.
+    pub fn forget(&mut self, which: impl Fn(IpAddr) -> bool) {
+        self.table.retain(|destination, _| !which(*destination));
     }
 
     /// What is remembered of the path to `destination`.
@@ -130,6 +130,12 @@ impl Stack {
                 IPPROTO_ICMP | IPPROTO_ICMPV6 => true,
                 _ => false,
             }
+    }
+
+    /// `rt_cache_flush()`, and what `ip -6 route flush cache` does: forgets what routers said of these destinations.
+    pub(crate) fn rt_cache_flush(&mut self, which: impl Fn(IpAddr) -> bool) {
+        self.pmtu.forget(&which);
+        self.redirects.forget(which);
     }
 
     /// `ipv4_update_pmtu()`, `ip6_update_pmtu()`: a router says that packets to `daddr` may be at most `mtu` bytes long.

@@ -36,9 +36,9 @@ pub(crate) struct Redirects {
 }
 
 impl Redirects {
-    /// `rt_cache_flush()`: nothing is known any more.
-    pub fn clear(&mut self) {
-        self.table.clear();
+    /// `rt_cache_flush()`: nothing is known of these destinations any more.
+    pub fn forget(&mut self, which: impl Fn(IpAddr) -> bool) {
+        self.table.retain(|destination, _| !which(*destination));
     }
 
     /// `find_exception()`: another next hop for packets to `daddr` that this host makes.

@@ -88,6 +88,10 @@ pub struct StackConfig {
     pub fwmark_reflect: bool,
     /// `net.ipv6.fwmark_reflect`.
     pub fwmark_reflect_v6: bool,
+    /// `net.ipv4.tcp_syn_linear_timeouts`: so many SYNs more are sent, a second apart, before the time between them doubles.
+    pub tcp_syn_linear_timeouts: u8,
+    /// `net.ipv4.tcp_reflect_tos`: who accepts a connection answers with its SYN's type of service or traffic class.
+    pub tcp_reflect_tos: bool,
     /// `net.ipv4.tcp_fwmark_accept`: a connection that comes in has the mark of its SYN, in both families.
     pub tcp_fwmark_accept: bool,
     /// `net.ipv4.ip_forward_use_pmtu`: what routers said about a path holds for packets that are sent on, too.
@@ -163,6 +167,8 @@ impl Default for StackConfig {
             fib_multipath_use_neigh: false,
             fwmark_reflect: false,
             fwmark_reflect_v6: false,
+            tcp_syn_linear_timeouts: 4,
+            tcp_reflect_tos: false,
             tcp_fwmark_accept: false,
             ip_forward_use_pmtu: false,
             ip_forward_update_priority: true,

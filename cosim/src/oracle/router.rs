@@ -10,7 +10,6 @@ use thiserror::Error;
 use super::meta::Prep;
 use super::plan::realtime_at_start;
 use super::recording::Recording;
-use super::shell::commands;
 use super::walk::Walks;
 use super::wire::Wire;
 
@@ -90,11 +89,8 @@ impl Router {
     fn prepare(&mut self, prep: &Prep) -> Result<(), CommandFailed> {
         match prep.ns.as_str() {
             "r" => self.command(&prep.cmd),
-            // A mistake in a line is one wherever it was typed.
-            "c" | "s" => commands(&prep.cmd).map(drop).map_err(|e| CommandFailed {
-                command: prep.cmd.clone(),
-                problem: e.to_string(),
-            }),
+            // Whatever a shell made of it is done.
+            "c" | "s" => Ok(()),
             other => Err(CommandFailed {
                 command: prep.cmd.clone(),
                 problem: format!("no namespace `{other}`: there are c, r and s"),
@@ -134,6 +130,23 @@ pub fn hooks(ruleset: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_the_other_namespaces_are_a_shells() {
+        let walks = Rc::default();
+        let stack = Stack::new(StackConfig::default());
+        let mut router = Router {
+            stack,
+            devices: BTreeMap::new(),
+            walks,
+        };
+        let mut prepare = |ns: &str| {
+            let (ns, cmd) = (ns.to_owned(), "sleep 1 & echo $! > pid".to_owned());
+            router.prepare(&Prep { ns, cmd })
+        };
+        assert_eq!((prepare("c"), prepare("s")), (Ok(()), Ok(())));
+        assert!(prepare("r").is_err() && prepare("t").is_err());
+    }
 
     #[test]
     fn hooks_of_base_chains() {

@@ -96,10 +96,10 @@ impl Stack {
                 }
                 "label" if cidr.address().is_ipv4() => label = Some(words.expect("a label")?),
                 "metric" | "priority" | "preference" => ifa.metric = words.parse("a metric")?,
-                "valid_lft" => ifa.lifetime.valid = self.lifetime(&mut words, cidr)?,
+                "valid_lft" => ifa.lifetime.valid = self.lifetime(&mut words, cidr, 1)?,
                 "preferred_lft" => {
                     preferred = Some(word);
-                    ifa.lifetime.preferred = self.lifetime(&mut words, cidr)?;
+                    ifa.lifetime.preferred = self.lifetime(&mut words, cidr, 0)?;
                 }
                 "peer" | "remote" | "label" | "anycast" => {
                     return Err(word.error("is not supported for IPv6 here"));
@@ -138,13 +138,18 @@ impl Stack {
     }
 
     /// Seconds from now on, or `forever`.
-    fn lifetime(&self, words: &mut Words<'_>, cidr: IpCidr) -> Result<Option<Ps>, CommandError> {
+    fn lifetime(
+        &self,
+        words: &mut Words<'_>,
+        cidr: IpCidr,
+        least: u32,
+    ) -> Result<Option<Ps>, CommandError> {
         let word = words.expect("seconds or forever")?;
         match word.text {
             "forever" => Ok(None),
             _ if cidr.address().is_ipv6() => Err(word.error("IPv6 addresses live forever here")),
             _ => match word.parse::<u32>("seconds or forever")? {
-                0 => Err(word.error("valid_lft is zero")),
+                seconds if seconds < least => Err(word.error("valid_lft is zero")),
                 // INFINITY_LIFE_TIME
                 u32::MAX => Ok(None),
                 seconds => Ok(Some(self.now + Ps::from(seconds) * SEC)),
@@ -235,6 +240,8 @@ impl Stack {
                     Some(end) => format!("{}sec", end.saturating_sub(self.now).div_ceil(SEC)),
                 };
                 let Lifetime { valid, preferred } = ifa.lifetime;
+                // IFA_F_PERMANENT: what lives forever has no other times.
+                let preferred = valid.and(preferred);
                 let (valid, preferred) = (left(valid), left(preferred));
                 let _ = writeln!(out, "       valid_lft {valid} preferred_lft {preferred}");
             }

@@ -3,6 +3,7 @@
 use super::parse::{mac, parse_mac};
 use super::{Output, choose};
 use crate::command::{CommandError, Word, Words};
+use crate::link::IFNAMSIZ_MAX;
 use crate::netdev::{DeviceKind, NetDevice};
 use crate::skb::IfIndex;
 use crate::stack::Stack;
@@ -10,8 +11,6 @@ use crate::stats::LinkStats;
 use crate::virtual_dev::VLAN_PROTOCOLS;
 use std::fmt::Write;
 
-/// `IFNAMSIZ` without the zero at the end: bytes of a device's name.
-const IFNAMSIZ_MAX: usize = 15;
 /// Least MTU of an Ethernet device in bytes.
 const ETH_MIN_MTU: u16 = 68;
 /// First number that is no VLAN id.
@@ -51,6 +50,7 @@ impl Stack {
             return Ok(String::new());
         };
         let (mut flags, mut mtu, mut address) = (device.flags, device.mtu, None);
+        let mut name = None;
         let (mut group, mut alias) = (device.group, device.alias.clone());
         let mut tx_queue_len = device.tx_queue_len;
         let most = device.ops.max_mtu();
@@ -76,8 +76,12 @@ impl Stack {
                     let mac = mac.ok_or_else(|| word.error("not the MAC address of a device"))?;
                     address = Some((word, mac));
                 }
+                "name" => {
+                    let word = words.expect("a name")?;
+                    name = Some(device_name(word)?);
+                }
                 _ => {
-                    let known = "up, down, mtu, address, arp, multicast, allmulticast, promisc, txqueuelen, alias and group";
+                    let known = "up, down, name, mtu, address, arp, multicast, allmulticast, promisc, txqueuelen, alias and group";
                     return Err(word.error(format!("only {known} can be set")));
                 }
             }
@@ -90,6 +94,11 @@ impl Stack {
             (device.flags, device.mtu) = (flags, mtu);
             (device.group, device.alias) = (group, alias);
             device.tx_queue_len = tx_queue_len;
+        }
+        if let Some(name) = name {
+            let text = name.text;
+            self.rename_device(dev, text)
+                .map_err(|_| name.error("RTNETLINK answers: File exists"))?;
         }
         self.fib.set_group(dev, group);
         if let Some(up) = up {
@@ -107,10 +116,7 @@ impl Stack {
             false => None,
         };
         let _ = words.accept("name") || words.accept("dev");
-        let name = words.expect("a name")?;
-        if name.text.is_empty() || name.text.len() > IFNAMSIZ_MAX || name.text.contains('/') {
-            return Err(name.error("not a name for a device"));
-        }
+        let name = device_name(words.expect("a name")?)?;
         // The same words as for a device that is there, but for those that the type has.
         let mut settings = Vec::new();
         let lower = match (lower, words.accept("link")) {
@@ -277,6 +283,17 @@ fn write_statistics(out: &mut String, stats: &LinkStats) {
         out,
         [stats.tx_bytes, stats.tx_packets, 0, stats.tx_dropped, 0, 0],
     );
+}
+
+/// `dev_valid_name()`.
+fn device_name(name: Word<'_>) -> Result<Word<'_>, CommandError> {
+    let wrong = |c: char| c == '/' || c == ':' || c.is_ascii_whitespace();
+    let text = name.text;
+    let short = !text.is_empty() && text.len() <= IFNAMSIZ_MAX;
+    match short && text != "." && text != ".." && !text.contains(wrong) {
+        true => Ok(name),
+        false => Err(name.error("not a name for a device")),
+    }
 }
 
 fn on_off(words: &mut Words<'_>) -> Result<bool, CommandError> {

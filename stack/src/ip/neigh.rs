@@ -2,17 +2,36 @@
 
 use super::parse::{EXISTS, NO_ENTRY, mac, parse_mac};
 use super::{Family, Output, choose};
+use crate::addr::IpCidr;
 use crate::command::{CommandError, Words};
 use crate::neigh::{NeighbourEntry, NudState};
 use crate::skb::IfIndex;
 use crate::stack::Stack;
 use std::fmt::Write;
 
+/// Which neighbours are meant.
+#[derive(Default)]
+struct Filter {
+    dev: Option<IfIndex>,
+    state: Option<NudState>,
+    prefix: Option<IpCidr>,
+}
+
+impl Filter {
+    fn takes(&self, neighbour: &NeighbourEntry) -> bool {
+        self.dev.is_none_or(|dev| neighbour.dev == dev)
+            && self.state.is_none_or(|state| neighbour.state == state)
+            && self
+                .prefix
+                .is_none_or(|prefix| prefix.contains(neighbour.address))
+    }
+}
+
 impl Stack {
     /// `ip neigh [show|add|replace|change|delete|flush] …`
     pub(super) fn ip_neigh(&mut self, family: Family, mut words: Words<'_>) -> Output {
         let Some(command) = words.next() else {
-            return Ok(self.ip_neigh_show(family, None, None));
+            return Ok(self.ip_neigh_show(family, &Filter::default()));
         };
         let names = [
             "add", "change", "chg", "replace", "delete", "get", "list", "show", "lst", "flush",
@@ -24,22 +43,22 @@ impl Stack {
                 Ok(self.ip_neigh_show_proxies())
             }
             Some("list" | "show" | "lst") => {
-                let (dev, state) = self.parse_neigh_filter(&mut words)?;
-                Ok(self.ip_neigh_show(family, dev, state))
+                let filter = self.parse_neigh_filter(family, &mut words)?;
+                Ok(self.ip_neigh_show(family, &filter))
             }
             Some("flush") => {
                 if words.is_empty() {
                     return Err(words.end_error("what to flush is missing"));
                 }
-                let (dev, state) = self.parse_neigh_filter(&mut words)?;
+                let filter = self.parse_neigh_filter(family, &mut words)?;
                 // Without a state, what is permanent stays.
                 let doomed: Vec<NeighbourEntry> = self
                     .neighbours()
                     .filter(|n| family.includes(n.address.is_ipv4()))
-                    .filter(|n| dev.is_none_or(|d| n.dev == d))
-                    .filter(|n| match state {
-                        Some(state) => n.state == state,
-                        None => !matches!(n.state, NudState::Permanent | NudState::Noarp),
+                    .filter(|n| filter.takes(n))
+                    .filter(|n| {
+                        let lasting = matches!(n.state, NudState::Permanent | NudState::Noarp);
+                        filter.state.is_some() || !lasting
                     })
                     .collect();
                 for neighbour in doomed {
@@ -104,26 +123,36 @@ impl Stack {
         Ok(self.neigh_line(&found, true))
     }
 
-    /// `[dev DEVICE] [nud STATE]`
+    /// `[dev DEVICE] [nud STATE] [[to] PREFIX]`
     fn parse_neigh_filter(
         &self,
+        family: Family,
         words: &mut Words<'_>,
-    ) -> Result<(Option<IfIndex>, Option<NudState>), CommandError> {
-        let (mut dev, mut state) = (None, None);
+    ) -> Result<Filter, CommandError> {
+        let mut filter = Filter::default();
         while let Some(word) = words.next() {
             match word.text {
-                "dev" => dev = Some(self.ip_device(words)?),
+                "dev" => filter.dev = Some(self.ip_device(words)?),
                 "nud" => {
                     let word = words.expect("a state")?;
-                    state = match word.text {
+                    filter.state = match word.text {
                         "all" => None,
                         _ => Some(word.named(parse_state, "a neighbour's state")?),
                     };
                 }
-                _ => return Err(word.error("unknown word of ip neigh")),
+                text => {
+                    let word = match text {
+                        "to" => words.expect("a prefix")?,
+                        _ => word,
+                    };
+                    filter.prefix = match word.text {
+                        "all" | "any" | "default" => None,
+                        _ => Some(word.prefix(family)?),
+                    };
+                }
             }
         }
-        Ok((dev, state))
+        Ok(filter)
     }
 
     /// `ipneigh_modify()`.
@@ -175,26 +204,18 @@ impl Stack {
         Ok(String::new())
     }
 
-    fn ip_neigh_show(
-        &self,
-        family: Family,
-        dev: Option<IfIndex>,
-        state: Option<NudState>,
-    ) -> String {
+    fn ip_neigh_show(&self, family: Family, filter: &Filter) -> String {
         let mut out = String::new();
         for v4 in [true, false] {
             for n in self.neighbours() {
                 let shown = n.address.is_ipv4() == v4
                     && family.includes(v4)
-                    && dev.is_none_or(|d| n.dev == d)
-                    && match state {
-                        Some(state) => n.state == state,
-                        None => n.state != NudState::Noarp,
-                    };
+                    && filter.takes(&n)
+                    && (filter.state.is_some() || n.state != NudState::Noarp);
                 if !shown {
                     continue;
                 }
-                out += &self.neigh_line(&n, dev.is_none());
+                out += &self.neigh_line(&n, filter.dev.is_none());
             }
         }
         out

@@ -92,6 +92,12 @@ pub(super) const SYSCTLS: &[Sysctl] = &[
     switch!("net.ipv4.fib_multipath_use_neigh", fib_multipath_use_neigh),
     switch!("net.ipv4.fwmark_reflect", BYTE, fwmark_reflect),
     switch!("net.ipv6.fwmark_reflect", BYTE, fwmark_reflect_v6),
+    config!(
+        "net.ipv4.tcp_syn_linear_timeouts",
+        0..=127,
+        tcp_syn_linear_timeouts
+    ),
+    switch!("net.ipv4.tcp_reflect_tos", tcp_reflect_tos),
     switch!("net.ipv4.tcp_fwmark_accept", BYTE, tcp_fwmark_accept),
     switch!("net.ipv4.ip_forward_use_pmtu", BYTE, ip_forward_use_pmtu),
     switch!(

@@ -159,6 +159,10 @@ impl Stack {
         };
         if let Some(value) = value {
             let number = in_range(value, &kept.range).map_err(|p| word.error(p))?;
+            if !kept.harmless.is_empty() && !kept.harmless.contains(&number) {
+                let effect = "it would change packets in a way that is not here";
+                return Err(word.error(format!("{number} is not possible: {effect}")));
+            }
             self.kept_sysctls.insert(name.to_owned(), number);
         }
         let now = self.kept_sysctls.get(name).unwrap_or(&kept.default);
@@ -290,6 +294,40 @@ mod tests {
             r#"1:1: "net.core.default_qdisc=htb": "htb" is no qdisc that needs no options (fq_codel, pfifo_fast, pfifo, bfifo, noqueue)"#
         );
         assert!(say("net.ipv4.ip_forward=yes").ends_with(r#""yes" is not a number"#));
+    }
+
+    #[test]
+    fn what_would_change_packets_is_refused_by_name() {
+        let mut stack = stack();
+        for (key, taken, refused) in [
+            ("ipv4.tcp_ecn", &[0, 2][..], &[1][..]),
+            ("ipv4.tcp_syncookies", &[0, 1], &[2]),
+            ("ipv4.tcp_mtu_probing", &[0], &[1]),
+            ("ipv4.tcp_fastopen", &[0, 1, 3], &[]),
+            ("ipv4.tcp_rfc1337", &[0], &[1]),
+            ("ipv4.tcp_reflect_tos", &[0, 1], &[]),
+            ("bridge.bridge-nf-call-iptables", &[0, 1], &[]),
+        ] {
+            for value in taken {
+                let line = format!("-qw net.{key}={value}");
+                assert_eq!(stack.sysctl(&line), Ok(String::new()), "{line}");
+            }
+            for value in refused {
+                let said = stack.sysctl(&format!("-qw net.{key}={value}"));
+                let said = said.unwrap_err().to_string();
+                assert!(said.contains(key) && said.contains("possible"), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn kept_keys_take_their_defaults() {
+        let mut stack = stack();
+        for kept in KEPT {
+            let name = kept.name.replace('*', "default");
+            let line = format!("-qw {name}={}", kept.default);
+            assert_eq!(stack.sysctl(&line), Ok(String::new()), "{line}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::in_range;
 use crate::reassembly::{POOL4, POOL6, POOL6_NF};
 use crate::stack::Stack;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 /// A key, and how its value is read and written.
@@ -143,8 +144,16 @@ pub(super) const TEXTS: &[TextKey] = &[
     FRAG6_NF[0],
     FRAG6_NF[1],
     // Writing forgets what routers said; there is nothing to read.
-    only("net.ipv4.route.flush", |_| String::new(), flush),
-    only("net.ipv6.route.flush", |_| String::new(), flush),
+    only(
+        "net.ipv4.route.flush",
+        |_| String::new(),
+        |stack, value| flush(stack, value, IpAddr::is_ipv4),
+    ),
+    only(
+        "net.ipv6.route.flush",
+        |_| String::new(),
+        |stack, value| flush(stack, value, IpAddr::is_ipv6),
+    ),
 ];
 
 const TCP_RMEM: [i64; 3] = [4096, 131_072, 33_554_432];
@@ -161,10 +170,9 @@ const fn only(
     TextKey { name, get, set }
 }
 
-fn flush(stack: &mut Stack, value: &str) -> Result<(), String> {
+fn flush(stack: &mut Stack, value: &str, family: fn(&IpAddr) -> bool) -> Result<(), String> {
     let _ = numbers(value, [0])?;
-    stack.pmtu.clear();
-    stack.redirects.clear();
+    stack.rt_cache_flush(|destination| family(&destination));
     Ok(())
 }
 

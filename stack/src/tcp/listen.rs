@@ -2,6 +2,7 @@
 
 use super::header::{Segment, flag};
 use super::output::{WSCALE, request_window};
+use super::reset::dsfield;
 use super::seq::Seq;
 use super::sock::{Pair, Request, TcpSock, TcpSocketId, TcpState};
 use super::timer::TIMEOUT_INIT;
@@ -11,6 +12,9 @@ use crate::skb::SkBuff;
 use crate::stack::Stack;
 use crate::timer::TimerKey;
 use crate::trace::Consume;
+
+/// `INET_ECN_MASK`.
+const INET_ECN_MASK: u8 = 3;
 
 impl Stack {
     /// A segment for a port that listens, of a connection that is not made yet.
@@ -39,13 +43,13 @@ impl Stack {
         if !segment.has(flag::SYN) || segment.has(flag::FIN) {
             return self.kfree_skb(skb, DropReason::TcpFlags);
         }
-        self.tcp_conn_request(id, pair, segment, skb.mark);
+        self.tcp_conn_request(id, pair, segment, &skb);
         // Linux consumes the SYN even when it makes no request of it, and counts why.
         self.consume_skb(skb, Consume::Tcp);
     }
 
     /// `tcp_conn_request()`: notes the SYN and answers it, unless a queue is full.
-    fn tcp_conn_request(&mut self, id: TcpSocketId, pair: Pair, segment: &Segment, mark: u32) {
+    fn tcp_conn_request(&mut self, id: TcpSocketId, pair: Pair, segment: &Segment, syn: &SkBuff) {
         let Some(listener) = self.tcp.listener(id) else {
             return;
         };
@@ -72,9 +76,10 @@ impl Stack {
             options,
             // inet_request_mark()
             mark: match self.config.tcp_fwmark_accept {
-                true => mark,
+                true => syn.mark,
                 false => 0,
             },
+            tos: dsfield(syn) & !INET_ECN_MASK,
             ts_offset: self.random() as u32,
             rcv_wnd: request_window(advmss, &options),
             retries: 0,
@@ -161,6 +166,10 @@ impl Stack {
         let mut sock = TcpSock::new(pair, request.isn + 1, request.rcv_wnd);
         sock.state = TcpState::Established;
         sock.mark = request.mark;
+        // tcp_v4_syn_recv_sock(), tcp_v6_syn_recv_sock()
+        if self.config.tcp_reflect_tos {
+            sock.tos = request.tos;
+        }
         sock.rcv_nxt = request.irs + 1;
         sock.rcv_wup = sock.rcv_nxt;
         sock.snd_wl1 = segment.seq;

@@ -192,7 +192,13 @@ impl Stack {
             options,
             payload: [&[]; 2],
         };
-        self.tcp_transmit_skb(pair, &segment, 0, request.mark);
+        // tcp_v4_send_synack()
+        let tos = if self.config.tcp_reflect_tos {
+            request.tos
+        } else {
+            0
+        };
+        self.tcp_transmit_skb(pair, &segment, 0, (tos, request.mark));
     }
 
     /// The connection's SYN.
@@ -214,7 +220,7 @@ impl Stack {
             payload: [&[]; 2],
         };
         let id = sock.next_ip_id();
-        self.tcp_transmit_skb(&sock.pair, &segment, id, sock.mark);
+        self.tcp_transmit_skb(&sock.pair, &segment, id, (sock.tos, sock.mark));
     }
 
     /// `tcp_send_ack()`.
@@ -247,11 +253,17 @@ impl Stack {
             options: sock.tstamp_option(self.now),
             payload: sock.queued(payload),
         };
-        self.tcp_transmit_skb(&sock.pair, &segment, ip_id, sock.mark);
+        self.tcp_transmit_skb(&sock.pair, &segment, ip_id, (sock.tos, sock.mark));
     }
 
     /// `tcp_transmit_skb()`: header, options, payload; the checksum is left to the device if it can.
-    fn tcp_transmit_skb(&mut self, pair: &Pair, segment: &Out<'_>, ip_id: u16, mark: u32) {
+    fn tcp_transmit_skb(
+        &mut self,
+        pair: &Pair,
+        segment: &Out<'_>,
+        ip_id: u16,
+        (tos, mark): (u8, u32),
+    ) {
         let mut header = HeaderBytes::new();
         header.extend(pair.0.port().to_be_bytes());
         header.extend(pair.1.port().to_be_bytes());
@@ -294,7 +306,7 @@ impl Stack {
             flags if flags == flag::SYN | flag::ACK => send.whole(),
             _ => send,
         };
-        self.tcp_ip_xmit(skb, send, ip_id);
+        self.tcp_ip_xmit(skb, send.with_tos(tos), ip_id);
     }
 
     /// `tcp_write_xmit()`: sends what the windows of both ends allow, then the FIN.

@@ -5,7 +5,7 @@ use super::output::TcpSend;
 use super::seq::Seq;
 use crate::checksum;
 use crate::fib::RouteType;
-use crate::ipv4::header::{Ipv4Header, put16};
+use crate::ipv4::header::put16;
 use crate::ipv4::{Flow, IPPROTO_TCP};
 use crate::skb::SkBuff;
 use crate::stack::Stack;
@@ -36,6 +36,16 @@ impl Bare {
                 flags: flag::RST | flag::ACK,
             }
         }
+    }
+}
+
+/// `ip_dsfield`: the type of service, or the traffic class, of the packet that `skb` came in.
+pub(super) fn dsfield(skb: &SkBuff) -> u8 {
+    let header = skb.network_bytes();
+    match header.first_chunk::<2>() {
+        Some([first, second]) if first >> 4 == 6 => first << 4 | second >> 4,
+        Some([_, tos]) => *tos,
+        None => 0,
     }
 }
 
@@ -74,14 +84,7 @@ impl Stack {
         let sum = checksum::add(checksum::sum(&bytes), pseudo);
         put16(&mut bytes, 16, !checksum::fold(sum));
         // ip_reply_arg, ipv6_get_dsfield(): the answer goes the same class of way.
-        let tos = match flow.src {
-            std::net::IpAddr::V4(_) => Ipv4Header::new(skb.network_bytes()).map(|h| h.tos()),
-            std::net::IpAddr::V6(_) => skb
-                .network_bytes()
-                .first_chunk::<2>()
-                .map(|b| b[0] << 4 | b[1] >> 4),
-        };
-        let tos = tos.unwrap_or(0);
+        let tos = dsfield(skb);
         let own = SocketAddr::new(flow.dst, segment.dport);
         let peer = SocketAddr::new(flow.src, segment.sport);
         // Without a socket it reflects, else it has the socket's mark, which is not told here: TIME-WAIT's.

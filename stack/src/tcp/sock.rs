@@ -52,6 +52,8 @@ pub(crate) struct TcpSock {
     pub pair: Pair,
     /// `SO_MARK`.
     pub mark: u32,
+    /// Type of service or traffic class of what is sent (`inet->tos`, `np->tclass`).
+    pub tos: u8,
     pub state: TcpState,
     /// Oldest unacknowledged number, next to be sent, highest sent so far.
     pub snd_una: Seq,
@@ -123,6 +125,8 @@ pub(super) struct Request {
     pub options: Options,
     /// `ir_mark`: of the connection that becomes of it.
     pub mark: u32,
+    /// The SYN's type of service or traffic class, without the ECN bits (`syn_tos`).
+    pub tos: u8,
     pub ts_offset: u32,
     /// The window that the SYN-ACK offered, in bytes.
     pub rcv_wnd: u32,

@@ -23,6 +23,7 @@ impl TcpSock {
         Self {
             pair,
             mark: 0,
+            tos: 0,
             state: TcpState::SynSent,
             snd_una: seq,
             snd_nxt: seq,

@@ -135,12 +135,13 @@ impl Stack {
 
     /// `tcp_retransmit_timer()`: the oldest segment again, twice the time-out, and one segment of congestion window (RFC 5681 3.1).
     fn tcp_retransmit_timer(&mut self, id: TcpSocketId, sock: &mut TcpSock) {
-        let most = if sock.state == TcpState::SynSent {
-            self.config.tcp_syn_retries
-        } else {
-            self.config.tcp_retries2
+        let connecting = sock.state == TcpState::SynSent;
+        let linear: u32 = self.config.tcp_syn_linear_timeouts.into();
+        let most = match connecting {
+            true => linear + u32::from(self.config.tcp_syn_retries),
+            false => self.config.tcp_retries2.into(),
         };
-        if sock.retries >= most.into() {
+        if sock.retries >= most {
             // tcp_write_err()
             let error = sock.soft_error.take();
             let error = error.unwrap_or(StackError::TimedOut(sock.pair.1));
@@ -148,8 +149,10 @@ impl Stack {
         }
         sock.retries += 1;
         sock.timed = None; // Karn's algorithm
-        sock.rto = (sock.rto * 2).min(RTO_MAX);
-        if sock.state == TcpState::SynSent {
+        if !connecting || sock.retries > linear {
+            sock.rto = (sock.rto * 2).min(RTO_MAX);
+        }
+        if connecting {
             let isn = sock.snd_una;
             self.tcp_send_syn(sock, isn);
             return self.tcp_rearm_rto(id, sock);

@@ -191,3 +191,116 @@ fn addresses_have_peers_labels_metrics_and_lives() {
     let shown = run(stack, &["addr show d0", "route show table all dev d0"]);
     assert!(!shown.contains("10.0.0."), "{shown}");
 }
+
+/// As 6.18: rules and chains that say a name follow the name, addresses and routes follow the device.
+#[test]
+fn a_device_gets_another_name() {
+    let mut host = Host::new(StackConfig::default());
+    let stack = &mut host.stack;
+    run(
+        stack,
+        &[
+            "link add d1 type dummy",
+            "addr add 10.0.1.1/24 dev eth0",
+            "addr add 10.0.1.5/24 dev eth0 label eth0:x",
+            "rule add iif eth0 lookup 77",
+        ],
+    );
+    let rules = "add table netdev n; add chain netdev n c { type filter hook ingress device eth0 priority 0; }; \
+                 add rule netdev n c counter drop; add table ip t; add chain ip t c; \
+                 add rule ip t c iif eth0 counter; add rule ip t c iifname eth0 counter";
+    stack.nft(rules).unwrap();
+    assert_eq!(run(stack, &["link set eth0 name eth9"]), "");
+    let say = |stack: &mut Stack, line: &str| stack.ip(line).unwrap_err().to_string();
+    assert!(say(stack, "link set d1 name eth9").contains("File exists"));
+    for wrong in ["a/b", "a:b", ".", "0123456789abcdef"] {
+        assert!(say(stack, &format!("link set d1 name {wrong}")).contains("not a name"));
+    }
+    assert!(run(stack, &["rule"]).contains("from all iif eth0 [detached] lookup 77"));
+    let list = run(stack, &["addr show dev eth9"]);
+    assert!(list.contains("scope global secondary eth9:x\n"), "{list}");
+    assert!(
+        list.contains("inet 10.0.1.1/24 scope global eth9\n"),
+        "{list}"
+    );
+    let list = stack.nft("list ruleset").unwrap();
+    assert!(
+        list.contains("device \"eth0\"") && list.contains("iif \"eth9\""),
+        "{list}"
+    );
+    assert!(list.contains("iifname \"eth0\""), "{list}");
+    // The chain has no device any more.
+    let ping = || crate::ping4(b"name");
+    host.receive([ping()]);
+    assert_eq!(host.sent().len(), 1);
+    run(&mut host.stack, &["link set eth9 name eth0"]);
+    assert!(!run(&mut host.stack, &["rule"]).contains("detached"));
+    host.receive([ping()]);
+    assert_eq!(host.sent().len(), 0);
+}
+
+/// Lines that 6.18 and its tools take.
+#[test]
+fn caches_and_neighbours_are_flushed() {
+    let mut host = Host::new(StackConfig::default());
+    let stack = &mut host.stack;
+    run(
+        stack,
+        &[
+            "route flush cache",
+            "-6 route flush cache",
+            "neigh add 192.0.2.30 lladdr 2:0:0:0:0:30 dev eth0 nud stale",
+            "neigh add 192.0.2.40 lladdr 2:0:0:0:0:40 dev eth0 nud stale",
+            "neigh add 10.9.9.9 lladdr 2:0:0:0:0:50 dev eth0 nud stale",
+            "neigh flush to 10.0.0.0/8",
+        ],
+    );
+    assert_eq!(run(stack, &["neigh show to 10.0.0.0/8"]), "");
+    assert_eq!(
+        run(stack, &["neigh show 192.0.2.32/27 nud stale"])
+            .lines()
+            .count(),
+        1
+    );
+    run(stack, &["neigh flush all"]);
+    assert_eq!(run(stack, &["neigh show all nud stale"]), "");
+    // What is permanent stays.
+    assert!(run(stack, &["-4 neigh show all"]).contains("192.0.2.10"));
+}
+
+#[test]
+fn an_address_is_deprecated_at_once() {
+    let mut host = Host::new(StackConfig::default());
+    let stack = &mut host.stack;
+    run(
+        stack,
+        &["addr change 192.0.2.20/24 dev eth0 preferred_lft 0"],
+    );
+    let list = run(stack, &["-4 addr show dev eth0"]);
+    let expected = "scope global deprecated eth0\n       valid_lft forever preferred_lft forever\n";
+    assert!(list.contains(expected), "{list}");
+    run(
+        stack,
+        &["addr add 192.0.2.9/24 dev eth0 preferred_lft 0 valid_lft 100"],
+    );
+    let list = run(stack, &["-4 addr show dev eth0"]);
+    let expected = "scope global secondary deprecated dynamic eth0\n       valid_lft 100sec preferred_lft 0sec\n";
+    assert!(list.contains(expected), "{list}");
+    run(stack, &["addr change 192.0.2.9/24 dev eth0"]);
+    let list = run(stack, &["-4 addr show dev eth0"]);
+    let expected = "scope global secondary eth0\n       valid_lft forever preferred_lft forever\n";
+    assert!(list.contains(expected), "{list}");
+    for (line, says) in [
+        (
+            "addr add 192.0.2.8/24 dev eth0 valid_lft 0",
+            "valid_lft is zero",
+        ),
+        (
+            "addr add 192.0.2.8/24 dev eth0 preferred_lft 200 valid_lft 100",
+            "preferred_lft is greater than valid_lft",
+        ),
+    ] {
+        let error = stack.ip(line).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}

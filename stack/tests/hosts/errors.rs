@@ -255,3 +255,53 @@ fn a_listener_forgets_who_cannot_be_reached() {
         host.assert_balanced();
     }
 }
+
+/// 6.18 sends the first five SYNs again a second after each other, and then waits twice as long each time.
+#[test]
+fn syns_are_sent_again_in_the_kernels_rhythm() {
+    let mut host = Host::new(StackConfig::default());
+    let socket = host.stack.tcp_connect(5000, peer(false, 80), 0).unwrap();
+    let mut at = Vec::new();
+    for second in 0..140 {
+        host.run_until(second * SEC);
+        at.extend(host.sent().iter().map(|_| second));
+    }
+    assert_eq!(at, [0, 1, 2, 3, 4, 5, 7, 11, 19, 35, 67]);
+    let error = host.stack.tcp_take_error(socket);
+    assert_eq!(error, Some(StackError::TimedOut(peer(false, 80))));
+}
+
+/// `tcp_reflect_tos`, as 6.18 answers a SYN of type 0xb9: 0xb8, whatever comes later.
+#[test]
+fn the_type_of_service_of_a_syn_is_reflected() {
+    for (v6, on) in [(false, true), (true, true), (false, false)] {
+        let mut host = Host::new(StackConfig::default());
+        let line = format!("-qw net.ipv4.tcp_reflect_tos={}", u8::from(on));
+        host.stack.sysctl(&line).unwrap();
+        let any = if v6 { "::" } else { "0.0.0.0" }.parse().unwrap();
+        let listener = host.stack.tcp_listen(any, 5000, 1).unwrap();
+        let typed = |mut frame: Vec<u8>, tos: u8| {
+            match v6 {
+                true => (frame[14], frame[15]) = (0x60 | tos >> 4, tos << 4),
+                false => {
+                    frame[15] = tos;
+                    fix4(&mut frame);
+                }
+            }
+            frame
+        };
+        let types = |host: &mut Host| -> Vec<u8> {
+            let tos = |f: &Vec<u8>| if v6 { f[14] << 4 | f[15] >> 4 } else { f[15] };
+            host.sent().iter().map(tos).collect()
+        };
+        host.receive([typed(segment(v6, 1000, 0, true), 0xb9)]);
+        let synack = host.wire.borrow().tx[0].clone();
+        let expected = if on { 0xb8 } else { 0 };
+        assert_eq!(types(&mut host), [expected]);
+        let isn = seq(&synack, v6).wrapping_add(1);
+        host.receive([typed(segment(v6, 1001, isn, false), 0x20)]);
+        let socket = host.stack.tcp_accept(listener).unwrap();
+        host.stack.tcp_send(socket, b"hi", 0).unwrap();
+        assert_eq!(types(&mut host), [expected]);
+    }
+}

@@ -100,10 +100,16 @@ impl Stack {
         Ok(out)
     }
 
-    pub(super) fn ip_route_flush(&mut self, family: Family, words: Words<'_>) -> Output {
+    pub(super) fn ip_route_flush(&mut self, family: Family, mut words: Words<'_>) -> Output {
         let all = words.is_empty();
         if all {
             return Err(words.end_error("what to flush is missing"));
+        }
+        // iproute_flush_cache(): what routers said of paths and better gateways.
+        if words.accept("cache") {
+            words.finish()?;
+            self.rt_cache_flush(|destination| family.includes(destination.is_ipv4()));
+            return Ok(String::new());
         }
         let (family, shown) = self.parse_shown(family, words)?;
         let mut doomed = Vec::new();

@@ -101,6 +101,22 @@ impl Stack {
         result
     }
 
+    /// `NETDEV_CHANGENAME`: chains of devices are at those that have their names now.
+    pub(crate) fn nft_rename_device(&mut self) {
+        let names = self.devices.iter().map(|d| d.name.clone()).collect();
+        let Some(nft) = &mut self.nft else { return };
+        nft.set_devices(names);
+        let chains = nft.base_chains();
+        let of_devices = |id| {
+            let mut of = chains.iter().filter(|c| c.id == id);
+            of.any(|c| !c.base.devices.is_empty())
+        };
+        for chain in &mut self.nft_hooks.chains {
+            chain.incomplete |= of_devices(chain.id);
+        }
+        self.nft_update_hooks();
+    }
+
     /// Puts new base chains on the hooks and takes those off that are gone; called again when a device was added.
     pub(crate) fn nft_update_hooks(&mut self) {
         let Some(nft) = &self.nft else { return };

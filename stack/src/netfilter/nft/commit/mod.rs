@@ -273,8 +273,9 @@ impl Transaction<'_> {
             found.ok_or_else(|| Refusal::new(Word::Rule, "there is no rule with this index"))
         };
         let at = match place {
-            Place::Last => rules.len(),
-            Place::First => 0,
+            // Handle 0 is none: nft sends it as if it had not been said.
+            Place::Last | Place::After(0) => rules.len(),
+            Place::First | Place::Before(0) => 0,
             Place::After(handle) => by_handle(rules, handle)? + 1,
             Place::Before(handle) => by_handle(rules, handle)?,
             Place::AfterIndex(index) => by_index(rules, index)? + 1,

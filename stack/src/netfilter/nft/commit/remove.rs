@@ -57,6 +57,11 @@ impl Transaction<'_> {
         let Some(chain) = self.rules.chains.get_mut(id) else {
             return Ok(());
         };
+        // Handle 0 is none, and without one all rules are meant.
+        if handle == 0 {
+            chain.rules.clear();
+            return Ok(());
+        }
         let at = chain.rules.iter().position(|r| r.handle == handle);
         let missing = || Refusal::new(Word::Rule, "there is no rule with this handle");
         chain.rules.remove(at.ok_or_else(missing)?);
