@@ -120,7 +120,7 @@ impl Stack {
         }
         match (kind, code) {
             (DEST_UNREACH, unreach::FRAG_NEEDED) => self.icmp_frag_needed(skb),
-            _ => self.icmp_socket_deliver(skb, kind, code),
+            _ => self.icmp_socket_deliver(skb, Family::Ipv4, kind, code),
         }
         Ok(())
     }
@@ -224,7 +224,7 @@ impl Stack {
             let destination = inner.daddr().into();
             self.update_pmtu(destination, mtu);
         }
-        self.icmp_socket_deliver(skb, DEST_UNREACH, unreach::FRAG_NEEDED);
+        self.icmp_socket_deliver(skb, Family::Ipv4, DEST_UNREACH, unreach::FRAG_NEEDED);
     }
 
     /// `icmp_send()`: an error about `about`, whose network header must be in place. RFC 1122 3.2.2 says when none is sent.

@@ -2,6 +2,7 @@
 //! `icmpv6_err_convert()`, `__udp4_lib_err()`, `__udp6_lib_err()`.
 
 use crate::error::StackError;
+use crate::hook::Family;
 use crate::icmp::{self, unreach};
 use crate::icmpv6;
 use crate::ipv4::header::Ipv4Header;
@@ -40,10 +41,10 @@ struct Quote {
 }
 
 impl Quote {
-    /// `bytes`: from the quoted IP header on. `dev`: that the error came in through.
-    fn of(bytes: &[u8], dev: IfIndex) -> Option<Self> {
-        let (src, dst, protocol, offset): (IpAddr, IpAddr, u8, usize) = match bytes.first()? >> 4 {
-            4 => {
+    /// `bytes`: from the quoted IP header on, which is one of the error's own family. `dev`: that the error came in through.
+    fn of(bytes: &[u8], family: Family, dev: IfIndex) -> Option<Self> {
+        let (src, dst, protocol, offset): (IpAddr, IpAddr, u8, usize) = match family {
+            Family::Ipv4 => {
                 let header = Ipv4Header::new(bytes).filter(|h| h.offset() == 0)?;
                 let (src, dst) = (header.saddr().into(), header.daddr().into());
                 (src, dst, header.protocol(), header.header_len())
@@ -131,9 +132,9 @@ fn icmpv6_err_convert(kind: u8, code: u8, peer: SocketAddr) -> IcmpErr {
 impl Stack {
     /// `icmp_socket_deliver()`, `icmpv6_notify()`: an error message of this type and code, data at its header, goes to the socket that sent what
     /// it quotes.
-    pub(crate) fn icmp_socket_deliver(&mut self, skb: &SkBuff, kind: u8, code: u8) {
+    pub(crate) fn icmp_socket_deliver(&mut self, skb: &SkBuff, family: Family, kind: u8, code: u8) {
         let quoted = skb.data().get(icmp::ICMP_HLEN..).unwrap_or_default();
-        let Some(quote) = Quote::of(quoted, skb.iif) else {
+        let Some(quote) = Quote::of(quoted, family, skb.iif) else {
             return;
         };
         let err = match quote.peer {

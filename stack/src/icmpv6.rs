@@ -75,14 +75,15 @@ impl Stack {
             PKT_TOOBIG if skb.len() < ICMPV6_HLEN + IPV6_HLEN => Err(DropReason::NotSpecified),
             PKT_TOOBIG => icmpv6_notify(&skb).map(|()| {
                 self.icmpv6_too_big(&skb);
-                self.icmp_socket_deliver(&skb, kind, code);
+                self.icmp_socket_deliver(&skb, Family::Ipv6, kind, code);
             }),
             133..=137 => return self.ndisc_rcv(skb, flow),
             // Nobody here is a querier.
             MGM_QUERY | MGM_REPORT => Ok(()),
             // RFC 4443 2.4: unknown information is discarded silently, unknown errors go to the upper layers.
             kind if kind & INFOMSG_MASK != 0 => Err(DropReason::NotSpecified),
-            _ => icmpv6_notify(&skb).map(|()| self.icmp_socket_deliver(&skb, kind, code)),
+            _ => icmpv6_notify(&skb)
+                .map(|()| self.icmp_socket_deliver(&skb, Family::Ipv6, kind, code)),
         };
         match ended {
             Ok(()) => self.consume_skb(skb, Consume::Icmp),

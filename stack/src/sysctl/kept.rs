@@ -128,7 +128,12 @@ pub(super) const KEPT: &[Kept] = &[
     range("net.ipv4.tcp_ecn_option_beacon", 3, 0, 3),
     byte("net.ipv4.tcp_fack", 0),
     // Both ends have to ask for it, but for what the higher bits say.
-    range("net.ipv4.tcp_fastopen", 1, 0, 3),
+    some(
+        "net.ipv4.tcp_fastopen",
+        1,
+        0..=i32::MAX as i64,
+        &[0, 1, 2, 3],
+    ),
     range(
         "net.ipv4.tcp_fastopen_blackhole_timeout_sec",
         0,

@@ -160,8 +160,8 @@ impl Stack {
         if let Some(value) = value {
             let number = in_range(value, &kept.range).map_err(|p| word.error(p))?;
             if !kept.harmless.is_empty() && !kept.harmless.contains(&number) {
-                let effect = "it would change packets in a way that is not here";
-                return Err(word.error(format!("{number} is not possible: {effect}")));
+                let effect = "it would change packets in a way that nothing here does";
+                return Err(word.error(format!("{number} is not possible here: {effect}")));
             }
             self.kept_sysctls.insert(name.to_owned(), number);
         }
@@ -303,7 +303,7 @@ mod tests {
             ("ipv4.tcp_ecn", &[0, 2][..], &[1][..]),
             ("ipv4.tcp_syncookies", &[0, 1], &[2]),
             ("ipv4.tcp_mtu_probing", &[0], &[1]),
-            ("ipv4.tcp_fastopen", &[0, 1, 3], &[]),
+            ("ipv4.tcp_fastopen", &[0, 1, 3], &[4]),
             ("ipv4.tcp_rfc1337", &[0], &[1]),
             ("ipv4.tcp_reflect_tos", &[0, 1], &[]),
             ("bridge.bridge-nf-call-iptables", &[0, 1], &[]),
