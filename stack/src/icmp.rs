@@ -323,9 +323,15 @@ fn may_complain(about: &SkBuff, header: &Ipv4Header<'_>) -> bool {
     }
     if header.protocol() == crate::ipv4::IPPROTO_ICMP {
         let kind = about.network_bytes().get(header.header_len()).copied();
-        return kind.is_some_and(|kind| kind <= NR_ICMP_TYPES && !icmp_is_err(kind));
+        return kind.is_some_and(is_query);
     }
     true
+}
+
+/// `icmp_pointers[].error`: the types that `icmp_send()` does not take for errors, as each is a question or an answer. To Linux 6.18 an error is
+/// what it does not know, too: the types that were never given away, and what routers say of themselves (RFC 1256).
+fn is_query(kind: u8) -> bool {
+    matches!(kind, ECHOREPLY | ECHO | TIMESTAMP..=NR_ICMP_TYPES)
 }
 
 /// `icmp_is_err()`: the message is about another packet.
@@ -336,11 +342,15 @@ pub(crate) fn icmp_is_err(kind: u8) -> bool {
     )
 }
 
-/// Sets the checksum of a whole ICMP message.
+/// Sets the checksum of a whole ICMP message. Of one that is all zeros (an echo reply can be) it is 0, not 0xffff: RFC 1071 takes both, Linux
+/// writes the first, as `csum_partial_copy_nocheck()` begins with all ones.
 pub(crate) fn finish_checksum(message: &mut [u8]) {
     if let Some(field) = message.get_mut(2..4) {
         field.fill(0);
     }
-    let check = checksum::checksum(message);
+    let check = match checksum::checksum(message) {
+        0xffff => 0,
+        check => check,
+    };
     crate::ipv4::header::put16(message, 2, check);
 }
