@@ -120,7 +120,9 @@ impl Stack {
         }
         match (kind, code) {
             (DEST_UNREACH, unreach::FRAG_NEEDED) => self.icmp_frag_needed(skb),
-            _ => self.icmp_socket_deliver(skb, Family::Ipv4, kind, code),
+            // The byte that is the problem.
+            (PARAMETERPROB, _) => self.icmp_socket_deliver(skb, Family::Ipv4, message[4].into()),
+            _ => self.icmp_socket_deliver(skb, Family::Ipv4, 0),
         }
         Ok(())
     }
@@ -224,7 +226,7 @@ impl Stack {
             let destination = inner.daddr().into();
             self.update_pmtu(destination, mtu);
         }
-        self.icmp_socket_deliver(skb, Family::Ipv4, DEST_UNREACH, unreach::FRAG_NEEDED);
+        self.icmp_socket_deliver(skb, Family::Ipv4, mtu);
     }
 
     /// `icmp_send()`: an error about `about`, whose network header must be in place. RFC 1122 3.2.2 says when none is sent.

@@ -7,9 +7,10 @@ use crate::icmp::{self, unreach};
 use crate::icmpv6;
 use crate::ipv4::header::Ipv4Header;
 use crate::ipv4::{IPPROTO_TCP, IPPROTO_UDP};
+use crate::ipv6::exthdr::Upper;
 use crate::ipv6::find_upper;
 use crate::ipv6::header::Ipv6Header;
-use crate::skb::{IfIndex, SkBuff};
+use crate::skb::SkBuff;
 use crate::stack::Stack;
 use crate::tcp::remote_addr;
 use std::net::{IpAddr, SocketAddr};
@@ -31,36 +32,56 @@ pub(crate) struct IcmpErr {
 }
 
 /// The packet that an error quotes.
-struct Quote {
-    protocol: u8,
+pub(crate) struct Quote<'a> {
+    /// From its IP header on.
+    pub bytes: &'a [u8],
+    pub protocol: u8,
+    /// Of what `protocol` names.
+    pub offset: usize,
+    /// It is a fragment other than the first: what looks like ports is none.
+    pub later_fragment: bool,
     /// This host's end.
-    own: SocketAddr,
-    peer: SocketAddr,
+    pub own: SocketAddr,
+    pub peer: SocketAddr,
+    /// Who says so.
+    pub offender: IpAddr,
     /// TCP's sequence number.
     seq: u32,
 }
 
-impl Quote {
-    /// `bytes`: from the quoted IP header on, which is one of the error's own family. `dev`: that the error came in through.
-    fn of(bytes: &[u8], family: Family, dev: IfIndex) -> Option<Self> {
-        let (src, dst, protocol, offset): (IpAddr, IpAddr, u8, usize) = match family {
+impl<'a> Quote<'a> {
+    /// What `skb` quotes, which is a packet of the error's own family.
+    fn of(skb: &'a SkBuff, family: Family) -> Option<Self> {
+        let bytes = skb.data().get(icmp::ICMP_HLEN..)?;
+        let (src, dst, upper): (IpAddr, IpAddr, Upper) = match family {
             Family::Ipv4 => {
-                let header = Ipv4Header::new(bytes).filter(|h| h.offset() == 0)?;
-                let (src, dst) = (header.saddr().into(), header.daddr().into());
-                (src, dst, header.protocol(), header.header_len())
+                let header = Ipv4Header::new(bytes)?;
+                let upper = Upper {
+                    protocol: header.protocol(),
+                    offset: header.header_len(),
+                    later_fragment: header.offset() != 0,
+                };
+                (header.saddr().into(), header.daddr().into(), upper)
             }
             _ => {
                 let header = Ipv6Header::new(bytes)?;
-                let upper = find_upper(bytes).filter(|upper| !upper.later_fragment)?;
                 let (src, dst) = (header.saddr().into(), header.daddr().into());
-                (src, dst, upper.protocol, upper.offset)
+                (src, dst, find_upper(bytes)?)
             }
         };
-        let &[s0, s1, d0, d1, seq @ ..] = bytes.get(offset..)?.first_chunk::<QUOTED>()?;
+        let offender = match family {
+            Family::Ipv4 => Ipv4Header::new(skb.network_bytes())?.saddr().into(),
+            _ => Ipv6Header::new(skb.network_bytes())?.saddr().into(),
+        };
+        let &[s0, s1, d0, d1, seq @ ..] = bytes.get(upper.offset..)?.first_chunk::<QUOTED>()?;
         Some(Self {
-            protocol,
+            bytes,
+            protocol: upper.protocol,
+            offset: upper.offset,
+            later_fragment: upper.later_fragment,
             own: SocketAddr::new(src, u16::from_be_bytes([s0, s1])),
-            peer: remote_addr(dst, u16::from_be_bytes([d0, d1]), dev),
+            peer: remote_addr(dst, u16::from_be_bytes([d0, d1]), skb.iif),
+            offender,
             seq: u32::from_be_bytes(seq),
         })
     }
@@ -130,18 +151,23 @@ fn icmpv6_err_convert(kind: u8, code: u8, peer: SocketAddr) -> IcmpErr {
 }
 
 impl Stack {
-    /// `icmp_socket_deliver()`, `icmpv6_notify()`: an error message of this type and code, data at its header, goes to the socket that sent what
-    /// it quotes.
-    pub(crate) fn icmp_socket_deliver(&mut self, skb: &SkBuff, family: Family, kind: u8, code: u8) {
-        let quoted = skb.data().get(icmp::ICMP_HLEN..).unwrap_or_default();
-        let Some(quote) = Quote::of(quoted, family, skb.iif) else {
+    /// `icmp_socket_deliver()`, `icmpv6_notify()`: an error message, data at its header, goes to the sockets that can have sent what it quotes.
+    /// `info`: [`SockExtendedErr::info`](crate::SockExtendedErr::info).
+    pub(crate) fn icmp_socket_deliver(&mut self, skb: &SkBuff, family: Family, info: u32) {
+        let Some(&[kind, code]) = skb.data().first_chunk() else {
             return;
         };
-        let err = match quote.peer {
-            SocketAddr::V4(_) => icmp_err_convert(kind, code, quote.peer),
-            SocketAddr::V6(_) => Some(icmpv6_err_convert(kind, code, quote.peer)),
+        let Some(quote) = Quote::of(skb, family) else {
+            return;
         };
-        let Some(err) = err else {
+        let convert = |peer| match family {
+            Family::Ipv4 => icmp_err_convert(kind, code, peer),
+            _ => Some(icmpv6_err_convert(kind, code, peer)),
+        };
+        let mut portless = quote.peer;
+        portless.set_port(0);
+        self.raw_icmp_error(skb, &quote, (kind, code), convert(portless).as_ref(), info);
+        let Some(err) = convert(quote.peer).filter(|_| !quote.later_fragment) else {
             return;
         };
         match quote.protocol {

@@ -58,9 +58,10 @@ impl Stack {
         if !skb.skb_checksum_validate(pseudo) {
             return self.kfree_skb(skb, DropReason::IcmpCsum);
         }
-        let Some(&[kind, code, ..]) = skb.data().first_chunk::<ICMPV6_HLEN>() else {
+        let Some(&[kind, _, _, _, info @ ..]) = skb.data().first_chunk::<ICMPV6_HLEN>() else {
             return self.kfree_skb(skb, DropReason::NotSpecified);
         };
+        let info = u32::from_be_bytes(info);
         let ended = match kind {
             ECHO_REQUEST => {
                 let ignored = self.config.icmpv6_echo_ignore_all
@@ -75,15 +76,14 @@ impl Stack {
             PKT_TOOBIG if skb.len() < ICMPV6_HLEN + IPV6_HLEN => Err(DropReason::NotSpecified),
             PKT_TOOBIG => icmpv6_notify(&skb).map(|()| {
                 self.icmpv6_too_big(&skb);
-                self.icmp_socket_deliver(&skb, Family::Ipv6, kind, code);
+                self.icmp_socket_deliver(&skb, Family::Ipv6, info);
             }),
             133..=137 => return self.ndisc_rcv(skb, flow),
             // Nobody here is a querier.
             MGM_QUERY | MGM_REPORT => Ok(()),
             // RFC 4443 2.4: unknown information is discarded silently, unknown errors go to the upper layers.
             kind if kind & INFOMSG_MASK != 0 => Err(DropReason::NotSpecified),
-            _ => icmpv6_notify(&skb)
-                .map(|()| self.icmp_socket_deliver(&skb, Family::Ipv6, kind, code)),
+            _ => icmpv6_notify(&skb).map(|()| self.icmp_socket_deliver(&skb, Family::Ipv6, info)),
         };
         match ended {
             Ok(()) => self.consume_skb(skb, Consume::Icmp),

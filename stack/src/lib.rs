@@ -99,7 +99,7 @@ pub use netdev::{NetDeviceOps, NetFeatures};
 pub use netfilter::{hook, nft};
 pub use page_pool::{Page, PagePool, SharedPage};
 pub use ping::EchoReply;
-pub use raw::{IPPROTO_RAW, Icmp6Filter, IcmpFilter};
+pub use raw::{IPPROTO_RAW, Icmp6Filter, IcmpFilter, SockExtendedErr};
 pub use sched::{BpfVerdict, StandaloneQdisc, TcProgram};
 pub use skb::{
     CsumState, DmaSegment, Frag, Gso, GsoType, IfIndex, MAX_SKB_FRAGS, NET_SKB_PAD, PacketId,

@@ -12,7 +12,7 @@ use crate::trace::Stage;
 
 impl RawSocket {
     /// `raw_v4_match()`, `raw_v6_match()`.
-    fn takes(&self, protocol: u8, flow: &Flow, dev: IfIndex) -> bool {
+    pub(super) fn takes(&self, protocol: u8, flow: &Flow, dev: IfIndex) -> bool {
         self.protocol == protocol
             && self.ipv6 == flow.dst.is_ipv6()
             && self.remote.is_none_or(|remote| remote == flow.src)

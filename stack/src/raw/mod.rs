@@ -1,15 +1,16 @@
 //! Raw sockets (net/ipv4/raw.c, net/ipv6/raw.c): a copy of every packet of one IP protocol, and packets without a transport protocol.
 //!
 //! What is received is as the application sees it in Linux: of IPv4 the whole packet with its header, of IPv6 what follows the extension
-//! headers. [`Datagram::src`](crate::Datagram::src) and `dst` have port 0. They hear of no ICMP errors (`IP_RECVERR`), and are in no groups
-//! (`IP_ADD_MEMBERSHIP`).
+//! headers. [`Datagram::src`](crate::Datagram::src) and `dst` have port 0. They are in no groups (`IP_ADD_MEMBERSHIP`).
 
+mod err;
 mod filter;
 mod input;
 mod output;
 #[cfg(test)]
 mod tests;
 
+pub use err::SockExtendedErr;
 pub use filter::{Icmp6Filter, IcmpFilter};
 
 use crate::error::StackError;
@@ -51,6 +52,14 @@ pub(crate) struct RawSocket {
     /// `sk_rmem_alloc`.
     rmem_alloc: usize,
     queue: VecDeque<Datagram>,
+    /// `IP_RECVERR`, `IPV6_RECVERR`.
+    recverr: bool,
+    /// `IP_PMTUDISC_WANT`, not `IP_PMTUDISC_DONT`.
+    pmtudisc: bool,
+    /// `sk_err`.
+    error: Option<StackError>,
+    /// `sk_error_queue`.
+    error_queue: VecDeque<err::Queued>,
 }
 
 /// All raw sockets, oldest first (`raw_v4_hashinfo`, `raw_v6_hashinfo`).
@@ -108,6 +117,10 @@ impl Stack {
             rcvbuf: self.config.rmem_default,
             rmem_alloc: 0,
             queue: VecDeque::new(),
+            recverr: false,
+            pmtudisc: self.config.ip_no_pmtu_disc == 0,
+            error: None,
+            error_queue: VecDeque::new(),
         });
         Ok(id)
     }

@@ -29,7 +29,8 @@ impl Stack {
     /// # Errors
     /// No such socket, no destination, no route, too long (own headers are never fragmented), a broadcast address without
     /// [`raw_set_broadcast`](Self::raw_set_broadcast), bytes that begin with no header or have no room for the checksum
-    /// ([`raw_set_checksum`](Self::raw_set_checksum)), or a hook dropped it.
+    /// ([`raw_set_checksum`](Self::raw_set_checksum)), or a hook dropped it; and with a header of
+    /// its own what [`raw_take_error`](Self::raw_take_error) would say.
     pub fn raw_send_to(
         &mut self,
         socket: SocketId,
@@ -85,7 +86,7 @@ impl Stack {
             return Err(StackError::Permission(daddr.into()));
         }
         if hdrincl {
-            return self.raw_send_hdrinc(route, saddr, bytes);
+            return self.raw_send_hdrinc(socket, route, saddr, bytes);
         }
         let mut skb = self.raw_build(route.oif, IPV4_HLEN, bytes)?;
         skb.ignore_df = true;
@@ -105,11 +106,13 @@ impl Stack {
     /// `raw_send_hdrinc()`. Linux looks at the length only; here the bytes must begin with an IPv4 header.
     fn raw_send_hdrinc(
         &mut self,
+        socket: SocketId,
         route: Route,
         saddr: Ipv4Addr,
         bytes: &[u8],
     ) -> Result<bool, StackError> {
         check_len(bytes, self.mtu(route.oif))?;
+        self.raw_sock_error(socket)?;
         let header = Ipv4Header::new(bytes).ok_or(StackError::InvalidHeader)?;
         let (header_len, no_id) = (header.header_len(), header.id() == 0);
         let no_source = header.saddr().is_unspecified();
@@ -159,6 +162,7 @@ impl Stack {
         let mtu = self.dst_mtu(&route, daddr.into());
         if hdrincl {
             check_len(bytes, self.mtu(route.oif))?;
+            self.raw_sock_error(socket)?;
             Ipv6Header::new(bytes).ok_or(StackError::InvalidHeader)?;
             let mut skb = self.raw_build(route.oif, 0, bytes)?;
             skb.reset_network_header();
@@ -191,6 +195,14 @@ impl Stack {
             mtu,
         };
         Ok(self.ip6_send_skb(skb, send))
+    }
+
+    /// `sock_error()`, which `sock_alloc_send_skb()` asks; what `ip_append_data()` takes for a packet without a transport header does not.
+    fn raw_sock_error(&mut self, socket: SocketId) -> Result<(), StackError> {
+        match self.raw_take_error(socket) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 
     /// A packet of `bytes`, with room for an IP header of `network_hlen` bytes.

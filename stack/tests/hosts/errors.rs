@@ -4,7 +4,7 @@ use super::*;
 use stack::{SocketId, TcpState};
 use std::net::{IpAddr, SocketAddr};
 
-type Errno = &'static str;
+pub type Errno = &'static str;
 const ENETUNREACH: Errno = "ENETUNREACH";
 const EHOSTUNREACH: Errno = "EHOSTUNREACH";
 const ENOPROTOOPT: Errno = "ENOPROTOOPT";
@@ -17,7 +17,7 @@ const EPROTO: Errno = "EPROTO";
 const EACCES: Errno = "EACCES";
 
 /// Type, code, TCP's error, and that of a connected UDP socket.
-type Row = (u8, u8, Option<Errno>, Option<Errno>);
+pub type Row = (u8, u8, Option<Errno>, Option<Errno>);
 
 const V4_ERRORS: &[Row] = &[
     (3, 0, Some(ENETUNREACH), None),
@@ -63,12 +63,12 @@ const V6_ERRORS: &[Row] = &[
     (100, 0, Some(EPROTO), None),
 ];
 
-fn rows() -> impl Iterator<Item = (bool, Row)> {
+pub fn rows() -> impl Iterator<Item = (bool, Row)> {
     let v4 = V4_ERRORS.iter().map(|&row| (false, row));
     v4.chain(V6_ERRORS.iter().map(|&row| (true, row)))
 }
 
-fn errno(error: &StackError) -> Errno {
+pub fn errno(error: &StackError) -> Errno {
     match error {
         StackError::NetUnreachable(_) => ENETUNREACH,
         StackError::HostUnreachable(_) => EHOSTUNREACH,

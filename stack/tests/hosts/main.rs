@@ -11,6 +11,7 @@ mod fragments;
 mod link;
 mod neighbours;
 mod nexthops;
+mod raw_errors;
 mod redirects;
 mod routing;
 
