@@ -344,8 +344,8 @@ pub(crate) fn icmp_is_err(kind: u8) -> bool {
     )
 }
 
-/// Sets the checksum of a whole ICMP message. Of one that is all zeros (an echo reply can be) it is 0, not 0xffff: RFC 1071 takes both, Linux
-/// writes the first, as `csum_partial_copy_nocheck()` begins with all ones.
+/// Sets the checksum of a whole ICMP message. Of one that is all zeros, as an echo reply can be, it is 0, not 0xffff:
+/// `csum_partial_copy_nocheck()` begins with all ones. Who gets it, Linux among them, finds that it is wrong.
 pub(crate) fn finish_checksum(message: &mut [u8]) {
     if let Some(field) = message.get_mut(2..4) {
         field.fill(0);
