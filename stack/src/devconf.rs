@@ -219,7 +219,7 @@ impl Stack {
                 dev.forwarding = on;
             }
         }
-        let all: Vec<IfIndex> = self.devices.iter().map(|d| d.index).collect();
+        let all: Vec<IfIndex> = self.netdevs().map(|d| d.index).collect();
         let changed = |&dev: &IfIndex| scope == Scope::All || scope == Scope::Dev(dev);
         for dev in all.into_iter().filter(changed) {
             self.addrconf_forward_change(dev);
@@ -229,7 +229,7 @@ impl Stack {
     /// `addrconf_disable_ipv6()`: IPv6 addresses go, or the link-local one comes back.
     fn set_disable_ipv6(&mut self, scope: Scope, off: i32) {
         let devices: Vec<IfIndex> = match scope {
-            Scope::All => self.devices.iter().map(|d| d.index).collect(),
+            Scope::All => self.netdevs().map(|d| d.index).collect(),
             Scope::Default => Vec::new(),
             Scope::Dev(dev) => vec![dev],
         };

@@ -2,6 +2,7 @@
 //! and the connections.
 
 use crate::error::StackError;
+use crate::neigh::NudState;
 use crate::skb::IfIndex;
 use crate::stack::Stack;
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ impl Stack {
             true => self.netdev_up(dev),
             false => self.netdev_down(dev),
         }
+        self.veth_carrier(dev);
         // vlan_device_event(): a VLAN is up and down with its device.
         for vlan in self.vlans_of(dev) {
             self.set_link(vlan, up)?;
@@ -131,9 +133,18 @@ impl Stack {
 
     /// `neigh_flush_dev()`: all neighbours that are reached through the device.
     fn neigh_flush_dev(&mut self, dev: IfIndex) {
+        self.neigh_flush(dev, |_| true);
+    }
+
+    /// `neigh_carrier_down()`: all that nobody entered for good.
+    pub(crate) fn neigh_carrier_down(&mut self, dev: IfIndex) {
+        self.neigh_flush(dev, |state| state != NudState::Permanent);
+    }
+
+    fn neigh_flush(&mut self, dev: IfIndex, goes: impl Fn(NudState) -> bool) {
         let neighbours: Vec<IpAddr> = self
             .neighbours()
-            .filter(|n| n.dev == dev)
+            .filter(|n| n.dev == dev && goes(n.state))
             .map(|n| n.address)
             .collect();
         for address in neighbours {

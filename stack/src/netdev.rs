@@ -258,6 +258,13 @@ pub(crate) enum DeviceKind {
         /// VLAN id, 0 to 4094.
         id: u16,
     },
+    /// One end of a wire.
+    Veth {
+        /// The other.
+        peer: IfIndex,
+    },
+    /// Deleted: only the number is left, so that no other device gets it.
+    Gone,
 }
 
 /// `IFF_*` that are set by hand and change nothing but lists, if nothing is said of them.
@@ -281,6 +288,8 @@ pub(crate) struct NetDevice {
     pub mac: [u8; 6],
     /// `IFF_UP`.
     pub up: bool,
+    /// There is carrier, as far as the other end of a veth decides (`__LINK_STATE_NOCARRIER`).
+    pub carrier: bool,
     /// What `ip link set mtu` made of the driver's MTU; at most its largest.
     pub mtu: Option<u16>,
     pub features: NetFeatures,
@@ -320,6 +329,8 @@ impl NetDevice {
             DeviceKind::Ifb => Some("ifb"),
             DeviceKind::Dummy => Some("dummy"),
             DeviceKind::Vlan { .. } => Some("vlan"),
+            DeviceKind::Veth { .. } => Some("veth"),
+            DeviceKind::Gone => None,
         }
     }
 
@@ -330,7 +341,21 @@ impl NetDevice {
 
     /// Up, and with carrier: frames can be sent.
     pub fn is_running(&self) -> bool {
-        self.up && self.ops.link_up()
+        self.up && self.has_carrier()
+    }
+
+    /// `netif_carrier_ok()`.
+    pub fn has_carrier(&self) -> bool {
+        self.carrier && self.ops.link_up()
+    }
+
+    /// What is sent is received again, through this device: by software, so that any buffer will do.
+    pub fn comes_back_through(&self) -> Option<IfIndex> {
+        match self.kind {
+            DeviceKind::Veth { peer } => Some(peer),
+            _ if self.index == IfIndex::LO => Some(self.index),
+            _ => None,
+        }
     }
 
     pub fn new(
@@ -349,6 +374,7 @@ impl NetDevice {
             mac,
             // What a command makes is brought up by another one; an ifb comes up by itself.
             up: matches!(kind, DeviceKind::Driver | DeviceKind::Ifb),
+            carrier: true,
             mtu: None,
             features,
             pool,

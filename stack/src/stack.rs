@@ -463,11 +463,13 @@ impl Stack {
     }
 
     pub(crate) fn device(&self, index: IfIndex) -> Option<&NetDevice> {
-        self.devices.get((index.0 as usize).checked_sub(1)?)
+        let device = self.devices.get((index.0 as usize).checked_sub(1)?);
+        device.filter(|device| device.kind != DeviceKind::Gone)
     }
 
     pub(crate) fn device_mut(&mut self, index: IfIndex) -> Option<&mut NetDevice> {
-        self.devices.get_mut((index.0 as usize).checked_sub(1)?)
+        let device = self.devices.get_mut((index.0 as usize).checked_sub(1)?);
+        device.filter(|device| device.kind != DeviceKind::Gone)
     }
 
     pub(crate) fn mtu(&self, index: IfIndex) -> usize {

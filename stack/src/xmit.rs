@@ -71,6 +71,11 @@ impl Stack {
             self.vlan_dev_hard_start_xmit(skb, lower, Vlan { proto, tci: id });
             return None;
         }
+        if let DeviceKind::Veth { peer } = device.kind {
+            self.dev_queue_xmit_nit(&skb);
+            self.veth_xmit(skb, peer);
+            return None;
+        }
         let is_virtual = dev == IfIndex::LO || device.kind == DeviceKind::Ifb;
         if !is_virtual && !skb.is_in(&device.pool) {
             match self.copy_for_device(skb) {

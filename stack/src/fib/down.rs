@@ -17,9 +17,35 @@ impl Fib {
         self.v4.sync_dev(dev, |_| true, false);
         self.v6.sync_dev(dev, |_| true, false);
     }
+
+    /// The device goes for good (`fib_disable_ip()`, `fib6_ifdown()`): IPv4 loses the routes that have any way through it, IPv6 the ways.
+    pub fn remove_routes_of(&mut self, dev: IfIndex) {
+        self.v4.remove_ways_of(dev, true);
+        self.v6.remove_ways_of(dev, false);
+    }
 }
 
 impl<K: Key> Rpdb<K> {
+    fn remove_ways_of(&mut self, dev: IfIndex, whole_route: bool) {
+        for table in &mut self.tables {
+            for (key, len, alias) in table.routes() {
+                let mut info: FibInfo = self.infos.get(alias.info).clone();
+                if !info.nexthops.iter().any(|n| n.oif == dev) {
+                    continue;
+                }
+                info.nexthops.retain(|n| n.oif != dev);
+                let this = |a: &super::Alias| (a.info, a.tos) == (alias.info, alias.tos);
+                if whole_route || info.nexthops.is_empty() {
+                    table.remove(key, len, this);
+                } else {
+                    let new = self.infos.acquire(info);
+                    table.replace_info(key, len, this, new);
+                }
+                self.infos.release(alias.info);
+            }
+        }
+    }
+
     fn sync_dev(&mut self, dev: IfIndex, concerned: impl Fn(RouteType) -> bool, dead: bool) {
         for table in &mut self.tables {
             for (key, len, alias) in table.routes() {

@@ -173,7 +173,7 @@ impl Stack {
 
     fn ip_addr_show(&self, family: Family, dev: Option<IfIndex>) -> String {
         let mut out = String::new();
-        for device in &self.devices {
+        for device in self.netdevs() {
             if dev.is_some_and(|d| d != device.index) {
                 continue;
             }

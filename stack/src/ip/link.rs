@@ -17,13 +17,14 @@ const ETH_MIN_MTU: u16 = 68;
 const VLAN_VID_MASK: u16 = 0xfff;
 
 impl Stack {
-    /// `ip link [show|set|add] …`. Drivers say the largest MTU, and whether their MAC address can be set.
+    /// `ip link [show|set|add|delete] …`. Drivers say the largest MTU, and whether their MAC address can be set.
     pub(super) fn ip_link(&mut self, mut words: Words<'_>, statistics: bool) -> Output {
         let Some(command) = words.next() else {
             return Ok(self.ip_link_show(None, statistics));
         };
-        match choose(command, &["add", "set", "show", "lst", "list"]) {
+        match choose(command, &["add", "set", "delete", "show", "lst", "list"]) {
             Some("add") => self.ip_link_add(words),
+            Some("delete") => self.ip_link_delete(words),
             Some("set") => self.ip_link_set(words),
             Some(_) => {
                 words.accept("dev");
@@ -109,7 +110,26 @@ impl Stack {
         Ok(String::new())
     }
 
-    /// `ip link add [link DEV] [name] NAME [mtu MTU] [address MAC] [txqueuelen N] type ifb|dummy|vlan …`
+    /// `ip link delete [dev] NAME [type TYPE]`: whatever its type, as in Linux.
+    fn ip_link_delete(&mut self, mut words: Words<'_>) -> Output {
+        words.accept("dev");
+        let name = words.clone().next();
+        let dev = self.ip_device(&mut words)?;
+        if words.accept("type") {
+            let word = words.expect("a type of device")?;
+            if !["ifb", "dummy", "vlan", "veth"].contains(&word.text) {
+                return Err(word.error("unknown device type: ifb, dummy, vlan, veth"));
+            }
+        }
+        words.finish()?;
+        let refused = |word: Word<'_>| word.error("RTNETLINK answers: Operation not supported");
+        match (self.del_device(dev), name) {
+            (Err(_), Some(name)) => Err(refused(name)),
+            _ => Ok(String::new()),
+        }
+    }
+
+    /// `ip link add [link DEV] [name] NAME [mtu MTU] [address MAC] [txqueuelen N] type ifb|dummy|vlan|veth …`
     fn ip_link_add(&mut self, mut words: Words<'_>) -> Output {
         let lower = match words.accept("link") {
             true => Some(self.ip_device(&mut words)?),
@@ -141,20 +161,31 @@ impl Stack {
             }
         }
         let kind = words.expect("a type of device")?;
+        let mut peer_settings = None;
         let added = match (kind.text, lower) {
             ("ifb" | "dummy", Some(_)) => Err("has no other device below it".to_owned()),
             ("ifb", _) => self.add_ifb(name.text).map_err(|e| e.to_string()),
             ("dummy", _) => self.add_dummy(name.text).map_err(|e| e.to_string()),
+            ("veth", Some(_)) => Err("has no other device below it".to_owned()),
+            ("veth", None) => {
+                let (peer, of_peer) = self.veth_options(&mut words)?;
+                peer_settings = of_peer.map(|line| format!("{peer} {line}"));
+                let added = self.add_veth(name.text, &peer);
+                added.map(|(dev, _)| dev).map_err(|e| e.to_string())
+            }
             ("vlan", None) => Err("\"link\" and the device below it are missing".to_owned()),
             ("vlan", Some(lower)) => {
                 let (proto, id) = vlan_options(&mut words)?;
                 let added = self.add_vlan(lower, name.text, proto, id);
                 added.map_err(|e| e.to_string())
             }
-            _ => return Err(kind.error("unknown device type: ifb, dummy, vlan")),
+            _ => return Err(kind.error("unknown device type: ifb, dummy, vlan, veth")),
         };
         words.finish()?;
         added.map_err(|problem| name.error(problem))?;
+        if let Some(line) = peer_settings {
+            self.ip_link_set(Words::new(&line)?)?;
+        }
         match settings.is_empty() {
             true => Ok(String::new()),
             false => {
@@ -164,9 +195,34 @@ impl Stack {
         }
     }
 
+    /// `[peer [name] NAME [mtu MTU] …]`: the other end's name, and what is to be set of it.
+    fn veth_options(
+        &self,
+        words: &mut Words<'_>,
+    ) -> Result<(String, Option<String>), CommandError> {
+        // dev_alloc_name()
+        let free = |name: &String| self.device_by_name(name).is_none();
+        let numbered = || (0..).map(|i| format!("veth{i}")).find(free);
+        if !words.accept("peer") {
+            words.clone().finish()?;
+            return Ok((numbered().unwrap_or_default(), None));
+        }
+        let _ = words.accept("name") || words.accept("dev");
+        let name = device_name(words.expect("a name")?)?.text.to_owned();
+        let mut settings = Vec::new();
+        while let Some(word) = words.next() {
+            if !["mtu", "address", "txqueuelen", "arp", "multicast"].contains(&word.text) {
+                return Err(word.error("unknown option of a veth's peer"));
+            }
+            settings.extend([word.text, words.expect("a value")?.text]);
+        }
+        let line = (!settings.is_empty()).then(|| settings.join(" "));
+        Ok((name, line))
+    }
+
     fn ip_link_show(&self, name: Option<&str>, statistics: bool) -> String {
         let mut out = String::new();
-        for device in &self.devices {
+        for device in self.netdevs() {
             if name.is_some_and(|name| name != device.name) {
                 continue;
             }
@@ -194,7 +250,11 @@ impl Stack {
     /// `print_linkinfo()`: the first line of a device. `queue`: with what only link messages say; `mode`: as `ip link` has it.
     pub(super) fn link_line(&self, device: &NetDevice, queue: bool, mode: bool) -> String {
         let loopback = device.index == IfIndex::LO;
-        let carrier = loopback || device.ops.link_up();
+        let carrier = loopback || device.has_carrier();
+        let peer = match device.kind {
+            DeviceKind::Veth { peer } => Some(peer),
+            _ => None,
+        };
         // print_link_flags()
         let flags = [
             (device.up && !carrier, "NO-CARRIER"),
@@ -206,6 +266,7 @@ impl Stack {
             (device.flags.promisc, "PROMISC"),
             (device.up, "UP"),
             (device.up && carrier, "LOWER_UP"),
+            (peer.is_some_and(|peer| !self.is_up(peer)), "M-DOWN"),
         ];
         let flags = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag);
         let flags = flags.collect::<Vec<_>>().join(",");
@@ -214,11 +275,12 @@ impl Stack {
             (true, _) => "UNKNOWN",
             _ if matches!(device.kind, DeviceKind::Ifb | DeviceKind::Dummy) => "UNKNOWN",
             (false, true) => "UP",
+            (false, false) if peer.is_some() => "LOWERLAYERDOWN",
             (false, false) => "DOWN",
         };
         let (index, mtu) = (device.index.0, self.mtu(device.index));
         let name = match device.kind {
-            DeviceKind::Vlan { lower, .. } => {
+            DeviceKind::Vlan { lower, .. } | DeviceKind::Veth { peer: lower } => {
                 format!(
                     "{}@{}",
                     device.name,

@@ -46,7 +46,7 @@ impl Stack {
 
     fn ip_maddr_show(&self, only: Option<IfIndex>) -> String {
         let mut out = String::new();
-        for device in &self.devices {
+        for device in self.netdevs() {
             if only.is_some_and(|dev| dev != device.index) {
                 continue;
             }

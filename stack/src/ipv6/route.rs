@@ -237,12 +237,7 @@ impl Stack {
                 let own = flow.saddr.map(IpAddr::V6);
                 self.addrs.iter().find(|a| Some(a.cidr.address()) == own)
             };
-            let first = || {
-                self.devices
-                    .iter()
-                    .map(|d| d.index)
-                    .find(|&d| d != IfIndex::LO)
-            };
+            let first = || self.netdevs().map(|d| d.index).find(|&d| d != IfIndex::LO);
             let oif = oif
                 .some()
                 .or_else(|| by_source().map(|a| a.dev))

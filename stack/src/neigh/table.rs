@@ -116,6 +116,11 @@ impl Neighbours {
         self.proxies.len() < before
     }
 
+    /// `pneigh_ifdown()`.
+    pub fn remove_proxies_of(&mut self, dev: IfIndex) {
+        self.proxies.retain(|(of, _)| *of != dev);
+    }
+
     /// Every proxy, in the order in which they were added.
     pub fn proxies(&self) -> &[(IfIndex, IpAddr)] {
         &self.proxies

@@ -371,8 +371,11 @@ impl Stack {
     pub(crate) fn attach_default_qdisc(&mut self, dev: IfIndex) {
         // IFF_NO_QUEUE
         let kind = self.device(dev).map(|device| device.kind);
-        let no_queue =
-            dev == IfIndex::LO || matches!(kind, Some(DeviceKind::Dummy | DeviceKind::Vlan { .. }));
+        let no_queue = dev == IfIndex::LO
+            || matches!(
+                kind,
+                Some(DeviceKind::Dummy | DeviceKind::Vlan { .. } | DeviceKind::Veth { .. })
+            );
         let config = match no_queue {
             true => QdiscConfig::Noqueue,
             false => self.tc.default_qdisc.config(),

@@ -212,7 +212,8 @@ impl Stack {
         if !device.features.hw_csum {
             skb_checksum_help(&mut skb);
         }
-        if dev != IfIndex::LO && !skb.is_in(&device.pool) {
+        let receiver = device.comes_back_through();
+        if receiver.is_none() && !skb.is_in(&device.pool) {
             let Some(copy) = skb.copy_into_pages(&device.pool, NET_SKB_PAD) else {
                 self.kfree_skb(skb, DropReason::NoMem);
                 return false;
@@ -236,8 +237,8 @@ impl Stack {
                 device.stats.tx_packets += 1;
                 device.stats.tx_bytes += bytes;
                 self.stats.transmitted += 1;
-                if dev == IfIndex::LO {
-                    self.napi_schedule(dev);
+                if let Some(receiver) = receiver {
+                    self.napi_schedule(receiver);
                 }
                 true
             }

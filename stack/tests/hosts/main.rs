@@ -14,6 +14,7 @@ mod nexthops;
 mod raw_errors;
 mod redirects;
 mod routing;
+mod veth;
 
 use common::{Host, MAC, PEER, SEC, Wire, frame};
 use etherparse::{IpNumber, NetSlice, PacketBuilder, SlicedPacket, TransportSlice};

@@ -23,7 +23,7 @@ impl Stack {
         let names = self.device_names();
         let show = self.show(flags, &names);
         let mut out = String::new();
-        for device in &self.devices {
+        for device in self.netdevs() {
             if dev.is_none_or(|dev| dev == device.index) {
                 // Writing to a string does not fail.
                 let _ = list_device(&mut out, device, dev.is_none(), show);

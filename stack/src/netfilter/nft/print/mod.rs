@@ -52,6 +52,7 @@ impl Printer<'_> {
             && let Some(name) = usize::try_from(value)
                 .ok()
                 .and_then(|i| self.devices.get(i.checked_sub(1)?))
+                .filter(|name| !name.is_empty())
         {
             return quoted(name, out);
         }
