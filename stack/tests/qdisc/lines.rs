@@ -66,8 +66,8 @@ fn an_ifb_is_a_link() {
             r#"1:13: "ifb0": there is a device ifb0 already"#,
         ),
         (
-            "ip link add x type veth",
-            r#"1:20: "veth": unknown device type: ifb, dummy, vlan"#,
+            "ip link add x type bond",
+            r#"1:20: "bond": unknown device type: ifb, dummy, vlan, veth"#,
         ),
         ("ip link add x", "1:14: end of line: \"type\" is missing"),
         (
