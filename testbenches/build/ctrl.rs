@@ -5,6 +5,29 @@ use verilate::blocks::Block;
 /// Their entries.
 pub(crate) fn table() -> Vec<Block> {
     vec![
+        Block::new("axil_slave")
+            .input("awake_i", 1)
+            .input("awaddr_i", 16)
+            .input("awvalid_i", 1)
+            .output("awready_o", 1)
+            .input("wdata_i", 32)
+            .input("wstrb_i", 4)
+            .input("wvalid_i", 1)
+            .output("wready_o", 1)
+            .output("bresp_o", 2)
+            .output("bvalid_o", 1)
+            .input("bready_i", 1)
+            .input("araddr_i", 16)
+            .input("arvalid_i", 1)
+            .output("arready_o", 1)
+            .output("rdata_o", 32)
+            .output("rresp_o", 2)
+            .output("rvalid_o", 1)
+            .input("rready_i", 1)
+            .input("messages_idle_i", 1)
+            .output("req_o", 54) // reg_req_t
+            .input("rdata_i", 32)
+            .output("busy_o", 1),
         Block::new("common_cfg")
             .parameter("NumQueues", "5")
             .parameter("MaxQueueSize", "64")
@@ -58,6 +81,21 @@ pub(crate) fn table() -> Vec<Block> {
             .output("stat_err_o", 1)
             .output("error_o", 1)
             .output("idle_o", 1)
+            .output("busy_o", 1),
+        Block::new("device_cfg")
+            .input("req_i", 54) // reg_req_t
+            .input("mac_i", 48)
+            .input("mtu_i", 16)
+            .input("queue_pairs_i", 4)
+            .input("rss_i", 1)
+            .input("hash_i", 1)
+            .input("link_i", 1)
+            .input("isr_clear_i", 1)
+            .input("queue_irq_i", 1)
+            .input("config_irq_i", 1)
+            .output("rdata_o", 32)
+            .output("change_o", 1)
+            .output("notify_o", 1)
             .output("busy_o", 1),
         Block::new("msix")
             .parameter("NumVectors", "5")

@@ -48,6 +48,21 @@ pub(crate) fn table() -> Vec<Block> {
             .output("meta_o", 64) // rx_meta_t
             .output("filtered_o", 1)
             .output("busy_o", 1),
+        Block::new("rx_purge")
+            .parameter("MaxFrames", "8")
+            .input("reset_i", 1)
+            .input("s_axis_tvalid_i", 1)
+            .input("s_axis_tlast_i", 1)
+            .input("s_axis_tuser_i", 1)
+            .input("free_frames_i", 4)
+            .input("frame_valid_i", 1)
+            .input("drained_i", 1)
+            .input("disabled_i", 1)
+            .output("flush_o", 1)
+            .output("hold_o", 1)
+            .output("off_o", 1)
+            .output("disabled_o", 1)
+            .output("busy_o", 1),
         Block::new("rx_coalesce")
             .input("enable_i", 1)
             .input("guest_csum_i", 1)

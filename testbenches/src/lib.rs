@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 pub mod arbiter;
+pub mod axil_slave;
 pub mod axis;
 pub mod block;
 mod bundle;
@@ -13,6 +14,7 @@ pub mod coverage;
 pub mod csum;
 pub mod ctrl_vq;
 pub mod deadline;
+pub mod device_cfg;
 pub mod dma;
 pub mod dma_watch;
 mod dut;
@@ -28,6 +30,7 @@ pub mod packet_fifo;
 pub mod ring;
 pub mod rx_dma;
 pub mod rx_offload;
+pub mod rx_purge;
 pub mod seg;
 pub mod stats;
 mod testbench;
@@ -51,6 +54,7 @@ pub const TESTBENCHES: &[Testbench] = &[
     seg::TX_SEG,
     seg::TX_SEG_RATE,
     rx_offload::RX_OFFLOAD,
+    rx_purge::RX_PURGE,
     coalesce::RX_COALESCE,
     fifo::FIFO,
     packet_fifo::PACKET_FIFO,
@@ -63,7 +67,9 @@ pub const TESTBENCHES: &[Testbench] = &[
     arbiter::RR_ARBITER,
     arbiter::TX_ARB,
     deadline::DEADLINE,
+    axil_slave::AXIL_SLAVE,
     common_cfg::COMMON_CFG,
+    device_cfg::DEVICE_CFG,
     msix::MSIX,
     stats::STATS,
     ctrl_vq::CTRL_VQ,

@@ -6,10 +6,11 @@ use testbenches::{
     BugKind::{self, Inverted, Late, Stuck},
     Error, Options, TESTBENCHES,
     block::{
-        common_cfg, ctrl_vq, deadline, dma_port, dma_read, dma_read_64, dma_watch, dma_write,
-        dma_write_64, fifo, fifo_2, mac_control_rx, mac_pause_tx, mac_rx, mac_tx, mac_xoff, msix,
-        packet_fifo, packet_fifo_keep, rr_arbiter, rx_coalesce, rx_csum, rx_dma, rx_offload, stats,
-        tx_arb, tx_csum, tx_dma, tx_seg, virtqueue_rx, virtqueue_tx, vq_moderation,
+        axil_slave, common_cfg, ctrl_vq, deadline, device_cfg, dma_port, dma_read, dma_read_64,
+        dma_watch, dma_write, dma_write_64, fifo, fifo_2, mac_control_rx, mac_pause_tx, mac_rx,
+        mac_tx, mac_xoff, msix, packet_fifo, packet_fifo_keep, rr_arbiter, rx_coalesce, rx_csum,
+        rx_dma, rx_offload, rx_purge, stats, tx_arb, tx_csum, tx_dma, tx_seg, virtqueue_rx,
+        virtqueue_tx, vq_moderation,
     },
 };
 
@@ -17,7 +18,7 @@ use testbenches::{
 type Case = (&'static str, &'static str, usize, BugKind);
 
 /// A `busy_o` that is 0 while the block has something to do stops its clock.
-const BUSY: [Case; 19] = [
+const BUSY: [Case; 22] = [
     ("tx_dma", tx_dma::NAME, tx_dma::BUSY_O, Stuck(0)),
     ("mac_rx", mac_rx::NAME, mac_rx::BUSY_O, Stuck(0)),
     ("mac_tx", mac_tx::NAME, mac_tx::BUSY_O, Stuck(0)),
@@ -65,6 +66,9 @@ const BUSY: [Case; 19] = [
         Stuck(0),
     ),
     ("ctrl_vq", ctrl_vq::NAME, ctrl_vq::BUSY_O, Stuck(0)),
+    ("axil_slave", axil_slave::NAME, axil_slave::BUSY_O, Stuck(0)),
+    ("device_cfg", device_cfg::NAME, device_cfg::BUSY_O, Stuck(0)),
+    ("rx_purge", rx_purge::NAME, rx_purge::BUSY_O, Stuck(0)),
     ("deadline", deadline::NAME, deadline::BUSY_O, Stuck(0)),
     (
         "vq_moderation",
@@ -130,11 +134,51 @@ const PAUSE: [Case; 11] = [
 ];
 
 /// What a block tells the others.
-const TOLD: [Case; 26] = [
+const TOLD: [Case; 36] = [
     ("tx_dma", tx_dma::NAME, tx_dma::STAT_BAD_O, Stuck(0)),
     ("tx_dma", tx_dma::NAME, tx_dma::M_AXIS_TUSER_O, Stuck(0)),
     ("tx_dma", tx_dma::NAME, tx_dma::IDLE_O, Stuck(1)),
     ("ctrl_vq", ctrl_vq::NAME, ctrl_vq::IDLE_O, Stuck(1)),
+    (
+        "axil_slave",
+        axil_slave::NAME,
+        axil_slave::REQ_O,
+        Inverted(1 << 53),
+    ),
+    (
+        "axil_slave",
+        axil_slave::NAME,
+        axil_slave::RDATA_O,
+        Inverted(1),
+    ),
+    (
+        "axil_slave",
+        axil_slave::NAME,
+        axil_slave::BVALID_O,
+        Stuck(1),
+    ),
+    (
+        "axil_slave",
+        axil_slave::NAME,
+        axil_slave::ARREADY_O,
+        Late(1),
+    ),
+    (
+        "device_cfg",
+        device_cfg::NAME,
+        device_cfg::CHANGE_O,
+        Stuck(0),
+    ),
+    (
+        "device_cfg",
+        device_cfg::NAME,
+        device_cfg::NOTIFY_O,
+        Stuck(1),
+    ),
+    ("rx_purge", rx_purge::NAME, rx_purge::HOLD_O, Stuck(0)),
+    ("rx_purge", rx_purge::NAME, rx_purge::OFF_O, Late(1)),
+    ("rx_purge", rx_purge::NAME, rx_purge::DISABLED_O, Stuck(0)),
+    ("rx_purge", rx_purge::NAME, rx_purge::FLUSH_O, Stuck(0)),
     (
         "rx_coalesce",
         rx_coalesce::NAME,

@@ -1,6 +1,9 @@
 //! The blocks behind BAR0 that keep registers: each against what a driver may rely on.
 
-use testbenches::{Options, Report, Testbench, common_cfg::COMMON_CFG, msix::MSIX, stats::STATS};
+use testbenches::{
+    Options, Report, Testbench, axil_slave::AXIL_SLAVE, common_cfg::COMMON_CFG,
+    device_cfg::DEVICE_CFG, msix::MSIX, stats::STATS,
+};
 
 fn run(bench: &Testbench, cases: &[(&str, u64)]) {
     let options = Options::default();
@@ -53,4 +56,27 @@ fn stats() {
         ("resets", 2),
     ];
     run(&STATS, &cases);
+}
+
+#[test]
+fn axil_slave() {
+    let cases = [
+        ("writes", 2000),
+        ("reads", 2000),
+        ("reads behind writes", 500),
+        ("reads behind messages", 500),
+        ("cycles asleep", 500),
+    ];
+    run(&AXIL_SLAVE, &cases);
+}
+
+#[test]
+fn device_cfg() {
+    let cases = [
+        ("words", 20_000),
+        ("link changes", 1000),
+        ("other changes", 500),
+        ("bits set while others are read", 500),
+    ];
+    run(&DEVICE_CFG, &cases);
 }
