@@ -51,6 +51,7 @@ module common_cfg
   output logic [3:0]           pairs_o,           // in front of the control queue's number
   output logic                 config_irq_o,      // configuration change notification, pulse
   output logic                 reset_done_o,      // device reset takes effect, pulse
+  output logic [NumQueues-1:0] queue_reset_done_o, // that of a queue does, pulse; its vector is still there
   output logic                 busy_o
 );
 
@@ -181,6 +182,8 @@ module common_cfg
   logic [NumQueues-1:0] settled_q;
   logic                 messages_idle_q;
   wire reset_queue_idle = settled_q[reset_queue] && messages_idle_q;  // a message of it may be on its way
+  wire queue_reset_done = any_queue_reset && reset_queue_idle && (32'(queue_quiet_q) == QuietCycles - 1);
+  assign queue_reset_done_o = queue_reset_done ? NumQueues'(1) << reset_queue : '0;
   wire all_idle   = (&settled_q) && messages_idle_q;
   wire reset_done = resetting_q && all_idle && (32'(quiet_q) == QuietCycles - 1);
   assign reset_done_o = reset_done;
@@ -230,7 +233,7 @@ module common_cfg
 
       if (any_queue_reset) begin
         queue_quiet_q <= reset_queue_idle ? queue_quiet_q + 2'd1 : '0;
-        if (reset_queue_idle && 32'(queue_quiet_q) == QuietCycles - 1) begin
+        if (queue_reset_done) begin
           queue_quiet_q        <= '0;
           queue_q[reset_queue] <= QUEUE_RESET;
         end

@@ -80,6 +80,7 @@ module ctrl
 
   logic        clk, clk_stats, axil_busy, common_busy, device_busy, msix_busy, msix_idle;
   logic        config_irq, config_change, config_notify, reset_done;
+  logic [NumQueues-1:0] queue_reset_done;
   reg_req_t    req;
   logic [31:0] rdata_common, rdata_device, rdata_msix, rdata_stats;
   /* verilator lint_off UNUSEDSIGNAL */
@@ -185,6 +186,7 @@ module ctrl
     .pairs_o          (pairs),
     .config_irq_o     (config_irq),
     .reset_done_o     (reset_done),
+    .queue_reset_done_o(queue_reset_done),
     .busy_o           (common_busy)
   );
 
@@ -223,6 +225,27 @@ module ctrl
     end
   end
 
+  // 2.6.1.1: a queue that was reset does not notify any more, also not when its vector's mask ends. A vector
+  // that others have as well is pending for them.
+  logic [NumVectors-1:0] clear_irq;
+  always_comb begin
+    clear_irq = '0;
+    if (queue_reset_done != '0) begin
+      for (int unsigned q = 0; q < NumQueues; q++) begin
+        if (queue_reset_done[q] && !queue_vector[q][15]) begin
+          clear_irq |= NumVectors'(1) << queue_vector[q][4:0];
+        end
+      end
+      for (int unsigned q = 0; q < NumQueues; q++) begin
+        if (!queue_reset_done[q] && !queue_vector[q][15]) begin
+          clear_irq &= ~(NumVectors'(1) << queue_vector[q][4:0]);
+        end
+      end
+      if (!config_vector[15]) clear_irq &= ~(NumVectors'(1) << config_vector[4:0]);
+    end
+    if (reset_done) clear_irq = '1;
+  end
+
   msix #(
     .NumVectors(NumVectors)
   ) u_msix (
@@ -231,7 +254,7 @@ module ctrl
     .enable_i(msix_enable_q),
     .master_i(bus_master_q),
     .mask_i  (msix_mask_q),
-    .clear_i (reset_done),
+    .clear_i (clear_irq),
     .vectors_i(vectors),
     .req_i   (req),
     .rdata_o (rdata_msix),

@@ -5,8 +5,8 @@
 // channel took it, it is withdrawn and pending again, so that a driver that masks and reads back gets
 // no message any more. A vector that is raised again before its message is offered is one message.
 // Vectors take turns: one that may be sent waits for each other vector once at the most.
-// With MSI-X disabled nothing becomes pending. clear_i (device reset) forgets what is pending and
-// withdraws what the write channel does not take in that cycle.
+// With MSI-X disabled nothing becomes pending. clear_i[v] (device reset, or that of the queue whose vector
+// it is) forgets that v is pending and withdraws what the write channel does not take in that cycle.
 // The table survives a virtio reset: it belongs to PCI. After rst_ni all vectors are masked.
 // Vectors from vectors_i on do not exist.
 module msix
@@ -19,7 +19,7 @@ module msix
   input  logic                  enable_i,  // MSI-X Enable of the capability, registered
   input  logic                  mask_i,    // Function Mask of the capability, registered
   input  logic                  master_i,  // Bus Master Enable, registered
-  input  logic                  clear_i,
+  input  logic [NumVectors-1:0] clear_i,   // pulses
   input  logic [5:0]            vectors_i, // 1..NumVectors, static
 
   /* verilator lint_off UNUSEDSIGNAL */
@@ -111,10 +111,13 @@ module msix
         for (int unsigned v = 0; v < NumVectors; v++) if (irq_i[v]) pending_q[v] <= 1'b1;
       end
       if (withdraw) pending_q[vector_q] <= 1'b1;
-      if (clear_i || !enable_i) pending_q <= '0;
+      if (clear_i != '0) begin
+        for (int unsigned v = 0; v < NumVectors; v++) if (clear_i[v]) pending_q[v] <= 1'b0;
+      end
+      if (!enable_i) pending_q <= '0;
 
-      if (write_ready_i || withdraw || clear_i) sending_q <= 1'b0;
-      if (send && !clear_i) begin
+      if (write_ready_i || withdraw || clear_i[vector_q]) sending_q <= 1'b0;
+      if (send && (turn & clear_i) == '0) begin
         sending_q <= 1'b1;
         vector_q  <= pick;
         message_q <= '{

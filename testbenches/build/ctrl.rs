@@ -48,6 +48,7 @@ pub(crate) fn table() -> Vec<Block> {
             .output("pairs_o", 4)
             .output("config_irq_o", 1)
             .output("reset_done_o", 1)
+            .output("queue_reset_done_o", 5)
             .output("busy_o", 1)
             .output_array("queue_o", 209, 5) // vq_cfg_t
             .output_array("queue_vector_o", 16, 5),
@@ -102,7 +103,7 @@ pub(crate) fn table() -> Vec<Block> {
             .input("enable_i", 1)
             .input("mask_i", 1)
             .input("master_i", 1)
-            .input("clear_i", 1)
+            .input("clear_i", 5)
             .input("vectors_i", 6)
             .input("req_i", 54) // reg_req_t
             .input("irq_i", 5)

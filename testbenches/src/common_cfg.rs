@@ -46,6 +46,8 @@ struct Bench {
     lost_messages: bool,
     /// The selected queue was in reset, as it read in the cycle before.
     polled: bool,
+    /// queue_reset_done_o of the cycle before.
+    ended: u64,
     /// Cycles since all was still in a reset.
     waits: u32,
     events: f64,
@@ -80,6 +82,7 @@ fn run(options: &Options) -> Result<Report, Error> {
             workers: [still; QUEUES + 1],
             lost_messages: false,
             polled: false,
+            ended: 0,
             waits: 0,
             events: *[0.0, 0.01, 0.1].choose(&mut rng).unwrap_or(&0.0),
             calm: false,
@@ -202,6 +205,10 @@ impl Bench {
                 self.wait(place)?;
             }
             self.polled = read >> 16 != 0;
+            self.dut
+                .check(!self.polled || self.ended >> place & 1 == 0, || {
+                    format!("queue_reset of {place} is told to have ended")
+                })?;
         } else {
             self.polled = false;
         }
@@ -219,8 +226,12 @@ impl Bench {
         // The end was in the cycle before this one, which saw what the one before it had sampled.
         let still = (self.workers[place].still & self.workers[QUEUES].still) >> 1;
         let quiet = still & ((1 << QUIET) - 1) == (1 << QUIET) - 1;
-        self.dut.check(!self.polled || quiet, || {
-            format!("queue_reset of {place} ended amid {:?}", self.workers)
+        let told = self.ended >> place & 1 == 1;
+        self.dut.check(!self.polled || (quiet && told), || {
+            format!(
+                "queue_reset of {place} ended (told: {told}) amid {:?}",
+                self.workers
+            )
         })?;
         self.registers.queues[place] = Queue::NEW;
         self.waits = 0;
@@ -343,6 +354,7 @@ impl Bench {
         } else if self.registers.resetting {
             self.wait(QUEUES)?;
         }
+        self.ended = o[port::QUEUE_RESET_DONE_O];
         for worker in &mut self.workers {
             worker.still = worker.still << 1 | u32::from(worker.idle || worker.lost);
             worker.idled = worker.idled << 1 | u32::from(worker.idle);

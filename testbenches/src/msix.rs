@@ -163,7 +163,7 @@ fn run(options: &Options) -> Result<Report, Error> {
 impl Bench {
     fn life(&mut self) -> Result<(), Error> {
         for vector in 0..self.vectors {
-            self.cycle(Table::name(TABLE, vector), 0, false)?;
+            self.cycle(Table::name(TABLE, vector), 0, 0)?;
         }
         for _ in 0..8 {
             self.mood = Mood::random(&mut self.rng);
@@ -198,7 +198,15 @@ impl Bench {
         for vector in 0..self.vectors {
             irq |= u64::from(self.rng.random_bool(mood.events)) << vector;
         }
-        let clear = self.rng.random_bool(mood.clear);
+        let clear = if self.rng.random_bool(mood.clear) {
+            // A device reset, or that of a queue.
+            let one = 1 << self.rng.random_range(0..VECTORS);
+            *[(1 << VECTORS) - 1, one]
+                .choose(&mut self.rng)
+                .unwrap_or(&one)
+        } else {
+            0
+        };
         self.cycle(access, irq, clear)
     }
 
@@ -207,10 +215,10 @@ impl Bench {
         self.mood = Mood::DRAIN;
         self.levels = Levels::OPEN;
         for vector in 0..self.vectors {
-            self.cycle(Table::mask(TABLE, vector, false), 0, false)?;
+            self.cycle(Table::mask(TABLE, vector, false), 0, 0)?;
         }
         for _ in 0..PATIENCE {
-            self.cycle(Access::Look(PBA), 0, false)?;
+            self.cycle(Access::Look(PBA), 0, 0)?;
         }
         let left = self.state.iter().any(|vector| vector.events > 0);
         self.dut.check(!left && self.offer.is_none(), || {
@@ -223,28 +231,28 @@ impl Bench {
     fn alone(&mut self) -> Result<(), Error> {
         let vector = self.rng.random_range(0..self.vectors);
         self.mood.ready = 0.0;
-        self.cycle(Access::Look(PBA), 1 << vector, false)?;
+        self.cycle(Access::Look(PBA), 1 << vector, 0)?;
         for _ in 0..LATENCY {
-            self.cycle(Access::Look(PBA), 0, false)?;
+            self.cycle(Access::Look(PBA), 0, 0)?;
         }
         let offered = self.offer.is_some_and(|offer| offer.vector == vector);
         self.dut.check(offered, || format!("{vector} is late"))?;
         self.report.add("messages at once", 1);
         self.mood.ready = 1.0;
         for _ in 0..4 {
-            self.cycle(Access::Look(PBA), 0, false)?;
+            self.cycle(Access::Look(PBA), 0, 0)?;
         }
         Ok(())
     }
 
-    fn cycle(&mut self, access: Access, irq: u64, clear: bool) -> Result<(), Error> {
+    fn cycle(&mut self, access: Access, irq: u64, clear: u64) -> Result<(), Error> {
         let (mut i, mut o) = (port::inputs(), port::outputs());
         let ready = self.rng.random_bool(self.mood.ready);
         let done = self.unanswered > 0 && self.rng.random_bool(self.mood.answers);
         i[port::ENABLE_I] = self.levels.enable.into();
         i[port::MASK_I] = self.levels.mask.into();
         i[port::MASTER_I] = self.levels.master.into();
-        i[port::CLEAR_I] = clear.into();
+        i[port::CLEAR_I] = clear;
         i[port::VECTORS_I] = self.vectors as u64;
         i[port::REQ_I] = access.word();
         i[port::IRQ_I] = irq;
@@ -260,7 +268,7 @@ impl Bench {
         }
         self.dut.step(&i, &mut o)?;
 
-        self.check_sleep(&i, &o, irq != 0 || clear || done || ready)?;
+        self.check_sleep(&i, &o, irq | clear != 0 || done || ready)?;
         self.check_read(access, o[port::RDATA_O])?;
         self.check_offer(&o)?;
         // Before what ends with this cycle.
@@ -287,14 +295,19 @@ impl Bench {
             vector.events += vector.fresh;
             self.report.add("events", vector.fresh);
         }
-        if clear || !self.levels.enable {
-            // Nothing is due any more, and what the channel did not take is gone.
-            for vector in &mut self.state {
+        // Nothing is due any more of what is reset, and what the channel did not take is gone.
+        let gone = |number: usize| !self.levels.enable || clear >> number & 1 == 1;
+        for (number, vector) in self.state.iter_mut().enumerate() {
+            if gone(number) {
                 (vector.events, vector.fresh, vector.offered) = (0, 0, 0);
                 vector.passed_by = 0;
             }
-            self.offer = None;
-            self.report.add("device resets", clear.into());
+        }
+        self.offer = self.offer.filter(|offer| !gone(offer.vector));
+        match clear.count_ones() {
+            0 => {}
+            1 => self.report.add("queue resets", 1),
+            _ => self.report.add("device resets", 1),
         }
         self.table.apply(TABLE, access);
         Ok(())

@@ -134,11 +134,17 @@ const PAUSE: [Case; 11] = [
 ];
 
 /// What a block tells the others.
-const TOLD: [Case; 36] = [
+const TOLD: [Case; 37] = [
     ("tx_dma", tx_dma::NAME, tx_dma::STAT_BAD_O, Stuck(0)),
     ("tx_dma", tx_dma::NAME, tx_dma::M_AXIS_TUSER_O, Stuck(0)),
     ("tx_dma", tx_dma::NAME, tx_dma::IDLE_O, Stuck(1)),
     ("ctrl_vq", ctrl_vq::NAME, ctrl_vq::IDLE_O, Stuck(1)),
+    (
+        "common_cfg",
+        common_cfg::NAME,
+        common_cfg::QUEUE_RESET_DONE_O,
+        Late(1),
+    ),
     (
         "axil_slave",
         axil_slave::NAME,

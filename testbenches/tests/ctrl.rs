@@ -42,6 +42,7 @@ fn msix() {
         ("messages withdrawn", 100),
         ("pending bits", 1000),
         ("device resets", 20),
+        ("queue resets", 20),
         ("cycles asleep", 1000),
     ];
     run(&MSIX, &cases);

@@ -156,6 +156,14 @@ impl ModelNic {
         self.send_messages();
     }
 
+    /// A queue's reset is over: it does not notify any more (2.6.1.1), also not when its vector's mask ends.
+    /// A vector that others have as well is pending for them.
+    pub(super) fn queue_reset_done(&mut self, queue: u16) {
+        if let Some(vector) = self.common.reset_queue(queue) {
+            self.msix.forget(vector);
+        }
+    }
+
     /// A vector is to be sent. Without MSI-X nothing becomes pending.
     pub(super) fn raise(&mut self, vector: u16) {
         if self.pci.msix_enabled() {

@@ -99,12 +99,13 @@ impl CommonCfg {
         };
     }
 
-    /// A queue's reset is over.
-    pub fn reset_queue(&mut self, queue: u16) {
+    /// A queue's reset is over. Returns its vector when nobody else has it.
+    pub fn reset_queue(&mut self, queue: u16) -> Option<u16> {
         let fresh = self.reset_queue_regs();
-        if let Some(regs) = self.queues.get_mut(usize::from(queue)) {
-            *regs = fresh;
-        }
+        let regs = self.queues.get_mut(usize::from(queue))?;
+        let vector = std::mem::replace(regs, fresh).vector;
+        let shared = self.config_vector == vector || self.queues.iter().any(|q| q.vector == vector);
+        (!shared).then_some(vector)
     }
 
     /// Features that the driver chose; 0 before FEATURES_OK.

@@ -208,7 +208,7 @@ impl ModelNic {
             Event::Moderation(queue) => self.moderation_event(queue),
             Event::Control => self.control_event(),
             Event::Reset => self.reset_done(),
-            Event::ResetQueue(queue) => self.common.reset_queue(queue),
+            Event::ResetQueue(queue) => self.queue_reset_done(queue),
         }
     }
 }

@@ -77,6 +77,13 @@ impl Msix {
         }
     }
 
+    /// Forgets that `vector` is pending.
+    pub fn forget(&mut self, vector: u16) {
+        if usize::from(vector) < self.table.len() {
+            self.pending &= !(1 << vector);
+        }
+    }
+
     /// Forgets what is pending.
     pub fn clear(&mut self) {
         self.pending = 0;

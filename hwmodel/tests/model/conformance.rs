@@ -413,3 +413,37 @@ fn an_address_that_is_set_changes_the_generation() {
     check(model(1));
     check(rtl(1));
 }
+
+/// What waits behind a mask is not sent of a queue that was reset; of a vector that another queue has, it is.
+// shows (RTL): 2.6.1.1.1-2
+// shows (model): 2.6.1.1.1-2
+#[test]
+fn a_queue_that_was_reset_is_not_pending() {
+    fn check<D: Device>(mut bench: Bench<D>, shared: bool) {
+        let (table, pba) = (0x4000, 0x5000);
+        bench.bring_up(feature::RING_RESET, 16);
+        let vector = if shared {
+            let vector = u32::from(RX) + 1;
+            bench.write(QUEUE_SELECT, 2, TX.into());
+            bench.write(QUEUE_MSIX_VECTOR, 2, vector);
+            vector
+        } else {
+            u32::from(TX) + 1
+        };
+        let mask = table + 16 * vector + 12;
+        bench.write(mask, 4, 1);
+        send(&mut bench);
+        bench.run(10 * US);
+        assert_eq!(bench.read(pba, 4), 1 << vector);
+        bench.reset_queue(TX);
+        bench.write(mask, 4, 0);
+        bench.run(10 * US);
+        let due: &[u16] = if shared { &[RX + 1] } else { &[] };
+        assert_eq!(bench.messages(), due);
+        assert_eq!(bench.read(pba, 4), 0);
+    }
+    for shared in [false, true] {
+        check(model(1), shared);
+        check(rtl(1), shared);
+    }
+}
