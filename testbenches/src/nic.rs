@@ -433,7 +433,8 @@ fn one_life(host: &mut Host, rng: &mut ChaCha8Rng, report: &mut Report, life: u3
 /// Cycles of the window.
 const SWEEP: u64 = 200;
 
-/// Each kind of reset at each cycle of a window; every kind meets every cycle from effort 4 on.
+/// Each kind of reset at each cycle of a window; amid single frames, and amid offloads and commands. Every kind meets every
+/// cycle from effort 5 on.
 fn run_sweep(options: &Options) -> Result<Report, Error> {
     let seed = options.seed;
     let mut report = Report::default();
@@ -456,11 +457,20 @@ fn run_sweep(options: &Options) -> Result<Report, Error> {
         // A read behind the write, and what the host may take for bursts one after the other.
         let axi = &config.axi;
         let latency = (2 * (axi.read_latency + axi.write_latency + 2 * axi.jitter)) / CYCLE_PS;
-        let mut host = power_on(options, number as usize, config)?;
-        sweep::one(&mut host, seed, &mut report, (kind, offset), latency).map_err(|fail| {
+        let failed = |host: &Host, kind: sweep::Kind, fail: Fail| {
             let context = format!("{kind:?} reset {offset} cycles into the window");
             mismatch(seed, host.nic.now(), &context, &fail)
-        })?;
+        };
+        let mut host = power_on(options, 2 * number as usize, config.clone())?;
+        sweep::one(&mut host, seed, &mut report, (kind, offset), latency)
+            .map_err(|fail| failed(&host, kind, fail))?;
+        report.cycles += host.nic.counters().cycles;
+
+        let kinds = sweep::OFFLOAD_KINDS;
+        let kind = kinds[(offset + number / SWEEP) as usize % kinds.len()];
+        let mut host = power_on(options, 2 * number as usize + 1, config)?;
+        sweep::offloads(&mut host, seed, &mut report, (kind, offset), latency)
+            .map_err(|fail| failed(&host, kind, fail))?;
         report.cycles += host.nic.counters().cycles;
     }
     Ok(report)

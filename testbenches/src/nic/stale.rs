@@ -39,7 +39,7 @@ struct Arrival {
 }
 
 /// What a TCP sender's segmentation makes of a piece of a stream: it can be joined again.
-fn segments(rng: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
+pub fn segments(rng: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
     let size = *[1448, 536, 1448].choose(rng).unwrap_or(&1448);
     let shape = Shape {
         ipv6: rng.random(),

@@ -4,6 +4,8 @@
 //! device says so within a bounded number of cycles, nothing comes over the bus any more, neither DMA
 //! nor MSI-X, while frames go on coming in, and the card works as new.
 
+mod offloads;
+
 use super::{
     Check,
     host::{Fail, Host, RX, TX, feature},
@@ -11,6 +13,7 @@ use super::{
 };
 use crate::testbench::Report;
 use hwmodel::{CYCLE_PS, Device, Ps, Stop, WireFrame};
+use offloads::{CTRL, Offloads};
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -31,6 +34,15 @@ pub const KINDS: [Kind; 4] = [
     Kind::Queue(RX),
     Kind::Queue(TX),
     Kind::Function,
+];
+
+/// Likewise, of a card with a control queue at work.
+pub const OFFLOAD_KINDS: [Kind; 5] = [
+    Kind::Device,
+    Kind::Queue(TX),
+    Kind::Function,
+    Kind::Queue(CTRL),
+    Kind::Queue(RX),
 ];
 
 /// Cycles within which a reset is over, besides the host's own latencies: what is under way when it
@@ -99,7 +111,6 @@ pub fn one(
     let mut traffic = Traffic::start(host, rng, report, features, traffic_load)?;
     traffic.run(traffic.host.nic.now() + WARM_UP)?;
     traffic.advance(traffic.host.nic.now() + offset * CYCLE_PS)?;
-    let begin = traffic.host.nic.now();
     let before = bus(traffic.host);
     let busy = traffic.host.nic.busy();
     match kind {
@@ -110,34 +121,17 @@ pub fn one(
         }
         Kind::Device => {
             drop(traffic);
-            host.reset(100_000_000)?;
-            let cycles = (host.nic.now() - begin) / CYCLE_PS;
-            if cycles > BOUND + latency {
-                return Err(format!("reset took {cycles} cycles").into());
-            }
-            let slowest = report.count("cycles of the slowest reset");
-            report.add(
-                "cycles of the slowest reset",
-                cycles.saturating_sub(slowest),
-            );
+            device_reset(host, report, latency)?;
         }
         Kind::Function => {
             drop(traffic);
-            host.nic.function_reset()?;
-            host.nic.config_write(0x04, 2, 0x0006);
+            function_reset(host)?;
         }
     }
     report.add("resets", 1);
     report.add("resets while busy", busy.into());
     if !matches!(kind, Kind::Queue(_)) {
-        let reset = bus(host);
-        let cycles = quiet(host)?;
-        let slowest = report.count("cycles of the slowest to be quiet");
-        report.add(
-            "cycles of the slowest to be quiet",
-            cycles.saturating_sub(slowest),
-        );
-        silence(host, reset)?;
+        ends(host, report)?;
         report.add("resets with bus traffic before", (before != [0; 4]).into());
     }
     let cut = host.nic.counters().wire_cut;
@@ -146,6 +140,63 @@ pub fn one(
         return Err(format!("{kind:?} reset cut {cut} frames").into());
     }
     again(host, &mut ChaCha8Rng::seed_from_u64(seed), report)
+}
+
+/// Amid offloads and commands, which nobody judges: only what the reset does. A queue's is followed by the
+/// device's.
+pub fn offloads(
+    host: &mut Host,
+    seed: u64,
+    report: &mut Report,
+    (kind, offset): (Kind, u64),
+    latency: u64,
+) -> Check {
+    let offloads = Offloads::start(host, seed, report)?;
+    let until = host.nic.now() + WARM_UP + offset * CYCLE_PS;
+    offloads.run(host, until)?;
+    match kind {
+        Kind::Queue(queue) => offloads.reset_queue(host, queue, BOUND + latency)?,
+        Kind::Device => {}
+        Kind::Function => function_reset(host)?,
+    }
+    if kind != Kind::Function {
+        device_reset(host, report, latency)?;
+    }
+    ends(host, report)?;
+    again(host, &mut ChaCha8Rng::seed_from_u64(seed), report)
+}
+
+/// device_status = 0, and what it takes.
+fn device_reset(host: &mut Host, report: &mut Report, latency: u64) -> Check {
+    let begin = host.nic.now();
+    host.reset(100_000_000)?;
+    let cycles = (host.nic.now() - begin) / CYCLE_PS;
+    if cycles > BOUND + latency {
+        return Err(format!("reset took {cycles} cycles").into());
+    }
+    most(report, "cycles of the slowest reset", cycles);
+    Ok(())
+}
+
+/// Initiate Function Level Reset, and the card may master the bus again.
+fn function_reset(host: &mut Host) -> Check {
+    host.nic.function_reset()?;
+    host.nic.config_write(0x04, 2, 0x0006);
+    Ok(())
+}
+
+/// A reset of all is over: the card becomes quiet, and stays so.
+fn ends(host: &mut Host, report: &mut Report) -> Check {
+    let reset = bus(host);
+    let cycles = quiet(host)?;
+    most(report, "cycles of the slowest to be quiet", cycles);
+    silence(host, reset)
+}
+
+/// Counts the largest.
+fn most(report: &mut Report, what: &'static str, cycles: u64) {
+    let slowest = report.count(what);
+    report.add(what, cycles.saturating_sub(slowest));
 }
 
 /// Cycles until the card is quiet, with frames that were under way on both sides of the wire.
