@@ -2,7 +2,7 @@
 
 use super::IPV4_HLEN;
 use super::header::{IP_OFFSET, Ipv4Header};
-use super::options::{BadOptions, EchoedOptions, Entries, IpOptions};
+use super::options::{BadOptions, EchoedOptions, Entries, IpOptions, SavedOptions};
 use super::route::OutputFlow;
 use crate::MS;
 use crate::drop_reason::DropReason;
@@ -147,6 +147,20 @@ impl Stack {
             elsewhere: &|address| self.is_elsewhere(address),
         };
         skb.opt.echo(skb.network_bytes(), &own)
+    }
+
+    /// `tcp_v4_save_options()`: what every packet from `address` that answers the SYN `skb` has; nothing where it does not let itself be answered.
+    pub(crate) fn tcp_v4_save_options(&self, skb: &SkBuff, address: IpAddr) -> SavedOptions {
+        let (true, IpAddr::V4(address)) = (skb.opt != IpOptions::NONE, address) else {
+            return SavedOptions::NONE;
+        };
+        let own = Entries {
+            address,
+            time: self.inet_current_timestamp(),
+            elsewhere: &|address| self.is_elsewhere(address),
+        };
+        let saved = skb.opt.save(skb.network_bytes(), &own);
+        saved.unwrap_or(SavedOptions::NONE)
     }
 
     fn is_elsewhere(&self, address: Ipv4Addr) -> bool {

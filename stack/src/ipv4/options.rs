@@ -84,6 +84,42 @@ pub(crate) struct IpOptions {
 /// Options of an answer; a multiple of 4 bytes.
 pub(crate) type EchoedOptions = SmallVec<[u8; 40]>;
 
+/// Options that all packets of a connection have (`inet_opt`), as they answer those of its SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SavedOptions {
+    list: [u8; 40],
+    /// Bytes of the list, a multiple of 4.
+    len: u8,
+    /// Where in it each packet enters when it leaves (`ts_needtime`); 0: nowhere, as an option begins with three other bytes.
+    time_at: u8,
+}
+
+impl SavedOptions {
+    /// None.
+    pub const NONE: Self = Self {
+        list: [0; 40],
+        len: 0,
+        time_at: 0,
+    };
+
+    /// Bytes that they add to each header (`icsk_ext_hdr_len`).
+    pub fn len(&self) -> usize {
+        self.len.into()
+    }
+
+    /// `ip_options_build()`: those of a packet that leaves at `time`, in milliseconds since midnight UT.
+    pub fn build(&self, time: u32) -> EchoedOptions {
+        let mut list = EchoedOptions::from_slice(self.list.get(..self.len()).unwrap_or_default());
+        let entry = list.get_mut(usize::from(self.time_at)..);
+        if let Some(entry) = entry.and_then(|e| e.first_chunk_mut())
+            && self.time_at != 0
+        {
+            *entry = time.to_be_bytes();
+        }
+        list
+    }
+}
+
 /// What this host enters into options.
 pub(crate) struct Entries<'a> {
     /// `fib_compute_spec_dst()`: its address for who sent the packet.
@@ -236,7 +272,29 @@ impl IpOptions {
     /// `__ip_options_echo()` and `ip_options_build()`: the options of an answer to the packet that begins with `header`, which goes out from
     /// `own.address`; a multiple of 4 bytes. `None`: there is no room for what they ask for.
     pub fn echo(&self, header: &[u8], own: &Entries<'_>) -> Option<EchoedOptions> {
-        let mut list = SmallVec::new();
+        Some(self.echo_list(header, own)?.0)
+    }
+
+    /// `tcp_v4_save_options()`: the same, for all packets to who sent this one.
+    pub fn save(&self, header: &[u8], own: &Entries<'_>) -> Option<SavedOptions> {
+        let (list, time_at) = self.echo_list(header, own)?;
+        let mut saved = SavedOptions {
+            len: u8::try_from(list.len()).ok()?,
+            time_at: time_at.and_then(|at| u8::try_from(at).ok()).unwrap_or(0),
+            ..SavedOptions::NONE
+        };
+        saved.list.get_mut(..list.len())?.copy_from_slice(&list);
+        Some(saved)
+    }
+
+    /// The options, and where a time was entered.
+    fn echo_list(
+        &self,
+        header: &[u8],
+        own: &Entries<'_>,
+    ) -> Option<(EchoedOptions, Option<usize>)> {
+        let mut list = EchoedOptions::new();
+        let mut time_at = None;
         if self.rr != 0 {
             let mut option = Self::at(header, self.rr)?;
             let pointer = usize::from(option[2]);
@@ -248,20 +306,25 @@ impl IpOptions {
         }
         if self.ts != 0 {
             let mut option = Self::at(header, self.ts)?;
-            self.echo_timestamp(&mut option, own)?;
+            if self.echo_timestamp(&mut option, own)? {
+                // Before the pointer, which counts from 1.
+                time_at = (list.len() + usize::from(option[2])).checked_sub(5);
+            }
             list.extend_from_slice(&option);
         }
         while list.len() % 4 != 0 {
             list.push(IPOPT_END);
         }
-        Some(list)
+        Some((list, time_at))
     }
 
-    fn echo_timestamp(&self, option: &mut [u8], own: &Entries<'_>) -> Option<()> {
+    /// `true`: a time was entered.
+    fn echo_timestamp(&self, option: &mut [u8], own: &Entries<'_>) -> Option<bool> {
         let mut pointer = usize::from(option[2]);
         if pointer > option.len() {
-            return Some(());
+            return Some(false);
         }
+        let mut timed = false;
         if self.ts_needaddr {
             *entry(option, pointer)? = own.address.octets();
             pointer += 4;
@@ -269,6 +332,7 @@ impl IpOptions {
         if self.ts_needtime && option[3] & 0xf != TS_PRESPEC {
             *entry(option, pointer)? = own.time.to_be_bytes();
             pointer += 4;
+            timed = true;
         } else if self.ts_needtime {
             let next = *entry(option, pointer)?;
             if let Some(time) = entry(option, pointer + 4)
@@ -276,11 +340,12 @@ impl IpOptions {
             {
                 *time = own.time.to_be_bytes();
                 pointer += 8;
+                timed = true;
             }
         }
         // At most 40 + 1.
         option[2] = pointer as u8;
-        Some(())
+        Some(timed)
     }
 
     /// A copy of the option at this offset of a header.

@@ -80,6 +80,7 @@ impl Stack {
                 false => 0,
             },
             tos: dsfield(syn) & !INET_ECN_MASK,
+            opt: self.tcp_v4_save_options(syn, pair.0.ip()),
             ts_offset: self.random() as u32,
             rcv_wnd: request_window(advmss, &options),
             retries: 0,
@@ -170,6 +171,7 @@ impl Stack {
         if self.config.tcp_reflect_tos {
             sock.tos = request.tos;
         }
+        sock.opt = request.opt;
         sock.rcv_nxt = request.irs + 1;
         sock.rcv_wup = sock.rcv_nxt;
         sock.snd_wl1 = segment.seq;

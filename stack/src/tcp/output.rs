@@ -5,6 +5,7 @@ use super::seq::Seq;
 use super::sock::{Pair, Request, TcpSock, TcpSocketId, TcpState};
 use crate::checksum;
 use crate::drop_reason::DropReason;
+use crate::ipv4::options::SavedOptions;
 use crate::ipv4::{IPPROTO_TCP, IPV4_HLEN, Ipv4Send, Upper};
 use crate::ipv6::{IPV6_HLEN, Ipv6Send};
 use crate::skb::{CsumState, IfIndex, SkBuff};
@@ -25,6 +26,8 @@ pub(super) const WSCALE: u8 = 10;
 /// `net.ipv4.route.min_adv_mss`, `net.ipv6.route.min_adv_mss`.
 const MIN_ADV_MSS: u32 = 256;
 const MIN_ADV_MSS6: u32 = 1220;
+/// `net.ipv4.tcp_min_snd_mss`, of payload and TCP options together.
+const TCP_MIN_SND_MSS: u32 = 48;
 /// Bytes that the timestamp option takes with its padding.
 const TSTAMP_ALIGNED: u32 = 12;
 
@@ -198,7 +201,13 @@ impl Stack {
         } else {
             0
         };
-        self.tcp_transmit_skb(pair, &segment, 0, (tos, request.mark));
+        let ip = Ip {
+            id: 0,
+            tos,
+            mark: request.mark,
+            opt: &request.opt,
+        };
+        self.tcp_transmit_skb(pair, &segment, ip);
     }
 
     /// The connection's SYN.
@@ -220,7 +229,8 @@ impl Stack {
             payload: [&[]; 2],
         };
         let id = sock.next_ip_id();
-        self.tcp_transmit_skb(&sock.pair, &segment, id, (sock.tos, sock.mark));
+        let ip = Ip::of(sock, id);
+        self.tcp_transmit_skb(&sock.pair, &segment, ip);
     }
 
     /// `tcp_send_ack()`.
@@ -253,17 +263,11 @@ impl Stack {
             options: sock.tstamp_option(self.now),
             payload: sock.queued(payload),
         };
-        self.tcp_transmit_skb(&sock.pair, &segment, ip_id, (sock.tos, sock.mark));
+        self.tcp_transmit_skb(&sock.pair, &segment, Ip::of(sock, ip_id));
     }
 
     /// `tcp_transmit_skb()`: header, options, payload; the checksum is left to the device if it can.
-    fn tcp_transmit_skb(
-        &mut self,
-        pair: &Pair,
-        segment: &Out<'_>,
-        ip_id: u16,
-        (tos, mark): (u8, u32),
-    ) {
+    fn tcp_transmit_skb(&mut self, pair: &Pair, segment: &Out<'_>, ip: Ip<'_>) {
         let mut header = HeaderBytes::new();
         header.extend(pair.0.port().to_be_bytes());
         header.extend(pair.1.port().to_be_bytes());
@@ -278,7 +282,7 @@ impl Stack {
         let (src, dst, dev) = (pair.0.ip(), pair.1.ip(), super::scope_of(pair.1));
         let [first, second] = segment.payload;
         let len = header.len() + first.len() + second.len();
-        let Some((mut skb, send)) = self.tcp_alloc(*pair, dev, len, 0, mark) else {
+        let Some((mut skb, send)) = self.tcp_alloc(*pair, dev, len, 0, ip.mark) else {
             return;
         };
         let pseudo = checksum::pseudo_header(src, dst, IPPROTO_TCP, len as u32);
@@ -292,7 +296,10 @@ impl Stack {
             return self.kfree_skb(skb, DropReason::NoMem);
         }
         if self.device(skb.dev).is_some_and(|d| d.features.hw_csum) {
-            let network = if src.is_ipv4() { IPV4_HLEN } else { IPV6_HLEN };
+            let network = match src {
+                IpAddr::V4(_) => IPV4_HLEN + ip.opt.len(),
+                IpAddr::V6(_) => IPV6_HLEN,
+            };
             skb.csum = CsumState::Partial {
                 start: (ETH_HLEN + network) as u16,
                 offset: CHECK_OFFSET,
@@ -306,7 +313,13 @@ impl Stack {
             flags if flags == flag::SYN | flag::ACK => send.whole(),
             _ => send,
         };
-        self.tcp_ip_xmit(skb, send.with_tos(tos), ip_id);
+        match send.with_tos(ip.tos) {
+            TcpSend::V4(send) if ip.opt.len() != 0 => {
+                let options = ip.opt.build(self.inet_current_timestamp());
+                self.ip_send_skb_options(skb, send, ip.id, &options);
+            }
+            send => self.tcp_ip_xmit(skb, send, ip.id),
+        }
     }
 
     /// `tcp_write_xmit()`: sends what the windows of both ends allow, then the FIN.
@@ -371,6 +384,27 @@ struct Out<'a> {
     payload: [&'a [u8]; 2],
 }
 
+/// What a segment's IP header is made of.
+#[derive(Clone, Copy)]
+struct Ip<'a> {
+    /// IPv4 identification.
+    id: u16,
+    tos: u8,
+    mark: u32,
+    opt: &'a SavedOptions,
+}
+
+impl<'a> Ip<'a> {
+    fn of(sock: &'a TcpSock, id: u16) -> Self {
+        Self {
+            id,
+            tos: sock.tos,
+            mark: sock.mark,
+            opt: &sock.opt,
+        }
+    }
+}
+
 impl TcpSock {
     /// Whether the state lets data or the FIN out.
     fn may_send(&self) -> bool {
@@ -420,7 +454,11 @@ impl TcpSock {
     /// The payload that segments carry: the peer's MSS less the options of every segment.
     pub(super) fn set_mss(&mut self, peer: Option<u16>, advmss: u32) {
         // RFC 9293 3.7.1: without the option 536.
-        let mss = u32::from(peer.unwrap_or(536)).min(advmss).max(88);
+        let mss = u32::from(peer.unwrap_or(536)).min(advmss);
+        // __tcp_mtu_to_mss(); at most 40 bytes of options.
+        let mss = mss
+            .saturating_sub(self.opt.len() as u32)
+            .max(TCP_MIN_SND_MSS);
         self.mss = mss - if self.tstamp_ok { TSTAMP_ALIGNED } else { 0 };
         self.cwnd = TCP_INIT_CWND * self.mss;
         self.rcv_mss = self.mss.min(self.rcv_wnd / 2).clamp(88, 536);

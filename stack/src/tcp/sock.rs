@@ -4,6 +4,7 @@ use super::header::Options;
 use super::seq::Seq;
 use crate::Ps;
 use crate::error::StackError;
+use crate::ipv4::options::SavedOptions;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -54,6 +55,8 @@ pub(crate) struct TcpSock {
     pub mark: u32,
     /// Type of service or traffic class of what is sent (`inet->tos`, `np->tclass`).
     pub tos: u8,
+    /// IPv4 options of what is sent.
+    pub opt: SavedOptions,
     pub state: TcpState,
     /// Oldest unacknowledged number, next to be sent, highest sent so far.
     pub snd_una: Seq,
@@ -127,6 +130,8 @@ pub(super) struct Request {
     pub mark: u32,
     /// The SYN's type of service or traffic class, without the ECN bits (`syn_tos`).
     pub tos: u8,
+    /// What answers the SYN's IPv4 options (`ireq_opt`).
+    pub opt: SavedOptions,
     pub ts_offset: u32,
     /// The window that the SYN-ACK offered, in bytes.
     pub rcv_wnd: u32,

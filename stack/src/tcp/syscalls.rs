@@ -7,6 +7,7 @@ use super::sock::{Pair, TcpSock, TcpSocketId, TcpState};
 use super::timer::TIMEOUT_INIT;
 use crate::Ps;
 use crate::error::StackError;
+use crate::ipv4::options::SavedOptions;
 use crate::ipv4::{IPPROTO_TCP, Upper};
 use crate::skb::IfIndex;
 use crate::stack::Stack;
@@ -24,6 +25,7 @@ impl TcpSock {
             pair,
             mark: 0,
             tos: 0,
+            opt: SavedOptions::NONE,
             state: TcpState::SynSent,
             snd_una: seq,
             snd_nxt: seq,

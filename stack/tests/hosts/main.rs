@@ -14,6 +14,7 @@ mod nexthops;
 mod raw_errors;
 mod redirects;
 mod routing;
+mod syn_options;
 mod veth;
 
 use common::{Host, MAC, PEER, SEC, Wire, frame};
