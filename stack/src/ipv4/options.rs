@@ -312,7 +312,7 @@ impl IpOptions {
             }
             list.extend_from_slice(&option);
         }
-        while list.len() % 4 != 0 {
+        while !list.len().is_multiple_of(4) {
             list.push(IPOPT_END);
         }
         Some((list, time_at))
