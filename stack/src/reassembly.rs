@@ -52,7 +52,7 @@ impl FragKey {
     }
 
     /// The drop reason of what is refused: `ipv6_defrag()` lets its hook drop it.
-    fn refused(&self) -> DropReason {
+    pub fn refused(&self) -> DropReason {
         match self.pool() {
             POOL6_NF => DropReason::NetfilterDrop,
             _ => DropReason::NotSpecified,
@@ -280,8 +280,10 @@ impl FragQueues {
 enum Refused {
     /// It is there already: drop it alone.
     Duplicate,
+    /// It is of another length than the datagram, or empty: drop all, but IPv6's connection tracking only this one.
+    Length,
     /// It contradicts the others: drop all.
-    Contradiction,
+    Overlap,
 }
 
 impl FragQueue {
@@ -291,7 +293,7 @@ impl FragQueue {
         let length_known = self.last_in && (end > self.len || (!fragment.more && end != self.len));
         let too_short = !fragment.more && end < self.len;
         if length_known || too_short || start == end {
-            return Err(Refused::Contradiction);
+            return Err(Refused::Length);
         }
         let at = self.fragments.partition_point(|f| f.end <= start);
         match self.fragments.get(at) {
@@ -309,7 +311,7 @@ impl FragQueue {
                 Err(if covered {
                     Refused::Duplicate
                 } else {
-                    Refused::Contradiction
+                    Refused::Overlap
                 })
             }
             _ => Ok(at),
@@ -374,7 +376,12 @@ impl Stack {
                 self.kfree_skb(fragment.skb, DropReason::DupFrag);
                 return Inserted::Waiting;
             }
-            Err(Refused::Contradiction) => {
+            // nf_ct_frag6_queue() drops it alone.
+            Err(Refused::Length) if key.pool() == POOL6_NF => {
+                self.kfree_skb(fragment.skb, key.refused());
+                return Inserted::Waiting;
+            }
+            Err(Refused::Length | Refused::Overlap) => {
                 self.kfree_skb(fragment.skb, key.refused());
                 self.frag_discard(&key);
                 return Inserted::Waiting;

@@ -5,6 +5,7 @@ use crate::drop_reason::DropReason;
 use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
 use crate::icmpv6;
+use crate::pmtu::IPV6_MIN_MTU;
 use crate::skb::{PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::Stage;
@@ -35,17 +36,26 @@ impl Stack {
             self.icmpv6_send(&skb, icmpv6::DEST_UNREACH, icmpv6::NOT_NEIGHBOUR, 0);
             return self.kfree_skb(skb, DropReason::IpInAddrErrors);
         }
-        // Unlike IPv4's, the path's MTU that is known here counts for others, too.
+        // ip6_dst_mtu_maybe_forward(): a route's counts when it is locked; what is else known of the path stops the packet on its way out.
+        let most = match route.mtu_locked {
+            true => self.dst_mtu_forward(&route),
+            false => self.mtu(route.oif),
+        };
+        let most = most.max(IPV6_MIN_MTU as usize);
+        // ip6_pkt_too_big(): what was put together here goes on in pieces, and what GRO merged is judged by its segments.
+        let too_big = skb.len() > most
+            && match &skb.pieces {
+                Some(pieces) => pieces.max > most,
+                None => !skb_gso_validate_network_len(&skb, most),
+            };
+        if too_big {
+            self.icmpv6_send(&skb, icmpv6::PKT_TOOBIG, 0, most as u32);
+            return self.kfree_skb(skb, DropReason::PktTooBig);
+        }
         let mtu = match Ipv6Header::new(skb.data()).map(|h| h.daddr()) {
             Some(daddr) => self.dst_mtu(&route, daddr.into()),
             None => self.dst_mtu_forward(&route),
         };
-        // ip6_pkt_too_big(): what was put together here goes on in pieces, and what GRO merged is judged by its segments.
-        let too_big = skb.len() > mtu && !skb_gso_validate_network_len(&skb, mtu);
-        if too_big && skb.pieces.is_none() {
-            self.icmpv6_send(&skb, icmpv6::PKT_TOOBIG, 0, mtu as u32);
-            return self.kfree_skb(skb, DropReason::PktTooBig);
-        }
         if let Some(field) = skb.data_mut().get_mut(7) {
             *field = hop_limit - 1;
         }

@@ -87,7 +87,7 @@ impl Stack {
             if receiver {
                 self.icmpv6_send(&skb, PARAMPROB, HDR_FIELD, pointer as u32);
             }
-            self.kfree_skb(skb, DropReason::NotSpecified);
+            self.kfree_skb(skb, key.refused());
             return Defragged::Gone;
         }
         if skb.pull(offset + FRAG_HLEN).is_none() {

@@ -226,7 +226,7 @@ impl Run<'_> {
             .map_or(0, string_bits)
     }
 
-    /// `nft_meta_get_eval_pkttype_lo()`: what comes over lo is told apart by its destination.
+    /// `nft_meta_get_eval_pkttype_lo()`: what is made here is told apart by its destination.
     fn pkt_type(&self) -> Option<u128> {
         let value = |t| match t {
             PktType::Host => 0,
@@ -235,7 +235,7 @@ impl Run<'_> {
             PktType::OtherHost => 3,
             PktType::Outgoing => 4,
         };
-        if self.skb.pkt_type != PktType::Outgoing && self.state.iif != Some(IfIndex::LO) {
+        if self.skb.pkt_type != PktType::Outgoing {
             return Some(value(self.skb.pkt_type));
         }
         if self.state.oif.is_none() && self.state.iif.is_none() {
