@@ -198,6 +198,10 @@ impl Default for Ipv6Conf {
 impl Stack {
     /// `inet_forward_change()`: `all` sets every device.
     fn set_forwarding_v4(&mut self, scope: Scope, on: i32) {
+        // What it was already changes nothing, of other devices either.
+        if self.ipv4_conf.get(scope).forwarding == on {
+            return;
+        }
         self.ipv4_conf.get_mut(scope).forwarding = on;
         if scope == Scope::All {
             self.ipv4_conf.default.forwarding = on;

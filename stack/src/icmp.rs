@@ -6,14 +6,14 @@ use crate::drop_reason::DropReason;
 use crate::fib::{RouteType, Scope};
 use crate::hook::Family;
 use crate::ipv4::header::Ipv4Header;
-use crate::ipv4::{IPV4_HLEN, Ipv4Send, Upper};
+use crate::ipv4::{IPV4_HLEN, Ipv4Send, OutputFlow, Upper};
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
 use crate::trace::{Consume, Stage};
 use std::net::IpAddr;
 
 /// Echo reply.
-const ECHOREPLY: u8 = 0;
+pub(crate) const ECHOREPLY: u8 = 0;
 /// Destination unreachable.
 pub(crate) const DEST_UNREACH: u8 = 3;
 /// Source quench.
@@ -252,7 +252,17 @@ impl Stack {
         // RFC 1812 4.3.2.5: precedence internetwork control, the rest as in the packet.
         let tos = (tos & 0x1e) | 0xc0;
         let upper = upper(tos, self.ip4_reply_mark(about));
-        let Ok((route, saddr)) = self.ip_route_output(sender, own, IfIndex::NONE, upper) else {
+        // icmp_route_lookup(): of several ways back the one that what it is about would take.
+        let flow = OutputFlow {
+            saddr: own,
+            mark: upper.mark,
+            tos,
+            protocol: upper.protocol,
+            dport: flow_port(kind, code),
+            mp_hash: Some(self.fib_multipath_hash(about.network_bytes())),
+            ..OutputFlow::to(sender)
+        };
+        let Ok((route, saddr)) = self.ip_route_output_flow(&flow) else {
             return;
         };
         // Path MTU discovery must work: frag-needed is never held back (icmpv4_mask_allow()). Nor is what goes to ourselves.
@@ -302,6 +312,11 @@ impl Stack {
             &options,
         );
     }
+}
+
+/// Type and code as a flow has them: where others have the destination port (`struct flowi_uli`).
+pub(crate) fn flow_port(kind: u8, code: u8) -> u16 {
+    u16::from_be_bytes([kind, code])
 }
 
 /// What rules may ask of a message with this type of service and mark.

@@ -4,9 +4,10 @@ use crate::checksum;
 use crate::drop_reason::DropReason;
 use crate::fib::RouteType;
 use crate::hook::Family;
+use crate::icmp::flow_port;
 use crate::ipv4::{Flow, Upper};
 use crate::ipv6::header::Ipv6Header;
-use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN, Ipv6Send, find_upper, upper_from};
+use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN, Ipv6Send, OutputFlow6, find_upper, upper_from};
 use crate::pmtu::IPV6_MIN_MTU;
 use crate::skb::{IfIndex, PktType, SkBuff};
 use crate::stack::Stack;
@@ -199,17 +200,27 @@ impl Stack {
         {
             return;
         }
-        // From the address that was asked, if it is ours, else from one of the device that the packet came in through.
+        let mark = self.ip6_reply_mark(about);
+        // From the address that was asked, if it is ours, else from the one that the route prefers, else from one of the device that the packet came in through.
         let own = match self.is_own_unicast(about, asked) {
             true => Some(asked),
+            false if self.icmpv6_rt_has_prefsrc(sender, scope(sender, about), mark) => None,
             false => about
                 .iif
                 .some()
                 .and_then(|iif| self.ipv6_select_addr(iif, sender)),
         };
-        let upper = upper(self.ip6_reply_mark(about));
-        let Ok((route, saddr)) = self.ip6_route_output(sender, own, scope(sender, about), upper)
-        else {
+        // Of several ways back the one that what it is about would take.
+        let flow = OutputFlow6 {
+            saddr: own,
+            oif: scope(sender, about),
+            mark,
+            protocol: IPPROTO_ICMPV6,
+            dport: flow_port(kind, code),
+            mp_hash: Some(self.rt6_multipath_hash(about.network_bytes())),
+            ..OutputFlow6::to(sender)
+        };
+        let Ok((route, saddr)) = self.ip6_route_output_flow(&flow) else {
             return;
         };
         // icmpv6_route_lookup(): many have the address.
@@ -237,7 +248,7 @@ impl Stack {
         {
             return self.kfree_skb(skb, DropReason::NoMem);
         }
-        skb.mark = upper.mark;
+        skb.mark = mark;
         skb.parent = about.id;
         skb.nfct = self.conntrack.attach(about.nfct);
         self.trace(&skb, Stage::Send);
@@ -245,6 +256,18 @@ impl Stack {
         self.icmp_xmit_locked = true;
         self.icmpv6_push(skb, saddr, sender, 0, route, hop_limit);
         self.icmp_xmit_locked = false;
+    }
+
+    /// `icmpv6_rt_has_prefsrc()`: whether the route to a sender names the source to be used.
+    fn icmpv6_rt_has_prefsrc(&self, sender: Ipv6Addr, oif: IfIndex, mark: u32) -> bool {
+        let flow = OutputFlow6 {
+            oif,
+            mark,
+            protocol: IPPROTO_ICMPV6,
+            ..OutputFlow6::to(sender)
+        };
+        let found = self.ip6_route_output_key(&flow);
+        found.is_ok_and(|(route, _)| route.kind == RouteType::Unicast && route.src.is_some())
     }
 
     fn is_own_unicast(&self, about: &SkBuff, asked: Ipv6Addr) -> bool {
@@ -277,11 +300,11 @@ fn icmp6_iif(skb: &SkBuff) -> IfIndex {
     }
 }
 
-/// What rules may ask of a message with this mark.
+/// What rules may ask of an echo reply with this mark.
 fn upper(mark: u32) -> Upper {
     Upper {
         mark,
-        ..Upper::new(IPPROTO_ICMPV6, (0, 0))
+        ..Upper::new(IPPROTO_ICMPV6, (0, flow_port(ECHO_REPLY, 0)))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::DropReason;
 use crate::Ps;
 use crate::error::StackError;
-use crate::icmp::{ECHO, finish_checksum};
+use crate::icmp::{ECHO, finish_checksum, flow_port};
 use crate::ipv4::{IPPROTO_ICMP, IPV4_HLEN, Ipv4Send, Upper};
 use crate::skb::{IfIndex, SkBuff};
 use crate::stack::Stack;
@@ -31,6 +31,13 @@ pub struct EchoReply {
 #[derive(Default)]
 pub(crate) struct PingTable {
     sockets: BTreeMap<u16, VecDeque<EchoReply>>,
+}
+
+impl PingTable {
+    /// Whether there is a socket with identifier `id`.
+    pub fn is_bound(&self, id: u16) -> bool {
+        self.sockets.contains_key(&id)
+    }
 }
 
 impl Stack {
@@ -73,8 +80,12 @@ impl Stack {
             let len = payload.len();
             return Err(StackError::MessageSize { len, max });
         }
-        let (route, saddr) =
-            self.ip_route_output(to, None, IfIndex::NONE, Upper::new(IPPROTO_ICMP, (0, 0)))?;
+        let (route, saddr) = self.ip_route_output(
+            to,
+            None,
+            IfIndex::NONE,
+            Upper::new(IPPROTO_ICMP, (0, flow_port(ECHO, 0))),
+        )?;
         let len = ICMP_HLEN + payload.len();
         let mut message = Vec::with_capacity(len);
         message.extend([ECHO, 0, 0, 0]);
@@ -97,17 +108,13 @@ impl Stack {
             protocol: IPPROTO_ICMP,
             tos: 0,
             // IP_PMTUDISC_WANT, as for UDP.
-            dont_fragment: IPV4_HLEN + len <= self.mtu(route.oif)
+            dont_fragment: IPV4_HLEN + len <= self.dst_mtu(&route, to.into())
                 && self.ip_dont_fragment(&route, to.into()),
             route,
         };
         let sent = self.ip_send_skb(skb, send);
         self.flush_devices();
-        if sent {
-            Ok(())
-        } else {
-            Err(StackError::Filtered)
-        }
+        if sent { Ok(()) } else { Err(self.filtered()) }
     }
 
     /// The oldest reply that waits for the socket with identifier `id`.

@@ -2,6 +2,7 @@
 
 use crate::fib::Route;
 use crate::hook::Family;
+use crate::icmp::{ECHO, ECHOREPLY};
 use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
 use crate::ipv6::IPPROTO_ICMPV6;
 use crate::netfilter::conntrack::{L4, Tuple};
@@ -87,10 +88,10 @@ impl Stack {
     /// `ip_dst_mtu_maybe_forward()` with `forward`: longest packet that a route takes, in bytes. What routers said about the path
     /// concerns who sends, not who forwards.
     pub(crate) fn dst_mtu_forward(&self, route: &Route) -> usize {
-        let device = self.mtu(route.oif);
         match route.mtu {
-            0 => device,
-            mtu => device.min(mtu as usize),
+            0 => self.mtu(route.oif),
+            // IP_MAX_MTU; the device's does not count.
+            mtu => (mtu as usize).min(65_535),
         }
     }
 
@@ -127,7 +128,13 @@ impl Stack {
             && match tuple.protocol {
                 IPPROTO_UDP => self.sockets.lookup_connected(own, peer).is_some(),
                 IPPROTO_TCP => self.tcp.lookup_established(&(own, peer)).is_some(),
-                IPPROTO_ICMP | IPPROTO_ICMPV6 => true,
+                // Otherwise nobody but a ping socket cares (`ping_err()`).
+                IPPROTO_ICMP => match tuple.icmp_type() {
+                    ECHOREPLY => true,
+                    ECHO => self.ping.is_bound(tuple.src_port),
+                    _ => false,
+                },
+                IPPROTO_ICMPV6 => true,
                 _ => false,
             }
     }

@@ -58,6 +58,8 @@ pub(crate) struct UdpSocket {
     pub local: SocketAddr,
     /// The only one whose datagrams are taken (`connect()`).
     pub remote: Option<SocketAddr>,
+    /// The way to it (IPv6) is the one that `connect()` found before there was a source address (`sk_dst_cache`).
+    pub unsourced: bool,
     pub rcvbuf: usize,
     /// `sk_rmem_alloc`: buffer memory of what waits.
     pub rmem_alloc: usize,

@@ -4,6 +4,7 @@ use crate::addr::{IpCidr, solicited_node};
 use crate::af_packet::PacketSockets;
 use crate::devconf::{DevConf, Ipv4Conf, Ipv6Conf};
 use crate::drop_reason::DropReason;
+use crate::error::StackError;
 use crate::fib::Fib;
 use crate::gro::Gro;
 use crate::hook::{Callee, Families, Hook, HookFn, HookId, HookOps, Hooks};
@@ -231,6 +232,8 @@ pub struct Stack {
     pub(crate) icmp_limiter: IcmpLimiter,
     /// An ICMP or ICMPv6 message is on its way out: about that none is sent (`icmp_xmit_lock()`, `icmpv6_xmit_lock()`).
     pub(crate) icmp_xmit_locked: bool,
+    /// Why a packet that OUTPUT changed has no way (`NF_DROP_ERR()`), until its sender asks.
+    pub(crate) output_error: Option<StackError>,
     /// Last IPv4 identification used.
     pub(crate) ip_id: u16,
     pub(crate) stats: StackStats,
@@ -290,6 +293,7 @@ impl Stack {
             redirects: Redirects::default(),
             icmp_limiter: IcmpLimiter::default(),
             icmp_xmit_locked: false,
+            output_error: None,
             ip_id: 0,
             stats: StackStats::default(),
             poll_list: VecDeque::new(),

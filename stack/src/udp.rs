@@ -208,6 +208,7 @@ impl Stack {
             gro: false,
             error: None,
             remote: None,
+            unsourced: false,
         }))
     }
 
@@ -221,21 +222,34 @@ impl Stack {
             .get(socket)
             .ok_or(StackError::NoSocket(socket))?;
         let mut local = sock.local;
+        let unsourced = local.ip().is_unspecified();
         if remote.port() == 0 || remote.is_ipv4() != local.is_ipv4() {
             return Err(StackError::InvalidDestination(remote));
         }
-        if local.ip().is_unspecified() {
-            let upper = Upper::new(IPPROTO_UDP, (local.port(), remote.port()));
-            local.set_ip(match remote {
-                SocketAddr::V4(to) => self
-                    .ip_route_output(*to.ip(), None, IfIndex::NONE, upper)
-                    .map(|(_, source)| source.into())?,
-                SocketAddr::V6(to) => self
-                    .ip6_route_output(*to.ip(), None, IfIndex(to.scope_id()), upper)
-                    .map(|(_, source)| source.into())?,
-            });
+        let upper = Upper::new(IPPROTO_UDP, (local.port(), remote.port()));
+        // Without a way to the new other end the socket keeps the one that it has.
+        match (local.ip(), remote) {
+            (IpAddr::V4(own), SocketAddr::V4(to)) => {
+                let own = (!unsourced).then_some(own);
+                let (_, source) = self.ip_route_output(*to.ip(), own, IfIndex::NONE, upper)?;
+                if unsourced {
+                    // ip_route_connect(): a rule may say other things of the source than of none.
+                    self.ip_route_output(*to.ip(), Some(source), IfIndex::NONE, upper)?;
+                }
+                local.set_ip(source.into());
+            }
+            (IpAddr::V6(own), SocketAddr::V6(to)) => {
+                let own = (!unsourced).then_some(own);
+                let dev = IfIndex(to.scope_id());
+                let (_, source) = self.ip6_route_output(*to.ip(), own, dev, upper)?;
+                local.set_ip(source.into());
+            }
+            _ => return Err(StackError::InvalidDestination(remote)),
         }
         if self.sockets.connect(socket, local, remote) {
+            if let Some(socket) = self.sockets.get_mut(socket) {
+                socket.unsourced = unsourced;
+            }
             Ok(())
         } else {
             Err(StackError::AddressInUse(local))
@@ -365,6 +379,7 @@ impl Stack {
             .get(socket)
             .ok_or(StackError::NoSocket(socket))?;
         let (local, dont_fragment, broadcast) = (sock.local, sock.dont_fragment, sock.broadcast);
+        let unsourced = sock.unsourced && sock.remote == Some(dst);
         if dst.port() == 0 || dst.is_ipv4() != local.is_ipv4() || dst.ip().is_unspecified() {
             return Err(StackError::InvalidDestination(dst));
         }
@@ -395,7 +410,7 @@ impl Stack {
                     local.port(),
                     *to.ip(),
                     to.port(),
-                    scope,
+                    (scope, unsourced),
                     payload,
                     dont_fragment,
                 )
@@ -443,7 +458,7 @@ impl Stack {
         if self.ip_send_skb(skb, send) {
             Ok(())
         } else {
-            Err(StackError::Filtered)
+            Err(self.filtered())
         }
     }
 
@@ -454,13 +469,15 @@ impl Stack {
         sport: u16,
         daddr: Ipv6Addr,
         dport: u16,
-        scope: IfIndex,
+        (scope, unsourced): (IfIndex, bool),
         payload: &[u8],
         dont_fragment: bool,
     ) -> Result<(), StackError> {
         let bound = (!own.is_unspecified() && self.fib.is_local(own.into())).then_some(own);
-        let (route, saddr) =
-            self.ip6_route_output(daddr, bound, scope, Upper::new(IPPROTO_UDP, (sport, dport)))?;
+        let upper = Upper::new(IPPROTO_UDP, (sport, dport));
+        let asked = bound.filter(|_| !unsourced);
+        let (route, source) = self.ip6_route_output(daddr, asked, scope, upper)?;
+        let saddr = bound.unwrap_or(source);
         let mtu = self.dst_mtu(&route, daddr.into());
         let len = UDP_HLEN + payload.len();
         check_size(payload.len(), IPV6_HLEN, mtu, dont_fragment)?;
@@ -486,7 +503,7 @@ impl Stack {
         if self.ip6_send_skb(skb, send) {
             Ok(())
         } else {
-            Err(StackError::Filtered)
+            Err(self.filtered())
         }
     }
 

@@ -16,6 +16,9 @@ use std::process::{Command, Stdio};
 /// Devices in both worlds.
 const DEVICES: u32 = 4;
 
+/// The key of the multipath hash, in both worlds; kernels before 6.11 draw one.
+const SEED: &str = "net.ipv4.fib_multipath_hash_seed=271828";
+
 /// splitmix64.
 struct Random(u64);
 
@@ -72,6 +75,20 @@ impl Random {
         }
     }
 
+    /// Several gateways with weights, no two the same.
+    fn ways(&mut self, v6: bool) -> String {
+        let first = self.below(DEVICES.into());
+        let ways = (0..2 + self.below(2)).map(|i| {
+            let dev = (first + i) % u64::from(DEVICES);
+            let (gateway, weight) = (
+                self.gateway(v6, dev),
+                self.pick(&["1", "1", "2", "5", "256"]),
+            );
+            format!("nexthop via {gateway} dev d{dev} weight {weight}")
+        });
+        ways.collect::<Vec<_>>().join(" ")
+    }
+
     fn route(&mut self, v6: bool) -> String {
         let dev = self.below(DEVICES.into());
         let gateway = self.gateway(v6, dev);
@@ -89,15 +106,19 @@ impl Random {
                 self.below(4)
             ),
             8 => format!("{prefix} via {gateway} mtu {}", 1300 + self.below(3)),
+            9..12 => format!("{prefix} {}", self.ways(v6)),
             _ => format!("{prefix} via {gateway} dev d{dev}"),
         };
-        let _ = write!(line, " table {table} metric {}", 1 + self.below(3) * 10);
+        let mut options = format!(" table {table} metric {}", 1 + self.below(3) * 10);
         if !v6 && self.chance(8) {
-            let _ = write!(line, " tos {}", self.pick(&["0x08", "0x10"]));
+            let _ = write!(options, " tos {}", self.pick(&["0x08", "0x10"]));
         }
         if self.chance(5) {
-            line += " proto static";
+            options += " proto static";
         }
+        // What comes behind a way of several is about that one.
+        let at = line.find(" nexthop").unwrap_or(line.len());
+        line.insert_str(at, &options);
         let verb = self.pick(&["add", "add", "add", "append", "prepend", "replace"]);
         // IPv6 knows no prepend, and joins what it appends to one route of several ways, of which the hash chooses.
         let verb = if v6 && verb != "replace" { "add" } else { verb };
@@ -225,9 +246,19 @@ impl Random {
         }
         if self.chance(25) {
             let (protocol, port) = (self.pick(&["udp", "tcp"]), self.pick(&["53", "1000", "7"]));
-            let _ = write!(line, " ipproto {protocol} sport 7 dport {port}");
+            let sport = 1 + self.below(60_000);
+            let _ = write!(line, " ipproto {protocol} sport {sport} dport {port}");
         }
         line
+    }
+
+    /// How the ways of a route are chosen from.
+    fn multipath(&mut self, family: &str) -> [String; 2] {
+        let fields = self.pick(&["7", "0x33", "0x22", "0x37", "0x3f", "0x4", "0x1"]);
+        [
+            format!("net.{family}.fib_multipath_hash_policy={}", self.below(4)),
+            format!("net.{family}.fib_multipath_hash_fields={fields}"),
+        ]
     }
 
     /// `key=value`; IPv6 has none of these.
@@ -278,9 +309,13 @@ impl Namespace {
         answers(lines, &out, &errors)
     }
 
+    /// Whether the kernel has the setting and took it.
+    fn set(&self, line: &str) -> bool {
+        ip(&["netns", "exec", &self.name, "sysctl", "-qw", line], "").2
+    }
+
     fn sysctl(&self, line: &str) {
-        let args = ["netns", "exec", &self.name, "sysctl", "-qw", line];
-        assert!(ip(&args, "").2, "sysctl {line}");
+        assert!(self.set(line), "sysctl {line}");
     }
 }
 
@@ -400,9 +435,18 @@ fn round(seed: u64, differences: &mut String) -> usize {
     addresses.push("addr add 10.2.64.1/18 dev d2".to_owned());
     addresses.push("addr add 172.16.85.9/32 dev lo".to_owned());
     let mut lists = vec![(None, addresses)];
+    let seeded = kernel.set(SEED);
+    stack.sysctl(&format!("-q {SEED}")).unwrap();
+    let policies = [random.multipath("ipv4"), random.multipath("ipv6")];
+    for line in policies.iter().flatten().filter(|_| seeded) {
+        kernel.sysctl(line);
+        stack.sysctl(&format!("-q {line}")).unwrap();
+    }
     for (family, v6) in [("-4", false), ("-6", true)] {
         let routes = (0..100).map(|_| random.route(v6));
         let mut lines: Vec<_> = routes.collect();
+        // Which way is taken is to be known only with the key of the hash.
+        lines.retain(|line| seeded || !line.contains(" nexthop "));
         lines.extend((0..12).map(|_| random.rule(v6)));
         lists.push((Some(family), lines));
     }

@@ -100,6 +100,9 @@ pub(crate) struct Policy {
     key: u64,
 }
 
+/// Offset of the field in an IPv6 header.
+const IPV6_NEXT_HEADER: usize = 6;
+
 /// Bits of `fib_multipath_hash_fields` that are about the packet itself; those about the one inside follow.
 const OUTER: u16 = 0x3f;
 
@@ -155,13 +158,14 @@ impl Policy {
         let Some((outer, encapsulated)) = dissect(packet, true) else {
             return 0;
         };
-        let l3 = || {
-            let mut keys = about.unwrap_or(outer);
-            keys.ports = (0, 0);
-            match outer.src.is_ipv4() {
-                true => FlowKeys::new(keys.src, keys.dst),
-                false => keys,
-            }
+        let l3 = || match about.unwrap_or(outer) {
+            keys if keys.src.is_ipv4() => FlowKeys::new(keys.src, keys.dst),
+            keys => FlowKeys {
+                ports: (0, 0),
+                // ip6_multipath_l3_keys() does not look behind extension headers.
+                protocol: about.map_or(packet[IPV6_NEXT_HEADER], |about| about.protocol),
+                ..keys
+            },
         };
         let hash = match self.number {
             0 => l3().hash(self.key),

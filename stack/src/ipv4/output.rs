@@ -3,6 +3,7 @@
 use super::IPV4_HLEN;
 use super::header::{IP_DF, Ipv4Header, put16, send_check};
 use crate::drop_reason::DropReason;
+use crate::error::StackError;
 use crate::fib::{Route, RouteType};
 use crate::gso::skb_gso_validate_network_len;
 use crate::hook::{Family, Hook};
@@ -79,16 +80,22 @@ impl Stack {
         self.ip_local_out(skb)
     }
 
+    /// What a sender is told of a packet that a hook dropped.
+    pub(crate) fn filtered(&mut self) -> StackError {
+        self.output_error.take().unwrap_or(StackError::Filtered)
+    }
+
     /// `ip_local_out()`: the output hook, which looks at the route again if it changed mark or addresses, and on.
     pub(crate) fn ip_local_out(&mut self, mut skb: SkBuff) -> bool {
         self.trace(&skb, Stage::RouteOutput);
+        self.output_error = None;
         let oif = skb.dev;
         let passed = self.nf_hook(Hook::LocalOut, Family::Ipv4, &mut skb, IfIndex::NONE, oif);
         if passed {
             self.ip_mc_output(&skb);
-            self.ip_output(skb);
+            return self.ip_output(skb);
         }
-        passed
+        false
     }
 
     /// The first half of `ip_mc_output()`: what this host sends to everybody on a link, or to a group that it is in itself (224.0.0.1; no socket
@@ -122,17 +129,17 @@ impl Stack {
         }
     }
 
-    /// `ip_output()`: the postrouting hook, then the MTU, then the neighbour.
-    pub(crate) fn ip_output(&mut self, skb: SkBuff) {
+    /// `ip_output()`: the postrouting hook, then the MTU, then the neighbour. `false` when the hook dropped the packet.
+    pub(crate) fn ip_output(&mut self, skb: SkBuff) -> bool {
         let iif = skb.iif;
-        self.ip_output_from(skb, iif);
+        self.ip_output_from(skb, iif)
     }
 
     /// The same; `indev`: the device that the hook is told of as that of input.
-    pub(crate) fn ip_output_from(&mut self, mut skb: SkBuff, indev: IfIndex) {
+    pub(crate) fn ip_output_from(&mut self, mut skb: SkBuff, indev: IfIndex) -> bool {
         let (iif, oif) = (skb.iif, skb.dev);
         if !self.nf_hook(Hook::PostRouting, Family::Ipv4, &mut skb, indev, oif) {
-            return;
+            return false;
         }
         let daddr = Ipv4Header::new(skb.data()).map(|h| IpAddr::V4(h.daddr()));
         let mtu = match (&skb.dst, daddr) {
@@ -145,10 +152,12 @@ impl Stack {
             (None, _) => self.mtu(oif),
         };
         if skb.pieces.is_none() && (skb.len() <= mtu || skb_gso_validate_network_len(&skb, mtu)) {
-            return self.ip_finish_output2(skb);
+            self.ip_finish_output2(skb);
+            return true;
         }
         if skb.gso.kind == GsoType::None {
-            return self.ip_fragment(skb, mtu);
+            self.ip_fragment(skb, mtu);
+            return true;
         }
         // ip_finish_output_gso(): the segments do not fit either.
         let mut segments = VecDeque::new();
@@ -156,6 +165,7 @@ impl Stack {
         for segment in segments {
             self.ip_fragment(segment, mtu);
         }
+        true
     }
 
     pub(super) fn ip_finish_output2(&mut self, skb: SkBuff) {

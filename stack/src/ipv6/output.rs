@@ -57,6 +57,7 @@ impl Stack {
     /// `ip6_local_out()`: the output hook, which looks at the route again if it changed mark or addresses, and on.
     pub(crate) fn ip6_local_out(&mut self, mut skb: SkBuff, mtu: usize) -> bool {
         self.trace(&skb, Stage::RouteOutput);
+        self.output_error = None;
         let oif = skb.dev;
         let passed = self.nf_hook(Hook::LocalOut, Family::Ipv6, &mut skb, IfIndex::NONE, oif);
         if passed {
@@ -65,20 +66,20 @@ impl Stack {
                 Some(route) => mtu.min(self.dst_mtu_forward(&route)),
                 None => mtu.min(self.mtu(skb.dev)),
             };
-            self.ip6_output(skb, mtu);
+            return self.ip6_output(skb, mtu);
         }
-        passed
+        false
     }
 
-    /// `ip6_output()`: the postrouting hook, then the MTU, then the neighbour.
-    pub(super) fn ip6_output(&mut self, mut skb: SkBuff, mtu: usize) {
+    /// `ip6_output()`: the postrouting hook, then the MTU, then the neighbour. `false` when the hook dropped the packet.
+    pub(super) fn ip6_output(&mut self, mut skb: SkBuff, mtu: usize) -> bool {
         let oif = skb.dev;
         let iif = match skb.iif {
             IfIndex::NONE if is_ndisc(&skb) => oif,
             iif => iif,
         };
         if !self.nf_hook(Hook::PostRouting, Family::Ipv6, &mut skb, iif, oif) {
-            return;
+            return false;
         }
         // What was put together here is not sent in longer pieces than it came in.
         let fits = match &skb.pieces {
@@ -86,10 +87,12 @@ impl Stack {
             None => skb.len() <= mtu || skb_gso_validate_network_len(&skb, mtu),
         };
         if fits {
-            return self.ip6_finish_output2(skb);
+            self.ip6_finish_output2(skb);
+            return true;
         }
         if skb.gso.kind == GsoType::None {
-            return self.ip6_fragment(skb, mtu);
+            self.ip6_fragment(skb, mtu);
+            return true;
         }
         // ip6_finish_output_gso_slowpath_drop(): the segments do not fit either.
         let mut segments = VecDeque::new();
@@ -97,6 +100,7 @@ impl Stack {
         for segment in segments {
             self.ip6_fragment(segment, mtu);
         }
+        true
     }
 
     pub(super) fn ip6_finish_output2(&mut self, skb: SkBuff) {

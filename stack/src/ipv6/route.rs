@@ -1,8 +1,8 @@
 //! Routing decisions for IPv6 packets, and the choice of source addresses.
 
-use super::IPPROTO_ICMPV6;
 use super::exthdr::find_upper;
 use super::header::{Ipv6Header, multicast_scope};
+use super::{IPPROTO_ICMPV6, IPV6_HLEN};
 use crate::drop_reason::DropReason;
 use crate::error::StackError;
 use crate::fib::{FibResult, FlowKey, FlowKeys, LookupError, Policy, Route, RouteType};
@@ -46,6 +46,8 @@ pub(crate) struct OutputFlow6 {
     pub protocol: u8,
     pub sport: u16,
     pub dport: u16,
+    /// What chooses among several ways, instead of a hash of this.
+    pub mp_hash: Option<u32>,
 }
 
 impl OutputFlow6 {
@@ -60,6 +62,7 @@ impl OutputFlow6 {
             protocol: 0,
             sport: 0,
             dport: 0,
+            mp_hash: None,
         }
     }
 
@@ -108,23 +111,31 @@ impl Stack {
         Some(flow)
     }
 
-    /// `fib6_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose. `packet`: what is to be sent
-    /// on, from its IP header on.
-    fn fib6_select_path(&self, found: &mut FibResult, flow: &FlowKey<u128>, packet: Option<&[u8]>) {
+    /// `rt6_multipath_hash()` of a packet, from its IP header on.
+    pub(crate) fn rt6_multipath_hash(&self, packet: &[u8]) -> u32 {
+        Policy::of(&self.config, false).of_packet(packet, icmpv6_about(packet))
+    }
+
+    /// `fib6_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose. `hash`: of the packet that is
+    /// to be sent on, or answered; `None`: by what the flow says.
+    pub(crate) fn fib6_select_path(
+        &self,
+        found: &mut FibResult,
+        flow: &FlowKey<u128>,
+        hash: impl FnOnce(&Self) -> Option<u32>,
+    ) {
         let info = self.fib.v6.info(found.info);
         if info.nexthops.len() < 2 || (flow.oif != IfIndex::NONE && !flow.oif_preferred) {
             return;
         }
-        let policy = Policy::of(&self.config, false);
         let address = |bits| IpAddr::V6(Ipv6Addr::from_bits(bits));
-        let hash = match packet {
-            Some(packet) => policy.of_packet(packet, icmpv6_about(packet)),
-            None => policy.of_flow(&FlowKeys {
+        let hash = hash(self).unwrap_or_else(|| {
+            Policy::of(&self.config, false).of_flow(&FlowKeys {
                 ports: (flow.sport, flow.dport),
                 protocol: flow.protocol,
                 ..FlowKeys::new(address(flow.src), address(flow.dst))
-            }),
-        };
+            })
+        });
         found.nexthop = info.select_path(hash, |_| true, |_| false);
     }
 
@@ -175,7 +186,7 @@ impl Stack {
                 {
                     (DropReason::IpInAddrErrors, Some(icmpv6::NOROUTE))
                 }
-                LookupError::Prohibited => (DropReason::NotSpecified, Some(icmpv6::ADM_PROHIBITED)),
+                LookupError::Prohibited => (DropReason::IpInNoRoutes, Some(icmpv6::ADM_PROHIBITED)),
                 LookupError::Invalid => (DropReason::NotSpecified, None),
                 LookupError::NetUnreachable | LookupError::HostUnreachable => {
                     (DropReason::IpInNoRoutes, Some(icmpv6::NOROUTE))
@@ -187,7 +198,9 @@ impl Stack {
                 error: Some(error),
             }
         })?;
-        self.fib6_select_path(&mut found, flow, packet);
+        self.fib6_select_path(&mut found, flow, |stack| {
+            packet.map(|packet| stack.rt6_multipath_hash(packet))
+        });
         Ok(Route::of(&self.fib.v6, &found))
     }
 
@@ -255,7 +268,7 @@ impl Stack {
                     LookupError::Prohibited => StackError::Permission(daddr.into()),
                     LookupError::Invalid => StackError::InvalidDestination((daddr, 0).into()),
                 })?;
-            self.fib6_select_path(&mut found, &flow.key(), None);
+            self.fib6_select_path(&mut found, &flow.key(), |_| flow.mp_hash);
             Route::of(&self.fib.v6, &found)
         };
         if matches!(route.kind, RouteType::Local | RouteType::Anycast) {
@@ -303,6 +316,7 @@ impl Stack {
             protocol: key.protocol,
             sport: key.sport,
             dport: key.dport,
+            mp_hash: None,
             daddr,
         };
         Ok(self.ip6_route_output_flow(&flow)?.0)
@@ -345,8 +359,8 @@ impl Stack {
 
 /// Flow of the packet that an ICMPv6 error is about (`ip6_multipath_l3_keys()`), which takes that one's way.
 fn icmpv6_about(packet: &[u8]) -> Option<FlowKeys> {
-    let upper = find_upper(packet).filter(|upper| upper.protocol == IPPROTO_ICMPV6)?;
-    let message = packet.get(upper.offset..)?;
+    Ipv6Header::new(packet).filter(|header| header.next_header() == IPPROTO_ICMPV6)?;
+    let message = packet.get(IPV6_HLEN..)?;
     // Destination unreachable, packet too big, time exceeded, parameter problem.
     if !matches!(message.first()?, 1..=4) {
         return None;

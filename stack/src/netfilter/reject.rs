@@ -12,7 +12,7 @@ use crate::icmp::{DEST_UNREACH, ICMP_HLEN};
 use crate::icmpv6;
 use crate::ipv4::header::{IP_DF, put16, send_check};
 use crate::ipv4::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPV4_HLEN, Upper};
-use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN};
+use crate::ipv6::{IPPROTO_ICMPV6, IPV6_HLEN, OutputFlow6};
 use crate::napi::{ETH_P_IP, ETH_P_IPV6};
 use crate::skb::{CsumState, IfIndex, NET_SKB_PAD, PktType, SkBuff};
 use crate::stack::Stack;
@@ -161,7 +161,25 @@ impl Stack {
         if to_many || src.is_multicast() || dst.is_multicast() || src.is_unspecified() {
             return;
         }
+        let mark = match src {
+            IpAddr::V4(_) => self.ip4_reply_mark(skb),
+            IpAddr::V6(_) => self.ip6_reply_mark(skb),
+        };
         let payload = reset_segment(&segment, dst, src);
+        // nf_send_reset6() looks for the way before there is a reset.
+        if let (IpAddr::V6(to), IpAddr::V6(from)) = (src, dst) {
+            let flow = OutputFlow6 {
+                saddr: Some(from),
+                mark,
+                protocol: IPPROTO_TCP,
+                sport: segment.dport,
+                dport: segment.sport,
+                ..OutputFlow6::to(to)
+            };
+            if !to.is_unicast_link_local() && self.ip6_route_output_flow(&flow).is_err() {
+                return;
+            }
+        }
         let Some(mut reset) = self.nf_reject_packet(skb, dst, src, IPPROTO_TCP, &payload) else {
             return;
         };
@@ -170,13 +188,10 @@ impl Stack {
             oif: state.iif,
             ..*state
         };
-        reset.mark = match src {
-            IpAddr::V4(_) => self.ip4_reply_mark(skb),
-            IpAddr::V6(_) => self.ip6_reply_mark(skb),
-        };
+        reset.mark = mark;
         self.trace(&reset, Stage::Send);
         if self.ip_route_me_harder(&mut reset, &back) != Verdict::Accept {
-            return self.kfree_skb(reset, crate::DropReason::IpOutNoRoutes);
+            return self.kfree_skb(reset, crate::DropReason::NotSpecified);
         }
         if let (IpAddr::V6(_), Some(route)) = (src, reset.dst) {
             let hop_limit = self.ip6_dst_hoplimit(&route);

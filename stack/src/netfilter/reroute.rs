@@ -65,8 +65,12 @@ impl Stack {
             Family::Ipv6 => self.ip6_route_me_harder(skb, state.oif.unwrap_or(IfIndex::NONE)),
             Family::Netdev => return Verdict::Accept,
         };
-        let Ok(route) = found else {
-            return Verdict::Drop;
+        let route = match found {
+            Ok(route) => route,
+            Err(error) => {
+                self.output_error = Some(error);
+                return Verdict::Drop;
+            }
         };
         skb.dst = Some(route);
         skb.dev = route.oif;

@@ -51,7 +51,7 @@ impl Stack {
         self.flush_devices();
         match sent? {
             true => Ok(bytes.len()),
-            false => Err(StackError::Filtered),
+            false => Err(self.filtered()),
         }
     }
 

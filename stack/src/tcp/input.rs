@@ -94,7 +94,7 @@ impl Stack {
         }
         sock.tstamp_ok = options.tstamp.is_some();
         sock.ts_recent = options.tstamp.map_or(0, |(theirs, _)| theirs);
-        let advmss = self.tcp_advmss(&sock.pair);
+        let advmss = self.tcp_advmss(&sock.pair, sock.unsourced);
         sock.set_mss(options.mss, advmss);
         if let Some((_, at)) = sock.timed.take() {
             sock.measured(self.now.saturating_sub(at));

@@ -69,7 +69,7 @@ impl Stack {
         options.wscale = options.wscale.filter(|_| self.config.tcp_window_scaling);
         options.tstamp = options.tstamp.filter(|_| self.config.tcp_timestamps);
         options.tstamp = options.tstamp.map(|(theirs, _)| (theirs, 0));
-        let advmss = self.tcp_advmss(&pair);
+        let advmss = self.tcp_advmss(&pair, false);
         let request = Request {
             isn: Seq(self.random() as u32),
             irs: segment.seq,
@@ -163,7 +163,7 @@ impl Stack {
         request: &Request,
         segment: &Segment,
     ) -> TcpSocketId {
-        let advmss = self.tcp_advmss(&pair);
+        let advmss = self.tcp_advmss(&pair, false);
         let mut sock = TcpSock::new(pair, request.isn + 1, request.rcv_wnd);
         sock.state = TcpState::Established;
         sock.mark = request.mark;

@@ -76,21 +76,28 @@ pub(super) fn tcp_time_stamp(now: Ps, offset: u32) -> u32 {
     ((now / MS) as u32).wrapping_add(offset)
 }
 
+/// What the way of a segment depends on besides its ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub tos: u8,
+    pub mark: u32,
+    /// The way (IPv6) is that of a packet without a source address.
+    pub unsourced: bool,
+}
+
 impl Stack {
     /// A buffer for a segment of `len` bytes from `src` to `dst`, with its route. `None`: there is no way or no memory; it is sent again when
-    /// its timer says so. `dev`: the link of an IPv6 link-local destination. `tos`, `mark`: the way is that of packets with this type of
-    /// service and mark, and the buffer has that mark.
+    /// its timer says so. `dev`: the link of an IPv6 link-local destination. The buffer has the mark of `way`.
     pub(super) fn tcp_alloc(
         &mut self,
         (src, dst): Pair,
         dev: IfIndex,
         len: usize,
-        tos: u8,
-        mark: u32,
+        way: Way,
     ) -> Option<(SkBuff, TcpSend)> {
         let upper = Upper {
-            tos,
-            mark,
+            tos: way.tos,
+            mark: way.mark,
             ..Upper::new(IPPROTO_TCP, (src.port(), dst.port()))
         };
         let (reserve, oif, send) = match (src.ip(), dst.ip()) {
@@ -115,7 +122,12 @@ impl Stack {
                     IfIndex::NONE
                 };
                 let (route, _) = self
-                    .ip6_route_output(daddr, Some(saddr), scope, Upper { tos: 0, ..upper })
+                    .ip6_route_output(
+                        daddr,
+                        (!way.unsourced).then_some(saddr),
+                        scope,
+                        Upper { tos: 0, ..upper },
+                    )
                     .ok()?;
                 let send = Ipv6Send {
                     saddr,
@@ -131,7 +143,7 @@ impl Stack {
             _ => return None,
         };
         let mut skb = self.alloc_skb(oif, reserve, len)?;
-        skb.mark = mark;
+        skb.mark = way.mark;
         Some((skb, send))
     }
 
@@ -148,7 +160,7 @@ impl Stack {
     }
 
     /// `tcp_advertise_mss()`: what fits the way out.
-    pub(super) fn tcp_advmss(&mut self, pair: &Pair) -> u32 {
+    pub(super) fn tcp_advmss(&mut self, pair: &Pair, unsourced: bool) -> u32 {
         let upper = Upper::new(IPPROTO_TCP, (pair.0.port(), pair.1.port()));
         let (route, headers, least, told) = match (pair.0.ip(), pair.1.ip()) {
             (IpAddr::V4(own), IpAddr::V4(to)) => {
@@ -158,7 +170,8 @@ impl Stack {
                 (route, IPV4_HLEN, MIN_ADV_MSS, told)
             }
             (IpAddr::V6(own), IpAddr::V6(to)) => {
-                let found = self.ip6_route_output(to, Some(own), super::scope_of(pair.1), upper);
+                let own = (!unsourced).then_some(own);
+                let found = self.ip6_route_output(to, own, super::scope_of(pair.1), upper);
                 let route = found.ok().map(|(route, _)| route);
                 let told = self.fib.v6.advmss(route.as_ref());
                 (route, IPV6_HLEN, MIN_ADV_MSS6, told)
@@ -177,7 +190,7 @@ impl Stack {
 
     /// Sends the SYN-ACK of a request (`tcp_v4_send_synack()`); it has no IPv4 identification.
     pub(super) fn tcp_send_synack(&mut self, pair: &Pair, request: &Request) {
-        let advmss = self.tcp_advmss(pair);
+        let advmss = self.tcp_advmss(pair, false);
         let options = Options {
             mss: Some(advmss as u16),
             wscale: request.options.wscale.map(|_| WSCALE),
@@ -205,6 +218,7 @@ impl Stack {
             id: 0,
             tos,
             mark: request.mark,
+            unsourced: false,
             opt: &request.opt,
         };
         self.tcp_transmit_skb(pair, &segment, ip);
@@ -212,7 +226,7 @@ impl Stack {
 
     /// The connection's SYN.
     pub(super) fn tcp_send_syn(&mut self, sock: &mut TcpSock, seq: Seq) {
-        let advmss = self.tcp_advmss(&sock.pair);
+        let advmss = self.tcp_advmss(&sock.pair, sock.unsourced);
         let options = Options {
             mss: Some(advmss as u16),
             wscale: self.config.tcp_window_scaling.then_some(WSCALE),
@@ -282,7 +296,13 @@ impl Stack {
         let (src, dst, dev) = (pair.0.ip(), pair.1.ip(), super::scope_of(pair.1));
         let [first, second] = segment.payload;
         let len = header.len() + first.len() + second.len();
-        let Some((mut skb, send)) = self.tcp_alloc(*pair, dev, len, 0, ip.mark) else {
+        // The socket has the way that it found before it had a type of service.
+        let way = Way {
+            tos: 0,
+            mark: ip.mark,
+            unsourced: ip.unsourced,
+        };
+        let Some((mut skb, send)) = self.tcp_alloc(*pair, dev, len, way) else {
             return;
         };
         let pseudo = checksum::pseudo_header(src, dst, IPPROTO_TCP, len as u32);
@@ -391,6 +411,8 @@ struct Ip<'a> {
     id: u16,
     tos: u8,
     mark: u32,
+    /// As [`Way`] has it.
+    unsourced: bool,
     opt: &'a SavedOptions,
 }
 
@@ -400,6 +422,7 @@ impl<'a> Ip<'a> {
             id,
             tos: sock.tos,
             mark: sock.mark,
+            unsourced: sock.unsourced,
             opt: &sock.opt,
         }
     }

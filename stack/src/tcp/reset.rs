@@ -1,7 +1,7 @@
 //! `tcp_v4_send_reset()`, `tcp_v6_send_reset()`: the answer to a segment that belongs to no connection (RFC 9293 3.5.2).
 
 use super::header::{HeaderBytes, Segment, TCP_HLEN, flag};
-use super::output::TcpSend;
+use super::output::{TcpSend, Way};
 use super::seq::Seq;
 use crate::checksum;
 use crate::fib::RouteType;
@@ -92,7 +92,12 @@ impl Stack {
             std::net::IpAddr::V4(_) => self.ip4_reply_mark(skb),
             std::net::IpAddr::V6(_) => self.ip6_reply_mark(skb),
         };
-        let Some((mut answer, send)) = self.tcp_alloc((own, peer), skb.dev, bytes.len(), tos, mark)
+        let way = Way {
+            tos,
+            mark,
+            unsourced: false,
+        };
+        let Some((mut answer, send)) = self.tcp_alloc((own, peer), skb.dev, bytes.len(), way)
         else {
             // tcp_v6_send_response() has made it by then.
             if flow.src.is_ipv6() {

@@ -57,6 +57,8 @@ pub(crate) struct TcpSock {
     pub tos: u8,
     /// IPv4 options of what is sent.
     pub opt: SavedOptions,
+    /// The way to the other end (IPv6) is the one that `connect()` found before there was a source address (`sk_dst_cache`).
+    pub unsourced: bool,
     pub state: TcpState,
     /// Oldest unacknowledged number, next to be sent, highest sent so far.
     pub snd_una: Seq,

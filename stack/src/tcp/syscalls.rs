@@ -26,6 +26,7 @@ impl TcpSock {
             mark: 0,
             tos: 0,
             opt: SavedOptions::NONE,
+            unsourced: false,
             state: TcpState::SynSent,
             snd_una: seq,
             snd_nxt: seq,
@@ -117,9 +118,12 @@ impl Stack {
         self.now = self.now.max(now);
         let upper = Upper::new(IPPROTO_TCP, (port, remote.port()));
         let source = match remote {
-            SocketAddr::V4(to) => self
-                .ip_route_output(*to.ip(), None, IfIndex::NONE, upper)
-                .map(|(_, source)| IpAddr::V4(source))?,
+            // ip_route_connect(): a rule may say other things of the source than of none.
+            SocketAddr::V4(to) => {
+                let (_, source) = self.ip_route_output(*to.ip(), None, IfIndex::NONE, upper)?;
+                self.ip_route_output(*to.ip(), Some(source), IfIndex::NONE, upper)?;
+                IpAddr::V4(source)
+            }
             SocketAddr::V6(to) => self
                 .ip6_route_output(*to.ip(), None, super::scope_of(remote), upper)
                 .map(|(_, source)| IpAddr::V6(source))?,
@@ -129,11 +133,14 @@ impl Stack {
         }
         let local = self.tcp_local_addr(source, port)?;
         let pair = (local, remote);
-        let advmss = self.tcp_advmss(&pair);
+        // inet6_csk_xmit() stays on the way of ip6_dst_lookup_flow(); ip_route_connect() looks again with the source.
+        let unsourced = remote.is_ipv6();
+        let advmss = self.tcp_advmss(&pair, unsourced);
         let isn = Seq(self.random() as u32);
         let mut sock = TcpSock::new(pair, isn, initial_window(advmss));
         sock.ts_offset = self.random() as u32;
         sock.ip_id = self.random() as u16;
+        sock.unsourced = unsourced;
         sock.snd_nxt = isn + 1;
         sock.snd_max = sock.snd_nxt;
         sock.timed = Some((sock.snd_nxt, self.now));

@@ -50,28 +50,31 @@ impl Stack {
         Some(flow)
     }
 
-    /// `fib_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose. `packet`: what is to be sent on,
-    /// from its IP header on.
+    /// `fib_multipath_hash()` of a packet, from its IP header on.
+    pub(crate) fn fib_multipath_hash(&self, packet: &[u8]) -> u32 {
+        Policy::of(&self.config, true).of_packet(packet, icmp_about(packet))
+    }
+
+    /// `fib_select_path()`: one of several ways by the flow's hash; with a device asked for, the lookup chose. `hash`: of the packet that
+    /// is to be sent on, or answered; `None`: by what the flow says.
     pub(super) fn fib_select_path(
         &self,
         found: &mut FibResult,
         flow: &FlowKey<u32>,
-        packet: Option<&[u8]>,
+        hash: impl FnOnce(&Self) -> Option<u32>,
     ) {
         let info = self.fib.v4.info(found.info);
         if info.nexthops.len() < 2 || flow.oif != IfIndex::NONE {
             return;
         }
-        let policy = Policy::of(&self.config, true);
         let source = Ipv4Addr::from_bits(flow.src);
-        let hash = match packet {
-            Some(packet) => policy.of_packet(packet, icmp_about(packet)),
-            None => policy.of_flow(&FlowKeys {
+        let hash = hash(self).unwrap_or_else(|| {
+            Policy::of(&self.config, true).of_flow(&FlowKeys {
                 ports: (flow.sport, flow.dport),
                 protocol: flow.protocol,
                 ..FlowKeys::new(source.into(), Ipv4Addr::from_bits(flow.dst).into())
-            }),
-        };
+            })
+        });
         // Who came in from outside has no source here.
         let own = flow.iif == IfIndex::LO && flow.src != 0;
         let good = |n: &Nexthop| !self.config.fib_multipath_use_neigh || self.fib_good_nh(n);

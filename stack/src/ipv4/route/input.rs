@@ -125,7 +125,9 @@ impl Stack {
         skb: Option<&SkBuff>,
     ) -> Result<Route, NoRoute> {
         let mut found = found;
-        self.fib_select_path(&mut found, flow, skb.map(|skb| skb.data()));
+        self.fib_select_path(&mut found, flow, |stack| {
+            skb.map(|skb| stack.fib_multipath_hash(skb.data()))
+        });
         let mut route = Route::of(&self.fib.v4, &found);
         let Source { direct, realms } = self.fib_validate_source(flow, flow.dst, route.oif)?;
         route.realms = class_tag(route.realms, realms);

@@ -46,6 +46,8 @@ pub(crate) struct OutputFlow {
     pub dport: u16,
     /// `FLOWI_FLAG_ANYSRC`: the source need not be this host's own.
     pub any_source: bool,
+    /// What chooses among several ways, instead of a hash of this.
+    pub mp_hash: Option<u32>,
 }
 
 impl OutputFlow {
@@ -61,6 +63,7 @@ impl OutputFlow {
             sport: 0,
             dport: 0,
             any_source: false,
+            mp_hash: None,
         }
     }
 
@@ -182,7 +185,7 @@ impl Stack {
             };
             return self.mkroute_output(&flow, route, flow.saddr.unwrap_or(preferred));
         }
-        self.fib_select_path(&mut found, &flow.key(), None);
+        self.fib_select_path(&mut found, &flow.key(), |_| flow.mp_hash);
         let source = flow.saddr.or_else(|| self.fib_result_prefsrc(&found));
         let mut route = Route::of(&self.fib.v4, &found);
         // A group that only a default route holds has no gateway.

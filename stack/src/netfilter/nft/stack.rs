@@ -8,12 +8,11 @@ use super::{
     NftVerdict, normal,
 };
 use crate::checksum;
-use crate::fib::trie::Key;
-use crate::fib::{FlowKey as FibKey, LookupError, Route, RouteType, Rpdb};
+use crate::fib::{FlowKey as FibKey, LookupError, Route, RouteType};
 use crate::hook::{Callee, Families, Family, Hook, HookId, HookOps, HookState, Verdict};
 use crate::ipv4::{INET_DSCP_MASK, IPV4_HLEN, OutputFlow};
 use crate::ipv6::header::Ipv6Header;
-use crate::ipv6::{IPV6_HLEN, OutputFlow6};
+use crate::ipv6::{IPV6_HLEN, OutputFlow6, find_upper};
 use crate::netfilter::Reject;
 use crate::netfilter::conntrack::{
     ConnCount, CtInfo, CtZone, Dir, L4, NfCt, Tuple, ZoneDir, addresses,
@@ -257,9 +256,6 @@ impl Stack {
         dev: Option<IfIndex>,
         (iif, mark): (IfIndex, u32),
     ) -> Result<Route, LookupError> {
-        fn by_rules<K: Key>(rpdb: &Rpdb<K>, flow: &FibKey<K>) -> Result<Route, LookupError> {
-            Ok(Route::of(rpdb, &rpdb.lookup(flow)?))
-        }
         let packet = skb.network_bytes();
         // At a device the hook has no family, but the address has one.
         let family = match address {
@@ -272,6 +268,12 @@ impl Stack {
             None => address,
         };
         let nobody = |a: Ipv4Addr| a.is_multicast() || a.is_broadcast() || a.is_unspecified();
+        // nft_pktinfo.tprot; rules that ask for ports find none.
+        let protocol = match family {
+            Family::Ipv4 => packet.get(9).copied(),
+            _ => find_upper(packet).map(|upper| upper.protocol),
+        };
+        let protocol = protocol.unwrap_or(0);
         match (address, other) {
             (IpAddr::V4(to), IpAddr::V4(from)) => {
                 let flow = FibKey {
@@ -281,9 +283,10 @@ impl Stack {
                     iif,
                     mark,
                     tos: packet.get(1).map_or(0, |tos| tos & !3),
+                    protocol,
                     ..FibKey::default()
                 };
-                by_rules(&self.fib.v4, &flow)
+                Ok(Route::of(&self.fib.v4, &self.fib.v4.lookup(&flow)?))
             }
             (IpAddr::V6(to), IpAddr::V6(from)) => {
                 let flow = FibKey {
@@ -296,9 +299,15 @@ impl Stack {
                     },
                     mark,
                     tos: Ipv6Header::new(packet).map_or(0, |h| h.traffic_class() & INET_DSCP_MASK),
+                    protocol,
                     ..FibKey::default()
                 };
-                by_rules(&self.fib.v6, &flow)
+                let mut found = self.fib.v6.lookup(&flow)?;
+                // Of several ways the one of the packet; IPv4 leaves it open, see fib_info_nh_uses_dev().
+                self.fib6_select_path(&mut found, &flow, |stack| {
+                    Some(stack.rt6_multipath_hash(packet))
+                });
+                Ok(Route::of(&self.fib.v6, &found))
             }
             _ => Err(LookupError::NetUnreachable),
         }
@@ -597,11 +606,19 @@ impl NftHost for Stack {
                 _ => IfIndex::LO,
             };
             let route = self.nft_fib_lookup(skb, address, dev, (back, mark));
-            let wanted = |r: &Route| dev.is_none_or(|dev| r.oif == dev);
+            // fib_info_nh_uses_dev(): of several ways any will do.
+            let uses = |r: &Route, dev| match (address, r.fib) {
+                (IpAddr::V4(_), Some(found)) => {
+                    let mut ways = self.fib.v4.info(found.info).nexthops.iter();
+                    ways.any(|way| way.oif == dev)
+                }
+                _ => r.oif == dev,
+            };
+            let wanted = |r: &Route| dev.is_none_or(|dev| uses(r, dev));
             route
                 .ok()
                 .filter(|r| r.kind == RouteType::Unicast && wanted(r))
-                .map(|r| r.oif)
+                .map(|r| dev.unwrap_or(r.oif))
         };
         Some(match result {
             FibResult::Exists => oif.is_some().into(),
