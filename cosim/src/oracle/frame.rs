@@ -207,15 +207,15 @@ fn pseudo_sum(ip: &Ip) -> u32 {
     u32::from(ip.protocol) + len + address(ip.src) + address(ip.dst)
 }
 
-/// `set_check` for a packet that is quoted and cut: words of its transport header that changed from `before` are made good for in its
-/// checksum, if that is there.
+/// `set_check` for a packet that is quoted and cut, or whose checksum is wrong and stays so: words of its transport header that changed from
+/// `before` are made good for in its checksum, if that is there.
 pub fn mend_check(packet: &mut [u8], ip: &Ip, before: &[u8]) {
     let at = match check_offset(ip.protocol) {
         Some(offset) => ip.header_len + offset,
         None => return,
     };
     let field = be16(packet, at);
-    if ip.whole() || ip.offset != 0 || packet.len() < at + 2 || field == 0 {
+    if ip.offset != 0 || packet.len() < at + 2 || field == 0 {
         return;
     }
     // RFC 1624 eqn. 3; the checksum itself is the same in both.

@@ -25,8 +25,10 @@ const FLAG_ACK: u8 = 0x10;
 pub struct Renaming {
     /// Ports and ICMP ids chosen by NAT, by protocol and address.
     ports: BTreeMap<(u8, IpAddr, u16), u16>,
-    /// What is added to the kernel's sequence numbers.
-    sequence: BTreeMap<Flow, u32>,
+    /// The kernel's initial sequence number of each connection that there was, and what is added to the numbers behind it.
+    sequence: BTreeMap<Flow, Vec<(u32, u32)>>,
+    /// Numbers of segments that came in. NAT sends them on between other addresses.
+    carried: BTreeMap<u32, u32>,
     /// What is added to the kernel's timestamps, and exact values.
     tstamp_offset: BTreeMap<Flow, u32>,
     tstamps: BTreeMap<(Flow, u32), u32>,
@@ -109,14 +111,25 @@ impl Renaming {
         let flow = (kip.src, be16(kt, 0), kip.dst, be16(kt, 2));
         let flags = kt.get(13).copied().unwrap_or(0);
         if flags & FLAG_SYN != 0 {
-            let offset = be32(ht, 4).wrapping_sub(be32(kt, 4));
-            self.sequence.entry(flow).or_insert(offset);
+            let (first, here) = (be32(kt, 4), be32(ht, 4));
+            let known = self.sequence.entry(flow).or_default();
+            let repeated = |&(k, offset): &(u32, u32)| k == first || k.wrapping_add(offset) == here;
+            if !known.iter().any(repeated) {
+                // Another connection between the same ends has timestamps of its own, too.
+                if !known.is_empty() {
+                    self.tstamp_offset.remove(&flow);
+                }
+                known.push((first, here.wrapping_sub(first)));
+            }
         }
         // A reset to itself of a SYN that never left acknowledges it.
         if flags & (FLAG_RST | FLAG_ACK) == FLAG_RST | FLAG_ACK && be32(kt, 4) == 0 {
-            let offset = be32(ht, 8).wrapping_sub(be32(kt, 8));
+            let (next, here) = (be32(kt, 8), be32(ht, 8));
             let back = (flow.2, flow.3, flow.0, flow.1);
-            self.sequence.entry(back).or_insert(offset);
+            let known = self.sequence.entry(back).or_default();
+            if known.is_empty() {
+                known.push((next, here.wrapping_sub(next)));
+            }
         }
         if let (Some(ka), Some(ha)) = (tstamp_at(kt), tstamp_at(ht)) {
             let (kv, hv) = (be32(kt, ka), be32(ht, ha));
@@ -129,6 +142,24 @@ impl Renaming {
                 self.tstamps.insert((flow, kv), hv);
             }
         }
+    }
+
+    /// The same of a frame that comes in now. What it says may leave again in other segments.
+    pub fn translate_incoming(&mut self, frame: &[u8]) -> Vec<u8> {
+        let translated = self.translate(frame);
+        let segment = |frame: &[u8]| {
+            let packet = frame.get(ETH_HLEN..).filter(|_| is_ip(frame))?;
+            let ip = Ip::parse(packet).filter(|ip| ip.protocol == TCP && ip.offset == 0)?;
+            let transport = ip.transport(packet);
+            (transport.len() >= 12).then(|| transport.to_vec())
+        };
+        if let (Some(kernel), Some(here)) = (segment(frame), segment(&translated)) {
+            let times = tstamp_at(&kernel).map(|at| [at, at + 4]);
+            for at in [4, 8].into_iter().chain(times.into_iter().flatten()) {
+                self.carried.insert(be32(&kernel, at), be32(&here, at));
+            }
+        }
+        translated
     }
 
     /// The kernel's frame in the values that hold here.
@@ -191,7 +222,7 @@ impl Renaming {
         }
         match before {
             Check::Good => set_check(packet, &ip),
-            Check::Absent => mend_check(packet, &ip, &transport),
+            Check::Absent | Check::Bad => mend_check(packet, &ip, &transport),
             _ => {}
         }
     }
@@ -201,22 +232,18 @@ impl Renaming {
         let (sport, dport) = (be16(transport, 0), be16(transport, 2));
         let there = (ip.src, sport, ip.dst, dport);
         let back = (ip.dst, dport, ip.src, sport);
-        let offset = |flow: &Flow| self.sequence.get(flow).copied().unwrap_or(0);
-        put32(
-            packet,
-            at + 4,
-            be32(transport, 4).wrapping_add(offset(&there)),
-        );
+        let reset = transport.get(13).is_some_and(|f| f & FLAG_RST != 0);
+        // A reset without a connection begins with 0, whatever the connection drew that was there before.
+        if !reset || be32(transport, 4) != 0 {
+            put32(packet, at + 4, self.number(&there, be32(transport, 4)));
+        }
         // What ICMP quotes may end here.
         let Some(&flags) = transport.get(13) else {
             return;
         };
-        if flags & FLAG_ACK != 0 {
-            put32(
-                packet,
-                at + 8,
-                be32(transport, 8).wrapping_add(offset(&back)),
-            );
+        // Nor does who acknowledges that 0.
+        if flags & FLAG_ACK != 0 && be32(transport, 8) != 0 {
+            put32(packet, at + 8, self.number(&back, be32(transport, 8)));
         }
         if let Some(option) = tstamp_at(transport) {
             let (value, echo) = (be32(transport, option), be32(transport, option + 4));
@@ -229,15 +256,27 @@ impl Renaming {
             put32(
                 packet,
                 at + option,
-                be32(transport, option).wrapping_add(offset(&back)),
+                self.number(&back, be32(transport, option)),
             );
         }
     }
 
+    /// A sequence number here for the kernel's: of several connections between the same ends it is of the one that began closest to it.
+    fn number(&self, flow: &Flow, value: u32) -> u32 {
+        let connections = self.sequence.get(flow).into_iter().flatten();
+        let distance = |first: u32| (value.wrapping_sub(first) as i32).unsigned_abs();
+        match connections.min_by_key(|(first, _)| distance(*first)) {
+            Some((_, offset)) => value.wrapping_add(*offset),
+            None => self.carried.get(&value).copied().unwrap_or(value),
+        }
+    }
+
     fn tstamp(&self, flow: &Flow, value: u32) -> u32 {
-        let offset = self.tstamp_offset.get(flow).copied().unwrap_or(0);
         let exact = self.tstamps.get(&(*flow, value)).copied();
-        exact.unwrap_or(value.wrapping_add(offset))
+        exact.unwrap_or_else(|| match self.tstamp_offset.get(flow) {
+            Some(offset) => value.wrapping_add(*offset),
+            None => self.carried.get(&value).copied().unwrap_or(value),
+        })
     }
 
     /// What the kernel's frame that left should be here: translated, and with the identification of `here` when the packet was made in `r` (a

@@ -1,6 +1,7 @@
 //! A case: rules, routes, packets. It can be run again with parts left out, and be kept as text.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 /// The router's devices: name and MAC address.
 pub const DEVICES: [(&str, &str); 2] = [
@@ -76,6 +77,64 @@ pub enum Packet {
         /// Where, modulo its length, and what is added; 0: nothing changes.
         change: (usize, u8),
     },
+    /// What a program of the router sends.
+    Own(Own),
+}
+
+/// How a program sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// `sendto()` of UDP.
+    Udp,
+    /// `connect()` and `send()` of UDP.
+    UdpConnected,
+    /// `connect()` of TCP, and `close()` before an answer comes: what a connection does is the matter of other tests.
+    Tcp,
+    /// An echo request, whose identifier is the port.
+    Ping,
+}
+
+/// The words for them in a case's text.
+const HOWS: [(How, &str); 4] = [
+    (How::Udp, "udp"),
+    (How::UdpConnected, "connected"),
+    (How::Tcp, "tcp"),
+    (How::Ping, "ping"),
+];
+
+/// What a program of the router sends, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// How.
+    pub how: How,
+    /// From which port; the address is the kernel's to choose.
+    pub port: u16,
+    /// Where to.
+    pub to: SocketAddr,
+    /// Payload bytes.
+    pub payload: usize,
+}
+
+impl Own {
+    fn parse(words: &[&str]) -> Option<Self> {
+        let [how, port, to, payload] = words else {
+            return None;
+        };
+        Some(Self {
+            how: HOWS.iter().find(|(_, word)| word == how)?.0,
+            port: port.parse().ok()?,
+            to: to.parse().ok()?,
+            payload: payload.parse().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = HOWS.iter().find(|(how, _)| *how == self.how);
+        let how = how.map_or("", |(_, word)| word);
+        write!(f, "own {how} {} {} {}", self.port, self.to, self.payload)
+    }
 }
 
 /// With [`Packet::Answer`]'s flags: they are all that are set.
@@ -185,6 +244,7 @@ impl Case {
                     nth: number(1)? as usize,
                     change: (number(2)? as usize, number(3)? as u8),
                 }),
+                ["own", own @ ..] => case.packets.push(Packet::Own(Own::parse(own)?)),
                 ["ip" | "sysctl", ..] if !line.starts_with(char::is_whitespace) => {
                     case.config.push(line.to_owned());
                 }
@@ -235,6 +295,7 @@ impl fmt::Display for Case {
                 Packet::Again { nth, change } => {
                     writeln!(f, "again {} {} {}", shown(*nth), change.0, change.1)?;
                 }
+                Packet::Own(own) => writeln!(f, "{own}")?,
             }
         }
         Ok(())

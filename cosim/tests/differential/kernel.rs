@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
-use super::case::{DEVICES, topology};
+use super::case::{DEVICES, Own, topology};
+use super::drops::{Dropped, Tracing};
+use super::programs::Theirs;
 
 /// Longest frame that is read.
 const MAX_FRAME: usize = 66_000;
@@ -18,7 +20,9 @@ const MARK: &str = "--- done";
 
 /// Settings that make a kernel's answers depend on the case only: no redirects, no rate limits, nothing that is sent unasked, and fragments
 /// that wait as long as it takes.
-const QUIET: [&str; 22] = [
+const QUIET: [&str; 24] = [
+    "net.ipv4.ping_group_range=0 0",
+    "net.ipv4.tcp_no_metrics_save=1",
     "net.ipv6.conf.default.addr_gen_mode=1",
     "net.ipv6.conf.default.accept_dad=0",
     "net.ipv6.conf.default.accept_ra=0",
@@ -43,6 +47,9 @@ const QUIET: [&str; 22] = [
     "net.netfilter.nf_conntrack_timestamp=0",
 ];
 
+/// The key of the hash that chooses among the ways of a route; this stack has the same one.
+pub const HASH_SEED: &str = "net.ipv4.fib_multipath_hash_seed=12345";
+
 /// The namespace, its devices and a shell in it. All go away with it.
 pub struct Kernel {
     namespace: String,
@@ -50,6 +57,11 @@ pub struct Kernel {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     taps: Vec<SyncDevice>,
+    /// Sockets of the case that runs.
+    pub programs: Theirs,
+    /// It takes [`HASH_SEED`], as kernels since 6.11 do: others draw a key.
+    pub seeded: bool,
+    tracing: Option<Tracing>,
 }
 
 impl Kernel {
@@ -78,10 +90,14 @@ impl Kernel {
             input,
             output,
             taps: Vec::new(),
+            programs: Theirs::default(),
+            seeded: false,
+            tracing: None,
         };
         for setting in QUIET {
-            kernel.must(&format!("sysctl -qw {setting}"))?;
+            kernel.must(&format!("sysctl -qw '{setting}'"))?;
         }
+        (kernel.seeded, _) = kernel.shell(&format!("sysctl -qw {HASH_SEED}"))?;
         kernel.must("ip link set lo up")?;
         for (n, (device, mac)) in DEVICES.into_iter().enumerate() {
             // Made here and moved there: this end stays here.
@@ -106,6 +122,8 @@ impl Kernel {
             (true, _) => {}
             (false, text) => return Err(io::Error::other(text)),
         }
+        // Without it only what leaves and what counters say is compared.
+        kernel.tracing = Tracing::new(&kernel.namespace).ok();
         // Multicast groups are reported now, once and for all.
         std::thread::sleep(SETTLED);
         Ok(kernel)
@@ -148,6 +166,21 @@ impl Kernel {
     /// Sends a frame into a device; the kernel is done with it when this returns. What left meanwhile: device and frame, in order per device.
     pub fn packet(&mut self, device: usize, frame: &[u8]) -> io::Result<Vec<(usize, Vec<u8>)>> {
         self.taps[device].send(frame)?;
+        self.left()
+    }
+
+    /// What a program of the router sends; the error that it gets.
+    pub fn own(&mut self, own: &Own) -> Result<(), i32> {
+        self.programs.send(&self.namespace, own)
+    }
+
+    /// What was dropped since this was asked, and why; `None` when the kernel cannot be traced.
+    pub fn dropped(&mut self) -> io::Result<Option<Vec<Dropped>>> {
+        self.tracing.as_mut().map(Tracing::dropped).transpose()
+    }
+
+    /// What left since this was asked.
+    pub fn left(&mut self) -> io::Result<Vec<(usize, Vec<u8>)>> {
         let mut left = Vec::new();
         let mut buffer = vec![0; MAX_FRAME];
         for (n, tap) in self.taps.iter().enumerate() {

@@ -10,9 +10,11 @@
 mod common;
 
 mod case;
+mod drops;
 mod frames;
 mod generate;
 mod kernel;
+mod programs;
 mod run;
 
 use std::collections::BTreeMap;

@@ -14,10 +14,12 @@ use cosim::oracle::wire::{Left, Wire};
 use stack::netfilter::conntrack::ListOptions;
 use stack::{IfIndex, PacketId, SkBuff, Stack, StackConfig, Stage, Tracer};
 
-use super::case::{Case, DEVICES, EXACT, Packet, topology};
+use super::case::{Case, DEVICES, EXACT, Own, Packet, topology};
+use super::drops::Dropped;
 use super::frames::{self, Header, Segment};
-use super::generate::SETTINGS;
-use super::kernel::Kernel;
+use super::generate::{PORTS, SETTINGS};
+use super::kernel::{HASH_SEED, Kernel};
+use super::programs::{Ours, Theirs};
 
 /// Simulated time between two packets; what a kernel here takes is less.
 const STEP: u64 = 1_000_000;
@@ -38,12 +40,13 @@ struct Here {
     stack: Stack,
     devices: Vec<(IfIndex, Rc<RefCell<Wire>>)>,
     originals: Rc<RefCell<Originals>>,
+    programs: Ours,
     now: u64,
 }
 
-/// The ports of packets when they were seen first.
+/// The ports of packets when they were seen first; why packets were dropped since somebody asked.
 #[derive(Default)]
-struct Originals(Vec<(PacketId, (u16, u16))>);
+struct Originals(Vec<(PacketId, (u16, u16))>, Vec<&'static str>);
 
 impl Tracer for Originals {
     fn event(&mut self, skb: &SkBuff, stage: Stage) {
@@ -66,6 +69,9 @@ impl Tracer for Originals {
             };
             self.0.push((skb.id, keys));
         }
+        if let Stage::Drop(reason) = stage {
+            self.1.push(reason.name());
+        }
         // A fragment is a part of what was there before.
         let known = |id: PacketId| self.0.iter().find(|(other, _)| *other == id);
         if stage == Stage::Xmit
@@ -81,6 +87,8 @@ impl Here {
     fn new(case: &Case) -> Result<Self, String> {
         let mut stack = Stack::new(StackConfig {
             seed: case.seed,
+            // A buffer here is as long as the longest frame.
+            rmem_default: 1 << 30,
             ..StackConfig::default()
         });
         let failed = |line: &str, e: &dyn std::fmt::Display| format!("{line}: {e}");
@@ -93,6 +101,7 @@ impl Here {
             "net.ipv4.icmp_msgs_per_sec=1000000000",
             "net.ipv4.icmp_msgs_burst=1000000",
             "net.ipv6.conf.all.forwarding=1",
+            HASH_SEED,
         ] {
             stack.sysctl(setting).map_err(|e| failed(setting, &e))?;
         }
@@ -121,6 +130,7 @@ impl Here {
             stack,
             devices,
             originals,
+            programs: Ours::default(),
             now: STEP,
         })
     }
@@ -131,6 +141,17 @@ impl Here {
         wire.borrow_mut().put(frame);
         self.stack.run_timers(self.now);
         self.stack.napi_schedule(*dev);
+        self.left()
+    }
+
+    fn own(&mut self, own: &Own) -> (Result<(), i32>, Vec<(usize, Left)>) {
+        self.now += STEP;
+        self.stack.run_timers(self.now);
+        let sent = self.programs.send(&mut self.stack, own, self.now);
+        (sent, self.left())
+    }
+
+    fn left(&mut self) -> Vec<(usize, Left)> {
         while self.stack.net_rx_action(self.now) {}
         let mut left = Vec::new();
         for (n, (_, wire)) in self.devices.iter().enumerate() {
@@ -195,6 +216,7 @@ impl Traffic {
                 let (device, frame) = pick(&self.left, *nth)?;
                 Some((*device, error(*device, frame, *kind, *quote)?))
             }
+            Packet::Own(_) => None,
         }
     }
 }
@@ -347,10 +369,20 @@ fn undo(line: &str) -> String {
 
 /// Runs a case through both.
 pub fn run(kernel: &mut Kernel, case: &Case) -> io::Result<Outcome> {
+    let mut case = case.clone();
+    if !kernel.seeded {
+        // Nobody knows which way it takes.
+        case.config.retain(|line| !line.contains(" nexthop "));
+    }
+    let case = &case;
     if let Some(refused) = prepare(kernel, case)? {
         return Ok(Outcome::Refused(refused));
     }
+    // What the last case's programs left behind when they ended.
+    kernel.left()?;
+    kernel.dropped()?;
     let outcome = compare(kernel, case);
+    kernel.programs = Theirs::default();
     clean(kernel, case)?;
     outcome
 }
@@ -368,14 +400,33 @@ fn compare(kernel: &mut Kernel, case: &Case) -> io::Result<Outcome> {
     let mut found = Vec::new();
     let mut frames = 0;
     for (n, packet) in case.packets.iter().enumerate() {
-        let Some((device, frame)) = traffic.frame(packet) else {
+        let (place, theirs, ours);
+        if let Packet::Own(own) = packet {
+            let sent = kernel.own(own);
+            let (here_sent, left) = here.own(own);
+            place = format!("packet {} ({own})", n + 1);
+            (theirs, ours) = (kernel.left()?, left);
+            if sent != here_sent {
+                let said = |sent: Result<(), i32>| match sent {
+                    Ok(()) => "sent".to_owned(),
+                    Err(code) => io::Error::from_raw_os_error(code).to_string(),
+                };
+                let (k, h) = (said(sent), said(here_sent));
+                found.push(Difference::new(&place, "error", k, h));
+            }
+        } else if let Some((device, frame)) = traffic.frame(packet) {
+            theirs = kernel.packet(device, &frame)?;
+            ours = here.packet(device, renaming.translate_incoming(&frame));
+            place = format!("packet {} ({})", n + 1, summary(&frame));
+            traffic.entered.push((device, frame));
+        } else {
             continue;
-        };
-        let theirs = kernel.packet(device, &frame)?;
-        let ours = here.packet(device, renaming.translate(&frame));
+        }
         frames += theirs.len();
-        traffic.entered.push((device, frame.clone()));
-        let place = format!("packet {} ({})", n + 1, summary(&frame));
+        let dropped_here = std::mem::take(&mut here.originals.borrow_mut().1);
+        if let Some(dropped) = kernel.dropped()? {
+            found.extend(compare_drops(&place, dropped, dropped_here));
+        }
         for out in 0..DEVICES.len() {
             let k: Vec<&Vec<u8>> = of(&theirs, out).collect();
             let h: Vec<&Left> = of(&ours, out).collect();
@@ -385,6 +436,12 @@ fn compare(kernel: &mut Kernel, case: &Case) -> io::Result<Outcome> {
         if !found.is_empty() {
             return Ok(Outcome::Differs(found));
         }
+    }
+    let theirs = kernel.programs.received(&renaming, &PORTS);
+    let ours = here.programs.received(&mut here.stack, &PORTS);
+    if theirs != ours {
+        let (k, h) = (format!("{theirs:?}"), format!("{ours:?}"));
+        found.push(Difference::new("sockets", "received", k, h));
     }
     let (_, listed) =
         kernel.shell("conntrack -L -f ipv4 -o extended,id; conntrack -L -f ipv6 -o extended,id")?;
@@ -442,6 +499,16 @@ fn compare_frames(
         }
     }
     found
+}
+
+/// The same number of packets ended for each reason.
+fn compare_drops(place: &str, kernel: Vec<Dropped>, here: Vec<&str>) -> Option<Difference> {
+    let mut theirs: Vec<&str> = kernel.iter().map(|d| d.reason.as_str()).collect();
+    let mut ours = here;
+    theirs.sort_unstable();
+    ours.sort_unstable();
+    let k: Vec<String> = kernel.iter().map(ToString::to_string).collect();
+    (theirs != ours).then(|| Difference::new(place, "dropped", k.join(", "), ours.join(", ")))
 }
 
 /// Every rule's counters: it matched the same packets.

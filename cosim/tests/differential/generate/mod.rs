@@ -38,7 +38,8 @@ impl Random {
     }
 }
 
-const PORTS: [u16; 6] = [9, 53, 80, 99, 8080, 40000];
+/// Ports of all that is sent first.
+pub const PORTS: [u16; 6] = [9, 53, 80, 99, 8080, 40000];
 
 /// Which IP a case speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! What is sent: new packets, whole and in fragments, answers, errors, repetitions.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use cosim::oracle::frame::{ICMP, ICMPV6, TCP, UDP};
 
-use super::super::case::{EXACT, Packet};
+use super::super::case::{EXACT, How, Own, Packet};
 use super::super::frames::{Header, Segment, frame, tcp, udp, with_checksum};
 use super::{Hosts, PORTS, Random, Speaks};
 
@@ -15,7 +15,8 @@ pub fn packets(r: &mut Random, hosts: Hosts, speaks: Speaks) -> Vec<Packet> {
         // The last frame is the most interesting one.
         let nth = r.below(1000);
         let nth = if r.percent(60) { usize::MAX } else { nth };
-        match r.below(20) {
+        match r.below(23) {
+            20.. => packets.push(Packet::Own(own(r, hosts, speaks))),
             0..7 => packets.extend(fresh(r, hosts, speaks)),
             7..15 => packets.push(answer(r, nth)),
             15 | 16 => packets.push(Packet::Error {
@@ -50,6 +51,40 @@ fn answer(r: &mut Random, nth: usize) -> Packet {
         off: match r.below(20) {
             0 => r.of(&[-1, 1, 1000, -1000, 70_000, -70_000, 1 << 30]),
             _ => 0,
+        },
+    }
+}
+
+/// What a program of the router sends.
+fn own(r: &mut Random, hosts: Hosts, speaks: Speaks) -> Own {
+    let v6 = speaks.v6(r);
+    let mut to = match r.below(12) {
+        0 => Hosts::at(v6, 1 + r.below(2) as u8, 1),
+        1..5 => Hosts::at(v6, 3 + r.below(5) as u8, 8 + r.below(4) as u8),
+        _ => hosts.any(r, v6).1,
+    };
+    let how = match r.below(8) {
+        0..3 => How::Udp,
+        3 => How::UdpConnected,
+        4..6 => How::Tcp,
+        // There are ping sockets of IPv4 only.
+        _ if v6 => How::Udp,
+        _ => How::Ping,
+    };
+    if how == How::Tcp && (to == Hosts::at(v6, 1, 1) || to == Hosts::at(v6, 2, 1)) {
+        // It would talk to itself.
+        to = hosts.any(r, v6).1;
+    }
+    Own {
+        how,
+        port: match how {
+            How::Ping => 1 + r.below(3) as u16,
+            _ => r.of(&PORTS),
+        },
+        to: SocketAddr::new(to, if how == How::Ping { 0 } else { r.of(&PORTS) }),
+        payload: match r.below(12) {
+            0 => 1250 + r.below(300),
+            _ => r.below(40),
         },
     }
 }
@@ -110,7 +145,7 @@ fn destination(r: &mut Random, hosts: Hosts, v6: bool, device: usize) -> IpAddr 
     let (near, far) = (device as u8 + 1, 2 - device as u8);
     match r.below(60) {
         0..12 => Hosts::at(v6, near, 1),
-        12..18 => Hosts::at(v6, 3 + r.below(5) as u8, 9),
+        12..18 => Hosts::at(v6, 3 + r.below(5) as u8, 8 + r.below(4) as u8),
         18..24 => Hosts::at(v6, far, 1),
         24 => match v6 {
             false => r.of(&[[10, 0, near, 255], [224, 0, 0, 1], [255; 4]]).into(),
