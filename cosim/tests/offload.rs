@@ -160,6 +160,10 @@ fn forward<D: Device + 'static>(mut host: Host<D>, pcap: Option<&Path>) -> Forwa
         let line = format!("neigh add {to} lladdr 02:00:00:00:00:0c dev eth0 nud permanent");
         stack.ip(&line).unwrap();
     }
+    // A sender behind another router is not redirected (`ndisc_send_redirect()`), for which IPv6 has no sysctl.
+    stack
+        .ip("route add 2001:db8:1::10 via 2001:db8:1::2 dev eth0")
+        .unwrap();
     let features = NetFeatures {
         gro_udp_fwd: true,
         ..stack.features(dev).unwrap()
