@@ -7,7 +7,9 @@ use driver::Feature;
 use crate::features::binds;
 use crate::machine::Machine;
 use crate::network::{GUEST, HOST, TAP};
-use crate::transfers::{both_ways6, checksums, download, httpd, payload, segments, upload};
+use crate::transfers::{
+    both_ways6, checksums, download, httpd, payload, segments, sha256sum, upload,
+};
 
 /// What was seen, or what went wrong.
 pub type Outcome = Result<String, String>;
@@ -130,11 +132,7 @@ fn queues(m: &mut Machine) -> Outcome {
     let expected = dir.path().join("all");
     std::fs::write(&expected, payload(len).repeat(2 * ADDRESSES.count()))
         .map_err(|e| e.to_string())?;
-    let sum = crate::network::run(
-        std::process::Command::new(&m.busybox)
-            .arg("sha256sum")
-            .arg(&expected),
-    )?;
+    let sum = sha256sum(m, &expected)?;
     if good.split_whitespace().next() != sum.split_whitespace().next() {
         let parts = m.run("ls -l /tmp/part*; free; dmesg | tail -n 20")?;
         return Err(format!("other bytes than were sent: {said}\n{parts}"));

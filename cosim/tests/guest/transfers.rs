@@ -60,11 +60,7 @@ fn fetch(m: &mut Machine, from: &str, len: usize) -> Outcome {
     m.run(&format!("wget -q -O /tmp/file http://{from}/file"))?;
     let took = started.elapsed();
     let there = m.run("sha256sum < /tmp/file")?;
-    let here = crate::network::run(
-        std::process::Command::new(&m.busybox)
-            .arg("sha256sum")
-            .arg(&file),
-    )?;
+    let here = sha256sum(m, &file)?;
     same_sum(&here, &there, len, took)
 }
 
@@ -86,11 +82,7 @@ fn send(m: &mut Machine, from: &str, len: usize) -> Outcome {
     if std::fs::read(&file).map_err(|e| e.to_string())? != payload(len) {
         return Err("other bytes than were sent".into());
     }
-    let here = crate::network::run(
-        std::process::Command::new(&m.busybox)
-            .arg("sha256sum")
-            .arg(&file),
-    )?;
+    let here = sha256sum(m, &file)?;
     same_sum(&here, &there, len, took)
 }
 
@@ -129,6 +121,12 @@ pub fn both_ways6(m: &mut Machine) -> Outcome {
     Ok(format!(
         "to the guest {down}, {joined} joined into {frames}; from it {up}, {cut} cut from {chains}"
     ))
+}
+
+/// What `sha256sum` says of a file of this end.
+pub fn sha256sum(m: &Machine, file: &std::path::Path) -> Outcome {
+    let mut sum = std::process::Command::new(&m.busybox);
+    crate::network::run(sum.arg("sha256sum").arg(file))
 }
 
 fn same_sum(here: &str, there: &str, len: usize, took: Duration) -> Outcome {
